@@ -1,0 +1,237 @@
+"""Settings, from the environment (``ZAIKIO_…``) or in code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.errors import ConfigurationError, UnknownClientError
+
+__all__ = ["ClientSettings", "DatabaseSettings", "Settings"]
+
+_PREFIX = "ZAIKIO_"
+_HOSTS = {
+    "development": "http://hub.zaikio.test",
+    "test": "http://hub.zaikio.test",
+    "staging": "https://hub.staging.zaikio.com",
+    "sandbox": "https://hub.sandbox.zaikio.com",
+    "production": "https://hub.zaikio.com",
+}
+_DRIVERS = {"postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+_CLIENT_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+
+
+def _list_of(value: Any) -> Any:
+    """A comma-separated text or a JSON list as a list; everything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            # Not chained: the decoder's error quotes the text, which may be a key.
+            raise ValueError("is neither a comma-separated list nor a JSON list") from None
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _http_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
+        # Reading the port is what validates it.
+        usable = usable and (parts.port is None or parts.port > 0) and not parts.query and not parts.fragment
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("has to be an address such as https://app.example.com, without user, query or fragment")
+    return value.rstrip("/")
+
+
+class ClientSettings(BaseModel):
+    """One OAuth client (app) as registered at the Hub.
+
+    Without ``client_secret`` it is non-confidential (RFC 6749 §2.1); without ``organization_scopes``
+    it has no organization connection.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr | None = None
+    default_scopes: Annotated[tuple[str, ...], NoDecode] = ()
+    organization_scopes: Annotated[tuple[str, ...], NoDecode] = ()
+    webhook_secret: SecretStr | None = None
+
+    @field_validator("default_scopes", "organization_scopes", mode="before")
+    @classmethod
+    def _scopes(cls, value: Any) -> Any:
+        listed = _list_of(value)
+        return scope_rules.parse(listed) if isinstance(listed, list | tuple | set | frozenset) else listed or ()
+
+    @field_validator("client_secret", "webhook_secret")
+    @classmethod
+    def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None
+
+    @property
+    def confidential(self) -> bool:
+        """Whether the client has a secret (RFC 6749 §2.1)."""
+        return self.client_secret is not None
+
+
+class DatabaseSettings(BaseSettings):
+    """What is needed to reach the store, and nothing more: for migrations.
+
+    Raises ConfigurationError, naming each variable and what is wrong with it, never a secret's value.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    database_url: str = Field(default="sqlite+aiosqlite:///zaikio_oauth.db", repr=False)
+
+    def __init__(self, **values: Any) -> None:
+        """Read the environment; ``values`` given here win over it."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = [_problem(detail) for detail in error.errors(include_url=False, include_input=False)]
+        except SettingsError as error:
+            problems = [_unreadable(str(error))]
+        else:
+            return
+        # Raised outside the handlers: pydantic's errors hold what was typed, secrets included.
+        raise ConfigurationError("Settings of zaikio_oauth:\n" + "\n".join(f"  {line}" for line in problems))
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _async_driver(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        scheme, separator, rest = value.partition("://")
+        if not separator:
+            raise ValueError("has to be an address such as postgresql://user:password@host/name or sqlite:///file.db")
+        driver = _DRIVERS.get(scheme, scheme)
+        if driver not in _DRIVERS.values():
+            raise ValueError("has to start with postgresql:// or sqlite:// (drivers: asyncpg, aiosqlite)")
+        return f"{driver}://{rest}"
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether the store is the embedded one."""
+        return self.database_url.startswith("sqlite")
+
+
+class Settings(DatabaseSettings):
+    """Everything that can be set, with its ``ZAIKIO_…`` variable (nested names joined with ``__``).
+
+    ``auto_migrate``: whether start-up runs the migrations; by default only on SQLite.
+    Raises ConfigurationError, naming each variable and what is wrong with it, never a secret's value.
+    """
+
+    environment: Literal["development", "test", "staging", "sandbox", "production"] = "development"
+    host: str = ""
+    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(min_length=1)
+    clients: dict[str, ClientSettings] = Field(min_length=1)
+    base_url: str | None = None
+    cache_ttl: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+    auto_migrate: bool | None = None
+
+    def __init__(self, **values: Any) -> None:
+        """Read the environment; ``values`` given here win over it."""
+        # Repeated, so that type checkers see that every value may come from the environment.
+        super().__init__(**values)
+
+    @field_validator("encryption_keys", mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        listed = _list_of(value.decode("ascii", "replace") if isinstance(value, bytes) else value)
+        if not isinstance(listed, list | tuple):
+            return listed
+        return [key.decode("ascii", "replace") if isinstance(key, bytes) else key for key in listed]
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _fernet_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for position, key in enumerate(value, start=1):
+            try:
+                Fernet(key.get_secret_value())
+            except ValueError:
+                raise ValueError(
+                    f"key {position} is not a Fernet key; make one with: zaikio-oauth generate-key"
+                ) from None
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _host_of_environment(cls, value: str, info: Any) -> str:
+        return _http_url(value) or "" if value else _HOSTS.get(info.data.get("environment", ""), "")
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str | None) -> str | None:
+        return _http_url(value)
+
+    @field_validator("clients")
+    @classmethod
+    def _client_names(cls, value: dict[str, ClientSettings]) -> dict[str, ClientSettings]:
+        for name in value:
+            if not _CLIENT_NAME.match(name):
+                raise ValueError(f"the client name {name!r} cannot stand in a path; use letters, digits, _ and -")
+        return value
+
+    @property
+    def default_client_name(self) -> str:
+        """The first configured client."""
+        return next(iter(self.clients))
+
+    def client(self, name: str) -> ClientSettings:
+        """The client of that name; raises UnknownClientError."""
+        try:
+            return self.clients[name]
+        except KeyError:
+            raise UnknownClientError(name, self.clients) from None
+
+
+_MISSING = {
+    "encryption_keys": "is missing; make one with: zaikio-oauth generate-key",
+    "clients": "is missing; set at least ZAIKIO_CLIENTS__<NAME>__CLIENT_ID, with the client id from the Hub",
+}
+
+
+def _unreadable(message: str) -> str:
+    """One line about a variable that should hold JSON and does not."""
+    field = re.search(r'field "(\w+)"', message)
+    variable = _PREFIX + (field[1].upper() if field else "…")
+    return f"{variable} is not valid JSON; set its parts one by one instead, as in {variable}__<NAME>__CLIENT_ID"
+
+
+def _problem(detail: Mapping[str, Any]) -> str:
+    """One line about one variable."""
+    location = [str(part) for part in detail["loc"]]
+    variable = _PREFIX + "__".join(part.upper() for part in location)
+    if detail["type"] == "missing" and len(location) == 1:
+        return f"{variable} {_MISSING[location[0]]}"
+    if detail["type"] == "missing":
+        return f"{variable} is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"{variable} is not a setting"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{variable} {message}" if detail["type"] == "value_error" else f"{variable}: {message}"

@@ -1,0 +1,44 @@
+"""Access tokens that exist only in an app's own tests: nothing is stored, no Hub is asked.
+
+Their id says everything. They are understood only where ``environment`` is ``test``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from zaikio_oauth.access_token import AccessToken
+
+__all__ = ["parse_virtual_id", "virtual_id", "virtual_token"]
+
+_PREFIX = "virtual"
+_LIFETIME = timedelta(hours=1)
+
+
+def virtual_id(person_id: str, client_name: str | None = None) -> str:
+    """The id of this person's virtual token, for the named client or the default one."""
+    return f"{_PREFIX}:{client_name or ''}:{person_id}"
+
+
+def parse_virtual_id(access_token_id: str) -> tuple[str, str] | None:
+    """The client's name, empty for the default one, and the person's id; None when it is not such an id."""
+    prefix, _, rest = access_token_id.partition(":")
+    client_name, separator, person_id = rest.partition(":")
+    return (client_name, person_id) if prefix == _PREFIX and separator and person_id else None
+
+
+def virtual_token(client_name: str, person_id: str, scopes: Iterable[str]) -> AccessToken:
+    """The token of that id, with every scope that the client is configured with."""
+    now = datetime.now(UTC)
+    return AccessToken(
+        id=virtual_id(person_id, client_name),
+        audience=client_name,
+        bearer_type="Person",
+        bearer_id=person_id,
+        scopes=tuple(scopes),
+        requested_scopes=tuple(scopes),
+        token=f"virtual-token-of-{person_id}",
+        expires_at=now + _LIFETIME,
+        created_at=now,
+    )
