@@ -1,0 +1,1 @@
+"""The store: the database, and nothing else knows SQLAlchemy."""

@@ -1,0 +1,105 @@
+"""The engine of one store: how it connects on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from zaikio_oauth.cipher import Cipher
+from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.store import migrations
+from zaikio_oauth.store.table import Tables
+
+__all__ = ["Database"]
+
+SQLITE_BUSY_TIMEOUT = 15_000
+"""Milliseconds for which a writer waits for another process's write lock."""
+
+
+class Database:
+    """An engine and the tables on it, for one event loop.
+
+    Every statement of the store is complete in itself, so the engine is in AUTOCOMMIT: no transaction
+    stays open, no connection is held between two statements, and PgBouncer may switch connections
+    after each (transaction pooling).
+    """
+
+    def __init__(self, url: str, encryption_keys: Iterable[str], **engine_options: Any) -> None:
+        self.cipher = Cipher(encryption_keys)
+        self.tables = Tables(self.cipher)
+        self.engine = _engine(url, **engine_options)
+
+    def __repr__(self) -> str:
+        return f"<Database {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """The database's address without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    async def open(self, *, auto_migrate: bool) -> None:
+        """Check that the database can be used, migrating it first if wanted; raises ConfigurationError."""
+        try:
+            with self._translated():
+                missing = await migrations.missing_columns(self.engine, self.tables)
+            if missing and auto_migrate:
+                await self.migrate()
+            elif missing:
+                names = sorted({name.partition(".")[0] for name in missing})
+                raise ConfigurationError(f"The database lacks {', '.join(names)}; run: zaikio-oauth migrate")
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def migrate(self) -> None:
+        """Bring the database to the newest revision; raises ConfigurationError."""
+        with self._translated():
+            await migrations.upgrade(self.engine)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            # The driver's text may quote the address with its password, so only the kind of error is told.
+            reason = type(getattr(error, "orig", None) or error).__name__
+            raise ConfigurationError(
+                f"The database {self.name} cannot be used ({reason}); "
+                "check ZAIKIO_DATABASE_URL, and that the server runs."
+            ) from None
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+def _engine(url: str, **options: Any) -> AsyncEngine:
+    try:
+        parsed = make_url(url)
+        engine = create_async_engine(
+            parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=parsed.host is not None, hide_parameters=True, **options
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"ZAIKIO_DATABASE_URL needs {error.name}; for PostgreSQL: pip install 'zaikio_oauth[postgresql]'"
+        ) from None
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise ConfigurationError("ZAIKIO_DATABASE_URL is not an address that SQLAlchemy understands.") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT}")
+    # Readers are not blocked by the one writer; synchronous stays FULL, because a refresh token that
+    # was handed out once and lost in a power cut is lost for good.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()

@@ -1,0 +1,129 @@
+"""The short right to do one thing, across processes and hosts: a row that its holder keeps beating.
+
+No clock is compared between hosts. A waiter that has watched the same beat for ``LEASE_SECONDS`` on
+its own monotonic clock takes the lease over; so a process that dies blocks the others for that long
+at most, and a wall clock that jumps changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zaikio_oauth.store.table import Tables
+
+__all__ = ["LEASE_SECONDS", "Lease", "LeaseRepository"]
+
+LEASE_SECONDS = 10.0
+"""After so many seconds without a beat a lease may be taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    holder: str
+    beat: int
+
+
+class LeaseRepository:
+    """The rows of ``zaikio_leases``."""
+
+    def __init__(self, engine: AsyncEngine, tables: Tables) -> None:
+        self._engine = engine
+        self._table = tables.leases
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+    def lease(self, key: str) -> Lease:
+        """A lease on this key, not yet acquired."""
+        return Lease(self, key)
+
+    async def create(self, key: str, holder: str) -> bool:
+        """Take a lease that nobody has; whether that worked."""
+        statement = (
+            self._insert(self._table)
+            .values(key=key, holder=holder, beat=0, acquired_at=datetime.now(UTC))
+            .on_conflict_do_nothing(index_elements=["key"])
+        )
+        async with self._engine.connect() as connection:
+            return bool((await connection.execute(statement)).rowcount)
+
+    async def read(self, key: str) -> _Holding | None:
+        """Who has it."""
+        statement = select(self._table.c.holder, self._table.c.beat).where(self._table.c.key == key)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else _Holding(row.holder, row.beat)
+
+    async def change(self, key: str, seen: _Holding, to: _Holding) -> bool:
+        """Compare and swap; whether the row was still as seen."""
+        statement = (
+            update(self._table)
+            .where(self._table.c.key == key, self._table.c.holder == seen.holder, self._table.c.beat == seen.beat)
+            .values(holder=to.holder, beat=to.beat)
+        )
+        async with self._engine.connect() as connection:
+            return bool((await connection.execute(statement)).rowcount)
+
+    async def release(self, key: str, holder: str) -> None:
+        """Give it back, if it is still this holder's."""
+        statement = delete(self._table).where(self._table.c.key == key, self._table.c.holder == holder)
+        async with self._engine.connect() as connection:
+            await connection.execute(statement)
+
+
+class Lease:
+    """One caller's view of one lease: try it, watch it, hold it."""
+
+    def __init__(self, repository: LeaseRepository, key: str, seconds: float = LEASE_SECONDS) -> None:
+        self._repository = repository
+        self._key = key
+        self._seconds = seconds
+        self._holder = str(uuid.uuid4())
+        self._watched: _Holding | None = None
+        self._watched_since = 0.0
+        self.taken_over = False
+
+    async def acquire(self) -> bool:
+        """Take the lease if it is free, or if its holder has stopped beating; does not wait."""
+        if await self._repository.create(self._key, self._holder):
+            return True
+        seen = await self._repository.read(self._key)
+        if seen is None or seen != self._watched:
+            self._watched, self._watched_since = seen, time.monotonic()
+            return False
+        if time.monotonic() - self._watched_since < self._seconds:
+            return False
+        self.taken_over = await self._repository.change(self._key, seen, _Holding(self._holder, 0))
+        return self.taken_over
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Keep beating while the body runs, then give the lease back."""
+        beating = asyncio.create_task(self._keep_beating())
+        try:
+            yield
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+            # A release that fails costs the others LEASE_SECONDS; the result of the body must not be lost for it.
+            with suppress(SQLAlchemyError, OSError):
+                await self._repository.release(self._key, self._holder)
+
+    async def _keep_beating(self) -> None:
+        beat = 0
+        while True:
+            await asyncio.sleep(self._seconds / 4)
+            with suppress(SQLAlchemyError, OSError):
+                now, then = _Holding(self._holder, beat), _Holding(self._holder, beat + 1)
+                if await self._repository.change(self._key, now, then):
+                    beat += 1

@@ -1,0 +1,78 @@
+"""Where the Alembic migrations are, in a checkout and in a wheel, and running them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.store.table import Tables
+
+__all__ = ["VERSION_TABLE", "directory", "missing_columns", "upgrade"]
+
+VERSION_TABLE = "zaikio_oauth_alembic_version"
+"""Where the store's revision is kept; an app's own Alembic may live in the same database."""
+
+_ADVISORY_LOCK = 0x7A61696B
+
+
+def directory() -> Path:
+    """The folder with ``env.py`` and ``versions``; raises ConfigurationError when the installation lacks it."""
+    package = Path(__file__).parents[1]
+    # A wheel carries the folder inside the package; a checkout, also an editable one, has it at the top.
+    for candidate in (package / "_alembic", package.parents[1] / "alembic"):
+        if (candidate / "env.py").is_file():
+            return candidate
+    raise ConfigurationError("The migrations are not part of this installation of zaikio_oauth; install it again.")
+
+
+def _upgrade(connection: Connection) -> None:
+    # Imported here: only a process that migrates pays for it.
+    from alembic.config import Config  # noqa: PLC0415
+
+    from alembic import command  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(directory()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+async def upgrade(engine: AsyncEngine) -> None:
+    """Bring the database to the newest revision; processes that start together take turns."""
+    async with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            # The driver begins no transaction before DDL, so it is begun here, with the write lock at once.
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text("BEGIN IMMEDIATE"))
+            try:
+                await connection.run_sync(_upgrade)
+            except BaseException:
+                await connection.execute(text("ROLLBACK"))
+                raise
+            await connection.execute(text("COMMIT"))
+        else:
+            await connection.execution_options(isolation_level="READ COMMITTED")
+            # Held by the transaction, not by the session: also right behind PgBouncer.
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+
+
+def _missing_columns(connection: Connection, tables: Tables) -> tuple[str, ...]:
+    inspector = inspect(connection)
+    present = set(inspector.get_table_names())
+    missing = []
+    for table in tables.metadata.sorted_tables:
+        columns = {column["name"] for column in inspector.get_columns(table.name)} if table.name in present else set()
+        missing += [f"{table.name}.{column.name}" for column in table.columns if column.name not in columns]
+    return tuple(missing)
+
+
+async def missing_columns(engine: AsyncEngine, tables: Tables) -> tuple[str, ...]:
+    """The columns that the code needs and the database lacks; empty when it is migrated."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(_missing_columns, tables)

@@ -1,0 +1,205 @@
+"""The stored access tokens."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import AccessToken, OnBehalfOf
+from zaikio_oauth.errors import DecryptionError
+from zaikio_oauth.store.encryption import UNDECRYPTABLE
+from zaikio_oauth.store.table import Tables, join_scopes, split_scopes
+
+__all__ = ["AccessTokenRepository", "StoredToken"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A row: the token as callers see it, and ``version``, which each refresh raises by one."""
+
+    access_token: AccessToken
+    version: int
+
+
+class AccessTokenRepository:
+    """Finds, adds and changes rows of ``zaikio_access_tokens``, each call one statement on a connection of its own."""
+
+    def __init__(self, engine: AsyncEngine, tables: Tables) -> None:
+        self._engine = engine
+        self._table = tables.access_tokens
+
+    async def add(self, token: AccessToken) -> AccessToken:
+        """Store a new grant; gives it its ``id``."""
+        stored = token.model_copy(update={"id": str(uuid.uuid4())})
+        values = {
+            **_grant_values(stored),
+            **_token_values(stored),
+            "version": 1,
+            "created_at": stored.created_at,
+            "updated_at": stored.created_at,
+        }
+        async with self._engine.connect() as connection:
+            await connection.execute(insert(self._table).values(values))
+        return stored
+
+    async def get(self, access_token_id: str) -> StoredToken | None:
+        """The row, unless it is gone or revoked; raises DecryptionError."""
+        condition = and_(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
+        return await self._first(select(self._table).where(condition))
+
+    async def find_usable(
+        self,
+        *,
+        audience: str,
+        bearer_type: str,
+        bearer_id: str,
+        requested_scopes: Iterable[str],
+        valid_for: timedelta,
+        now: datetime | None = None,
+    ) -> StoredToken | None:
+        """The newest token valid that long whose requested scopes include these; raises DecryptionError."""
+        condition = and_(
+            self._belongs_to(audience, bearer_type, bearer_id, requested_scopes),
+            self._table.c.expires_at > (now or datetime.now(UTC)) + valid_for,
+        )
+        return await self._first(self._newest(condition))
+
+    async def find_refreshable(
+        self,
+        *,
+        audience: str,
+        bearer_type: str,
+        bearer_id: str,
+        requested_scopes: Iterable[str],
+        now: datetime | None = None,
+    ) -> StoredToken | None:
+        """The newest such token with a refresh token that may still live; raises DecryptionError."""
+        live = or_(
+            self._table.c.refresh_expires_at.is_(None), self._table.c.refresh_expires_at > (now or datetime.now(UTC))
+        )
+        condition = and_(
+            self._belongs_to(audience, bearer_type, bearer_id, requested_scopes),
+            self._table.c.refresh_token.is_not(None),
+            live,
+        )
+        return await self._first(self._newest(condition))
+
+    async def replace(self, token: AccessToken, now: datetime | None = None) -> StoredToken | None:
+        """Put a refreshed token into its grant's row, in one statement; None when the row is gone or revoked.
+
+        The id stays, so that every tab and job that holds it goes on.
+        """
+        values = {
+            **_token_values(token),
+            "version": self._table.c.version + 1,
+            "updated_at": now or datetime.now(UTC),
+        }
+        statement = (
+            update(self._table)
+            .where(self._table.c.id == token.id, self._table.c.revoked_at.is_(None))
+            .values(values)
+            .returning(self._table.c.version)
+        )
+        async with self._engine.connect() as connection:
+            version = (await connection.execute(statement)).scalar()
+        return None if version is None else StoredToken(token, version)
+
+    async def drop_refresh_token(self, stored: StoredToken) -> None:
+        """Forget a refresh token that the Hub no longer takes, unless the row has changed since."""
+        statement = (
+            update(self._table)
+            .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
+            .values(refresh_token=None, refresh_expires_at=None)
+        )
+        async with self._engine.connect() as connection:
+            await connection.execute(statement)
+
+    async def forget(self, access_token_id: str) -> bool:
+        """Delete the row; whether there was one."""
+        async with self._engine.connect() as connection:
+            result = await connection.execute(delete(self._table).where(self._table.c.id == access_token_id))
+        return bool(result.rowcount)
+
+    async def _first(self, statement: Select[Any]) -> StoredToken | None:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else _stored_token(row)
+
+    def _newest(self, condition: ColumnElement[bool]) -> Select[Any]:
+        return select(self._table).where(condition).order_by(self._table.c.updated_at.desc()).limit(1)
+
+    def _belongs_to(
+        self, audience: str, bearer_type: str, bearer_id: str, requested_scopes: Iterable[str]
+    ) -> ColumnElement[bool]:
+        column = self._table.c
+        asked = (
+            or_(
+                *(
+                    column.requested_scopes.contains(join_scopes([each]), autoescape=True)
+                    for each in scope_rules.spellings(scope)
+                )
+            )
+            for scope in requested_scopes
+        )
+        return and_(
+            column.audience == audience,
+            column.bearer_type == bearer_type,
+            column.bearer_id == bearer_id,
+            column.revoked_at.is_(None),
+            # A person's right to act for an organization is not the organization's own.
+            column.on_behalf_of.is_(None),
+            *asked,
+        )
+
+
+def _grant_values(token: AccessToken) -> dict[str, Any]:
+    """What a refresh does not change."""
+    return {
+        "id": token.id,
+        "audience": token.audience,
+        "requested_scopes": join_scopes(token.requested_scopes),
+    }
+
+
+def _token_values(token: AccessToken) -> dict[str, Any]:
+    """What the Hub says anew with each refresh."""
+    return {
+        "jti": token.jti,
+        "bearer_type": token.bearer_type,
+        "bearer_id": token.bearer_id,
+        "on_behalf_of": token.on_behalf_of.model_dump(mode="json") if token.on_behalf_of else None,
+        "scopes": join_scopes(token.scopes),
+        "token": token.token,
+        "refresh_token": token.refresh_token,
+        "expires_at": token.expires_at,
+        "refresh_expires_at": token.refresh_expires_at,
+    }
+
+
+def _stored_token(row: Row[Any]) -> StoredToken:
+    if row.token is UNDECRYPTABLE or row.refresh_token is UNDECRYPTABLE:
+        raise DecryptionError(row.id)
+    # model_construct: the values were validated when they were stored, and this is the hot path.
+    token = AccessToken.model_construct(
+        id=row.id,
+        jti=row.jti,
+        audience=row.audience,
+        bearer_type=row.bearer_type,
+        bearer_id=row.bearer_id,
+        on_behalf_of=OnBehalfOf(**row.on_behalf_of) if row.on_behalf_of else None,
+        scopes=split_scopes(row.scopes),
+        requested_scopes=split_scopes(row.requested_scopes),
+        token=row.token,
+        refresh_token=row.refresh_token,
+        expires_at=row.expires_at,
+        refresh_expires_at=row.refresh_expires_at,
+        created_at=row.created_at,
+    )
+    return StoredToken(token, row.version)
