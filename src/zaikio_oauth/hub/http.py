@@ -1,0 +1,170 @@
+"""One request to the Hub: time-outs, retries, deadline, 429; foreign errors become ours."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import httpx
+import stamina
+
+from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
+
+__all__ = ["NOT_JSON", "HubAnswer", "HubHttp"]
+
+LARGEST_ANSWER = 1024 * 1024
+LONGEST_RETRY_AFTER = 3600.0
+
+
+class _NotJson:
+    def __repr__(self) -> str:
+        return "<not JSON>"
+
+
+NOT_JSON: Final = _NotJson()
+"""The body of an answer that is not JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubAnswer:
+    """What the Hub answered; ``repr`` shows only the status, because bodies hold tokens."""
+
+    status_code: int
+    body: Any = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    received_at: datetime = field(repr=False)
+
+
+class _TryAgain(Exception):
+    """An attempt that failed and may be repeated."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class HubHttp:
+    """One keep-alive HTTP client for one event loop. Redirects are never followed."""
+
+    def __init__(self, host: str, *, client: httpx.AsyncClient | None = None, timeout: float = 10.0) -> None:
+        self._host = host
+        self._owned = client is None
+        self._client = client or httpx.AsyncClient()
+        self._timeout = httpx.Timeout(timeout, connect=min(5.0, timeout))
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        bearer: str | None = None,
+        deadline: float = 30.0,
+        repeatable: bool,
+    ) -> HubAnswer:
+        """The Hub's answer below 500, other than 429.
+
+        A request that must not be ``repeatable`` (a single-use code or refresh token) is tried again only
+        where it cannot have been acted upon. Raises HubUnavailableError after ``deadline`` seconds.
+        """
+        headers = {"Accept": "application/json", "User-Agent": "zaikio_oauth"}
+        if bearer is not None:
+            headers["Authorization"] = f"Bearer {bearer}"
+        request = self._client.build_request(
+            method, self._host + path, data=data, headers=headers, timeout=self._timeout
+        )
+        started = time.monotonic()
+        try:
+            async for attempt in stamina.retry_context(
+                on=_backoff(started, deadline), attempts=None, timeout=deadline, wait_initial=0.2, wait_max=5.0
+            ):
+                with attempt:
+                    return await self._once(request, auth, repeatable)
+        except (_TryAgain, _GiveUp) as failure:
+            reason, retry_after = failure.reason, failure.retry_after
+        raise HubUnavailableError(reason, elapsed=time.monotonic() - started, retry_after=retry_after)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._owned:
+            await self._client.aclose()
+
+    async def _once(self, request: httpx.Request, auth: tuple[str, str] | None, repeatable: bool) -> HubAnswer:
+        try:
+            response = await self._client.send(
+                request, auth=httpx.BasicAuth(*auth) if auth else None, stream=True, follow_redirects=False
+            )
+            try:
+                content = await _content(response)
+            finally:
+                await response.aclose()
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            failure: Exception = _TryAgain(f"no connection ({type(error).__name__})")
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            failure = (_TryAgain if repeatable else _GiveUp)(f"no answer ({type(error).__name__})")
+        else:
+            if response.status_code == 429:
+                raise _TryAgain("it asks to slow down (429)", _retry_after(response.headers))
+            if response.status_code >= 500:
+                raise (_TryAgain if repeatable else _GiveUp)(f"it answered {response.status_code}")
+            return HubAnswer(response.status_code, _parsed(content), dict(response.headers), datetime.now(UTC))
+        # Raised outside the handler: httpx's errors hold the request, with its secrets.
+        raise failure
+
+
+class _GiveUp(_TryAgain):
+    """An attempt that failed and must not be repeated."""
+
+
+def _backoff(started: float, deadline: float) -> Any:
+    def decide(error: Exception) -> bool | float:
+        if not isinstance(error, _TryAgain) or isinstance(error, _GiveUp):
+            return False
+        if error.retry_after is None:
+            return True
+        left = deadline - (time.monotonic() - started)
+        return error.retry_after if error.retry_after < left else False
+
+    return decide
+
+
+async def _content(response: httpx.Response) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > LARGEST_ANSWER:
+            raise InvalidResponseError("The Hub's answer is too large to be one.")
+    return bytes(content)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from ``RateLimit-Reset`` (a UNIX time) or ``Retry-After`` (RFC 9110 §10.2.3)."""
+    try:
+        if "ratelimit-reset" in headers:
+            seconds = float(headers["ratelimit-reset"]) - time.time()
+        elif "retry-after" in headers:
+            value = headers["retry-after"]
+            seconds = float(value) if value.strip().isdigit() else _seconds_until(value)
+        else:
+            return None
+    except (ValueError, TypeError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _seconds_until(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp() - time.time()

@@ -1,0 +1,376 @@
+"""At run time the only door to the Hub and to the store: find, refresh, fetch, exchange and revoke access tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import AccessToken, as_timedelta
+from zaikio_oauth.errors import (
+    ConfigurationError,
+    DecryptionError,
+    HubUnavailableError,
+    InvalidGrantError,
+    InvalidResponseError,
+    OAuthError,
+)
+from zaikio_oauth.hub import revocation
+from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.token_endpoint import TokenEndpoint
+from zaikio_oauth.hub.token_response import TokenResponse
+from zaikio_oauth.settings import ClientSettings, Settings
+from zaikio_oauth.single_flight import SingleFlight, once_across_processes
+from zaikio_oauth.store.lease import Lease, LeaseRepository
+from zaikio_oauth.store.repository import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.used_flows import UsedFlowRepository
+from zaikio_oauth.virtual_token import parse_virtual_id, virtual_token
+
+__all__ = ["DEFAULT_VALID_FOR", "TokenManager"]
+
+T = TypeVar("T")
+log = logging.getLogger("zaikio_oauth")
+
+DEFAULT_VALID_FOR = timedelta(seconds=30)
+"""How long a token has to live on to be given to a caller who did not say."""
+
+UNTOLD_LIFETIME = timedelta(minutes=10)
+"""How long a token is trusted whose answer said nothing of its expiry."""
+
+DEADLINE = 30.0
+"""Seconds after which a caller gives up waiting for the Hub, or for another process that asks it."""
+
+TAKE_OVER_GRACE = 5.0
+"""Seconds for which a refusal is doubted when the lease was taken from a process that may still live."""
+
+
+class TokenManager:
+    """Answers every question about tokens for one event loop. Callers see values; nobody else asks Hub or store."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        http: HubHttp,
+        access_tokens: AccessTokenRepository,
+        leases: LeaseRepository,
+        used_flows: UsedFlowRepository,
+    ) -> None:
+        self._settings = settings
+        self._http = http
+        self._token_endpoint = TokenEndpoint(http)
+        self._access_tokens = access_tokens
+        self._leases = leases
+        self._used_flows = used_flows
+        self._flights = SingleFlight()
+
+    # --- find -----------------------------------------------------------------------------------------
+
+    async def find_usable_access_token(
+        self,
+        *,
+        client_name: str,
+        bearer_type: str,
+        bearer_id: str,
+        requested_scopes: Iterable[str],
+        valid_for: timedelta | float = DEFAULT_VALID_FOR,
+    ) -> AccessToken | None:
+        """The newest stored token valid that long whose requested scopes include these, or None; asks no Hub."""
+        self._settings.client(client_name)
+        stored = await self._access_tokens.find_usable(
+            audience=client_name,
+            bearer_type=bearer_type,
+            bearer_id=bearer_id,
+            requested_scopes=requested_scopes,
+            valid_for=as_timedelta(valid_for),
+        )
+        return stored.access_token if stored else None
+
+    async def find_active_access_token(
+        self, access_token_id: str | None, valid_for: timedelta | float = DEFAULT_VALID_FOR
+    ) -> AccessToken | None:
+        """That token, refreshed if it must be; None if it is gone, revoked or past refreshing.
+
+        Raises HubUnavailableError when it must be refreshed and cannot be now.
+        """
+        if access_token_id and (virtual := self._virtual(access_token_id)):
+            return virtual
+        stored = await self._access_tokens.get(access_token_id) if access_token_id else None
+        if stored is None:
+            return None
+        if stored.access_token.valid_for(as_timedelta(valid_for)):
+            return stored.access_token
+        try:
+            return (await self._refreshed(stored)).access_token
+        except InvalidGrantError:
+            return None
+
+    def _virtual(self, access_token_id: str) -> AccessToken | None:
+        if self._settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
+            return None
+        client_name, person_id = named[0] or self._settings.default_client_name, named[1]
+        client = self._settings.clients.get(client_name)
+        return virtual_token(client_name, person_id, scopes=client.default_scopes) if client else None
+
+    # --- get ------------------------------------------------------------------------------------------
+
+    async def get_access_token(
+        self,
+        *,
+        client_name: str,
+        bearer_type: str,
+        bearer_id: str,
+        scopes: Iterable[str] | None = None,
+        valid_for: timedelta | float = DEFAULT_VALID_FOR,
+    ) -> AccessToken:
+        """A token stored and valid that long, else a refreshed one, else one by client credentials.
+
+        Raises what the Hub refuses (BearerDoesNotExistError, InvalidScopesError, OAuthError),
+        HubUnavailableError, and ConfigurationError for a client that may not use client credentials.
+        """
+        client = self._settings.client(client_name)
+        wanted = scope_rules.parse(scopes) if scopes is not None else _configured_scopes(client, bearer_type)
+        search: dict[str, Any] = {
+            "audience": client_name,
+            "bearer_type": bearer_type,
+            "bearer_id": bearer_id,
+            "requested_scopes": wanted,
+        }
+        duration = as_timedelta(valid_for)
+        if usable := await self._access_tokens.find_usable(**search, valid_for=duration):
+            return usable.access_token
+        if refreshable := await self._access_tokens.find_refreshable(**search):
+            try:
+                return (await self._refreshed(refreshable)).access_token
+            except InvalidGrantError:
+                log.info("The stored grant of %s/%s cannot be refreshed any more.", bearer_type, bearer_id)
+        return await self._by_client_credentials(client, search, duration)
+
+    async def _by_client_credentials(
+        self, client: ClientSettings, search: dict[str, Any], valid_for: timedelta
+    ) -> AccessToken:
+        name, bearer_type, bearer_id = search["audience"], search["bearer_type"], search["bearer_id"]
+        wanted = search["requested_scopes"]
+        if not client.confidential:
+            raise ConfigurationError(
+                f"The client {name!r} has no secret and so cannot use client credentials; "
+                f"{bearer_type}/{bearer_id} has to log in or connect first."
+            )
+        if not wanted:
+            raise ConfigurationError(
+                f"The client {name!r} has no scopes for a bearer of type {bearer_type}; "
+                "configure them or pass scopes=[…]."
+            )
+        key = _digest("client_credentials", name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
+
+        async def stored() -> AccessToken | None:
+            found = await self._access_tokens.find_usable(**search, valid_for=valid_for)
+            return found.access_token if found else None
+
+        async def fetched() -> AccessToken:
+            scopes = scope_rules.with_prefix(wanted, scope_rules.bearer_prefix(bearer_type, bearer_id))
+            response = await self._token_endpoint.client_credentials(client, scopes=scopes, deadline=DEADLINE)
+            token = _new_token(name, response, wanted)
+            if (token.bearer_type, token.bearer_id) != (bearer_type, bearer_id):
+                raise InvalidResponseError("The Hub answered with a token of another bearer.")
+            return await self._access_tokens.add(token)
+
+        async def flight() -> AccessToken:
+            lease = self._leases.lease(key)
+            return await once_across_processes(lease, result=stored, call=fetched, deadline=DEADLINE)
+
+        return await self._flights.run(key, flight)
+
+    # --- exchange, refresh, revoke --------------------------------------------------------------------
+
+    async def exchange_code(
+        self,
+        client_name: str,
+        *,
+        code: str,
+        redirect_uri: str,
+        code_verifier: str | None,
+        requested_scopes: Iterable[str],
+    ) -> AccessToken:
+        """The stored token for an authorization code (RFC 6749 §4.1.3), also if the caller is cancelled meanwhile."""
+        client = self._settings.client(client_name)
+
+        async def exchange() -> AccessToken:
+            response = await self._token_endpoint.authorization_code(
+                client, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, deadline=DEADLINE
+            )
+            return await self._access_tokens.add(_new_token(client_name, response, requested_scopes))
+
+        return await self._uninterrupted(exchange)
+
+    async def refresh(self, token: AccessToken) -> AccessToken:
+        """This grant's next token; one request to the Hub, however many ask at once.
+
+        Raises InvalidGrantError when the grant is gone, HubUnavailableError when it cannot be asked.
+        """
+        stored = await self._access_tokens.get(token.id)
+        if stored is None:
+            raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
+        if stored.access_token.token != token.token and not stored.access_token.expired:
+            # Somebody else has refreshed it since the caller read it.
+            return stored.access_token
+        return (await self._refreshed(stored)).access_token
+
+    async def revoke(self, token: AccessToken) -> None:
+        """Revoke the token at the Hub and forget it here; forgotten also when the Hub cannot be asked.
+
+        Raises HubUnavailableError or OAuthError then.
+        """
+
+        async def revoke() -> None:
+            await self._access_tokens.forget(token.id)
+            # An expired token cannot authenticate its own revocation, and need not be revoked.
+            if not token.expired:
+                await revocation.revoke(self._http, token=token.token)
+
+        await self._uninterrupted(revoke)
+
+    async def log_out(self, access_token_id: str) -> None:
+        """Revoke and forget; what the Hub cannot be told is logged."""
+        try:
+            stored = await self._access_tokens.get(access_token_id)
+            if stored:
+                await self.revoke(stored.access_token)
+        except DecryptionError:
+            await self._access_tokens.forget(access_token_id)
+        except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
+            log.warning("Access token %s is forgotten, but was not revoked at the Hub: %s", access_token_id, error)
+
+    async def use_flow(self, flow: str, *, expires_at: datetime) -> bool:
+        """Mark a started flow as used; False when it was used before, in whichever process."""
+        return await self._used_flows.use(flow, expires_at=expires_at, now=datetime.now(UTC))
+
+    async def drain(self) -> None:
+        """Wait for the requests under way, so that a shutdown loses no token."""
+        await self._flights.drain()
+
+    async def _refreshed(self, stored: StoredToken) -> StoredToken:
+        if not stored.access_token.refreshable():
+            raise InvalidGrantError("invalid_grant", "there is no refresh token, or it is too old")
+        token_id = stored.access_token.id
+        return await self._flights.run((token_id, stored.version), lambda: self._refresh_flight(stored))
+
+    async def _refresh_flight(self, stored: StoredToken) -> StoredToken:
+        lease = self._leases.lease(f"refresh:{stored.access_token.id}")
+        return await once_across_processes(
+            lease,
+            result=lambda: self._changed_since(stored),
+            call=lambda: self._ask_for_refresh(stored, lease),
+            deadline=DEADLINE,
+        )
+
+    async def _changed_since(self, stored: StoredToken) -> StoredToken | None:
+        """The row as another process has left it; None while it is as it was."""
+        now = await self._access_tokens.get(stored.access_token.id)
+        if now is None:
+            raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
+        if now.version != stored.version:
+            return now
+        if now.access_token.refresh_token is None:
+            raise InvalidGrantError("invalid_grant", "the Hub no longer takes the refresh token")
+        return None
+
+    async def _ask_for_refresh(self, stored: StoredToken, lease: Lease) -> StoredToken:
+        old = stored.access_token
+        client = self._settings.client(old.audience)
+        try:
+            response = await self._token_endpoint.refresh_token(
+                client, refresh_token=old.refresh_token or "", deadline=DEADLINE
+            )
+        except InvalidGrantError:
+            if lease.taken_over and (rescued := await self._wait_for_change(stored)):
+                return rescued
+            await self._access_tokens.drop_refresh_token(stored)
+            raise
+        fresh = _refreshed_token(old, response)
+        replaced = await self._access_tokens.replace(fresh)
+        if replaced is None:
+            # Logged out or revoked while the Hub was asked: nobody may hold what it just gave.
+            await revocation.revoke(self._http, token=fresh.token)
+            raise InvalidGrantError("invalid_grant", "this grant was given up during the refresh")
+        return replaced
+
+    async def _wait_for_change(self, stored: StoredToken) -> StoredToken | None:
+        started = time.monotonic()
+        while time.monotonic() - started < TAKE_OVER_GRACE:
+            if changed := await self._changed_since(stored):
+                return changed
+            await asyncio.sleep(0.25)
+        return None
+
+    async def _uninterrupted(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run to the end even if the caller is cancelled: a single-use code must not be spent for nothing."""
+        return await self._flights.run(object(), call)
+
+
+def _configured_scopes(client: ClientSettings, bearer_type: str) -> tuple[str, ...]:
+    return client.organization_scopes if bearer_type == "Organization" else client.default_scopes
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _same_app(audience: str, client_name: str) -> bool:
+    # A variable's name has neither capitals nor hyphens, the Hub's app may.
+    return audience.casefold().replace("-", "_") == client_name.casefold().replace("-", "_")
+
+
+def _new_token(client_name: str, response: TokenResponse, requested_scopes: Iterable[str]) -> AccessToken:
+    """An answer as a token to be stored; raises InvalidResponseError when it is not one for this client."""
+    if response.bearer_type is None or response.bearer_id is None:
+        raise InvalidResponseError("The Hub's answer does not say whose the token is.")
+    if response.audiences and not any(_same_app(audience, client_name) for audience in response.audiences):
+        raise InvalidResponseError(
+            f"The Hub's token is for {response.audiences[0]!r}, not for the client {client_name!r}; "
+            "a client is to be named as its app is at the Hub."
+        )
+    now = datetime.now(UTC)
+    requested = tuple(scope_rules.unprefixed(scope) for scope in requested_scopes)
+    return AccessToken(
+        id="",
+        jti=response.jti,
+        audience=client_name,
+        bearer_type=response.bearer_type,
+        bearer_id=response.bearer_id,
+        on_behalf_of=response.on_behalf_of,
+        scopes=requested if response.scopes is None else response.scopes,
+        requested_scopes=requested,
+        token=response.token,
+        refresh_token=response.refresh_token,
+        expires_at=response.expires_at or now + UNTOLD_LIFETIME,
+        refresh_expires_at=response.refresh_expires_at,
+        created_at=now,
+    )
+
+
+def _refreshed_token(old: AccessToken, response: TokenResponse) -> AccessToken:
+    """The grant's next token; what the answer leaves out stays as it was (RFC 6749 §5.1, §6)."""
+    if response.bearer_id is not None and (response.bearer_type, response.bearer_id) != (
+        old.bearer_type,
+        old.bearer_id,
+    ):
+        raise InvalidResponseError("The Hub answered a refresh with a token of another bearer.")
+    changes: dict[str, Any] = {
+        "jti": response.jti,
+        "token": response.token,
+        "expires_at": response.expires_at or datetime.now(UTC) + UNTOLD_LIFETIME,
+    }
+    if response.scopes is not None:
+        changes["scopes"] = response.scopes
+    if response.on_behalf_of is not None:
+        changes["on_behalf_of"] = response.on_behalf_of
+    if response.refresh_token is not None:
+        changes["refresh_token"] = response.refresh_token
+        changes["refresh_expires_at"] = response.refresh_expires_at
+    return old.model_copy(update=changes)
