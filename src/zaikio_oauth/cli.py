@@ -1,0 +1,77 @@
+"""The command ``zaikio-oauth``. Bad input: one clear line and exit status 2."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+from cryptography.fernet import Fernet
+
+from zaikio_oauth.errors import ConfigurationError, ZaikioOAuthError
+from zaikio_oauth.settings import DatabaseSettings
+from zaikio_oauth.store.database import Database
+
+try:
+    import typer
+except ModuleNotFoundError:  # pragma: no cover (shown by the packaging tests, in an environment without the extra)
+    sys.exit("zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'")
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="zaikio-oauth",
+    help="Keys, database and a local Hub for zaikio_oauth. Settings are read from ZAIKIO_… variables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("generate-key")
+def generate_key() -> None:
+    """Print a new key for ZAIKIO_ENCRYPTION_KEYS."""
+    typer.echo(Fernet.generate_key().decode("ascii"))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database of ZAIKIO_DATABASE_URL to the newest revision."""
+    url = DatabaseSettings().database_url
+
+    async def run() -> str:
+        # No token is read or written by a migration, so any key will do.
+        database = Database(url, [Fernet.generate_key().decode("ascii")])
+        try:
+            await database.migrate()
+        finally:
+            await database.aclose()
+        return database.name
+
+    typer.echo(f"{asyncio.run(run())} is up to date.")
+
+
+@app.command()
+def hub(
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8001,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    app_url: Annotated[
+        list[str] | None, typer.Option(help="Where your app runs; its callbacks there are registered. Repeatable.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="The prefix of zaikio_router in your app.")] = "/zaikio",
+) -> None:
+    """Serve a local Hub, with the clients of ZAIKIO_CLIENTS__… registered (without any: the client "warehouse")."""
+    try:
+        from zaikio_oauth.testing import serving  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"The local Hub needs {error.name}: pip install 'zaikio_oauth[cli,testing]'") from None
+    serving.serve(host=host, port=port, app_urls=app_url, prefix=prefix, echo=typer.echo)
+
+
+def main() -> None:
+    """Run the command; every error of ours is one line and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except ZaikioOAuthError as error:
+        typer.echo(f"zaikio-oauth: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,202 @@
+"""The process's default ZaikioOAuth, and the module-level names that forward to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import timedelta
+
+from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.application import AroundAuth, ZaikioOAuth
+from zaikio_oauth.cipher import Cipher
+from zaikio_oauth.settings import Settings
+from zaikio_oauth.token_manager import DEFAULT_VALID_FOR, TokenManager
+from zaikio_oauth.web.dependencies import CurrentAccessToken, OptionalAccessToken
+from zaikio_oauth.web.parts import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
+from zaikio_oauth.web.router import Routers
+
+__all__ = [
+    "configure",
+    "connections_router",
+    "current_access_token",
+    "default",
+    "find_active_access_token",
+    "find_usable_access_token",
+    "get_access_token",
+    "optional_access_token",
+    "refresh",
+    "revoke",
+    "sessions_router",
+    "subscriptions_router",
+    "with_auth",
+    "with_client",
+    "zaikio_router",
+]
+
+
+class _Default:
+    """Holds the default object and stands for it, so that names imported early follow a later ``configure``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._zaikio: ZaikioOAuth | None = None
+
+    def get(self) -> ZaikioOAuth:
+        with self._lock:
+            if self._zaikio is None:
+                self._zaikio = ZaikioOAuth()
+            return self._zaikio
+
+    def set(self, zaikio: ZaikioOAuth) -> ZaikioOAuth:
+        with self._lock:
+            self._zaikio = zaikio
+        return zaikio
+
+    @property
+    def settings(self) -> Settings:
+        return self.get().settings
+
+    @property
+    def hooks(self) -> Hooks:
+        return self.get().hooks
+
+    @property
+    def flow_cipher(self) -> Cipher:
+        return self.get().flow_cipher
+
+    @property
+    def current_client_name(self) -> str:
+        return self.get().current_client_name
+
+    def opened(self) -> AbstractAsyncContextManager[object]:
+        return self.get()
+
+    async def tokens(self) -> TokenManager:
+        return await self.get().tokens()
+
+
+_default = _Default()
+_routers = Routers(_default)
+
+zaikio_router = _routers.all
+"""All routes of the default ZaikioOAuth."""
+
+sessions_router = _routers.sessions
+"""Only its ``sessions`` routes."""
+
+connections_router = _routers.connections
+"""Only its ``connections`` routes."""
+
+subscriptions_router = _routers.subscriptions
+"""Only its ``subscriptions`` route."""
+
+current_access_token = CurrentAccessToken(_default)
+"""``Depends(current_access_token)``: the session's token, refreshed if need be; else the login, or 401."""
+
+optional_access_token = OptionalAccessToken(_default)
+"""``Depends(optional_access_token)``: the session's token, or None."""
+
+
+def configure(
+    settings: Settings | None = None,
+    *,
+    around_auth: AroundAuth | None = None,
+    after_approve: AfterApprove | None = None,
+    after_destroy: AfterDestroy | None = None,
+    on_error: OnError | None = None,
+    verify_state: VerifyState | None = None,
+    locale: Locale | None = None,
+) -> ZaikioOAuth:
+    """Make the process's default ZaikioOAuth; takes what ZaikioOAuth takes. Raises ConfigurationError."""
+    return _default.set(
+        ZaikioOAuth(
+            settings,
+            around_auth=around_auth,
+            after_approve=after_approve,
+            after_destroy=after_destroy,
+            on_error=on_error,
+            verify_state=verify_state,
+            locale=locale,
+        )
+    )
+
+
+def default() -> ZaikioOAuth:
+    """The process's default ZaikioOAuth, made from the environment if ``configure`` was not called."""
+    return _default.get()
+
+
+def with_client(client_name: str) -> AbstractContextManager[None]:
+    """As ZaikioOAuth.with_client."""
+    return default().with_client(client_name)
+
+
+def with_auth(
+    access_token: AccessToken | None = None,
+    *,
+    bearer_id: str | None = None,
+    bearer_type: str = "Person",
+    client_name: str | None = None,
+    scopes: Iterable[str] | None = None,
+    valid_for: timedelta | float = DEFAULT_VALID_FOR,
+) -> AbstractAsyncContextManager[AccessToken]:
+    """As ZaikioOAuth.with_auth."""
+    return default().with_auth(
+        access_token,
+        bearer_id=bearer_id,
+        bearer_type=bearer_type,
+        client_name=client_name,
+        scopes=scopes,
+        valid_for=valid_for,
+    )
+
+
+async def find_usable_access_token(
+    *,
+    bearer_type: str,
+    bearer_id: str,
+    client_name: str | None = None,
+    requested_scopes: Iterable[str] = (),
+    valid_for: timedelta | float = DEFAULT_VALID_FOR,
+) -> AccessToken | None:
+    """As ZaikioOAuth.find_usable_access_token."""
+    return await default().find_usable_access_token(
+        client_name=client_name,
+        bearer_type=bearer_type,
+        bearer_id=bearer_id,
+        requested_scopes=requested_scopes,
+        valid_for=valid_for,
+    )
+
+
+async def find_active_access_token(
+    id: str | None,  # noqa: A002 (the public name)
+    valid_for: timedelta | float = DEFAULT_VALID_FOR,
+) -> AccessToken | None:
+    """As ZaikioOAuth.find_active_access_token."""
+    return await default().find_active_access_token(id, valid_for)
+
+
+async def get_access_token(
+    *,
+    bearer_id: str,
+    bearer_type: str = "Person",
+    client_name: str | None = None,
+    scopes: Iterable[str] | None = None,
+    valid_for: timedelta | float = DEFAULT_VALID_FOR,
+) -> AccessToken:
+    """As ZaikioOAuth.get_access_token."""
+    return await default().get_access_token(
+        bearer_id=bearer_id, bearer_type=bearer_type, client_name=client_name, scopes=scopes, valid_for=valid_for
+    )
+
+
+async def refresh(token: AccessToken) -> AccessToken:
+    """As ZaikioOAuth.refresh."""
+    return await default().refresh(token)
+
+
+async def revoke(token: AccessToken) -> None:
+    """As ZaikioOAuth.revoke."""
+    await default().revoke(token)

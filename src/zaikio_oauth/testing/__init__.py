@@ -1,0 +1,15 @@
+"""For tests and development: a local Hub, and being logged in without a login."""
+
+from zaikio_oauth.testing.local_hub import HubApp, HubOrganization, HubPerson, HubRequest, HubServer, LocalHub
+from zaikio_oauth.testing.session import logged_in_as, session_cookie
+
+__all__ = [
+    "HubApp",
+    "HubOrganization",
+    "HubPerson",
+    "HubRequest",
+    "HubServer",
+    "LocalHub",
+    "logged_in_as",
+    "session_cookie",
+]

@@ -1,0 +1,7 @@
+"""The local Hub."""
+
+from zaikio_oauth.testing.local_hub.directory import HubApp, HubOrganization, HubPerson
+from zaikio_oauth.testing.local_hub.hub import HubRequest, LocalHub
+from zaikio_oauth.testing.local_hub.server import HubServer
+
+__all__ = ["HubApp", "HubOrganization", "HubPerson", "HubRequest", "HubServer", "LocalHub"]

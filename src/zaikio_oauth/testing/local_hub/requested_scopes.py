@@ -1,0 +1,71 @@
+"""The scopes of a request as the Hub reads them (Hub documentation, "Bearers and scopes")."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["RequestedScopes", "ScopeError", "read_scopes"]
+
+_SCOPE = re.compile(
+    r"\A(?:(?P<bearer>Per|Org)(?:/(?P<bearer_id>[^.,>\s]+))?(?P<behalf>>Org(?:/(?P<behalf_id>[^.,>\s]+))?)?\.)?"
+    r"(?P<bare>(?:[a-z0-9_-]+\.[a-z0-9_]+\.(?:r|w|rw))|(?:subscription_create(?:_[a-z0-9_-]+?)?(?:\.[A-Za-z0-9_-]+)?))\Z"
+)
+
+
+class ScopeError(Exception):
+    """Scopes that the Hub does not take; ``code`` is its word for it, ``scope`` the offender."""
+
+    def __init__(self, code: str, scope: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.scope = scope
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedScopes:
+    """Scopes of one bearer. ``organization_id`` is the one asked for, if it was given."""
+
+    bearer_type: str
+    person_id: str | None
+    organization_id: str | None
+    on_behalf: bool
+    scopes: tuple[str, ...]
+
+    @property
+    def needs_organization(self) -> bool:
+        """Whether an organization has a part in it."""
+        return self.bearer_type == "Organization"
+
+    @property
+    def subscription(self) -> tuple[str | None, str | None] | None:
+        """The app's name and the plan of a subscription, each None if not given; None when it is none."""
+        for scope in self.scopes:
+            if scope.startswith("subscription_create"):
+                head, _, plan = scope.partition(".")
+                return head.removeprefix("subscription_create").lstrip("_") or None, plan or None
+        return None
+
+
+def read_scopes(text: str, desired: tuple[str, ...] | None) -> RequestedScopes:
+    """The scopes of a request, comma-separated; raises ScopeError."""
+    bearers = set()
+    bare = []
+    for scope in text.split(","):
+        match = _SCOPE.match(scope.strip())
+        if match is None:
+            raise ScopeError("malformed_scope", scope)
+        organization = match["bearer"] == "Org" or bool(match["behalf"])
+        person_id = match["bearer_id"] if match["bearer"] != "Org" else None
+        organization_id = match["behalf_id"] if match["behalf"] else match["bearer_id"] if organization else None
+        bearers.add((("Organization" if organization else "Person"), bool(match["behalf"]), person_id, organization_id))
+        wanted = match["bare"]
+        if desired is not None and wanted not in desired and not wanted.startswith("subscription_create"):
+            raise ScopeError("scope_is_not_included_in_desired_scopes", wanted)
+        bare.append(wanted)
+    if len({bearer[:2] for bearer in bearers}) > 1:
+        raise ScopeError("different_bearer_types")
+    if len(bearers) > 1:
+        raise ScopeError("different_bearer_ids")
+    ((bearer_type, on_behalf, person_id, organization_id),) = bearers
+    return RequestedScopes(bearer_type, person_id, organization_id, on_behalf, tuple(dict.fromkeys(bare)))

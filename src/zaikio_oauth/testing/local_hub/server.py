@@ -1,0 +1,47 @@
+"""A local Hub on a real socket."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+__all__ = ["HubServer"]
+
+START_SECONDS = 10.0
+
+
+class HubServer:
+    """Serves a Hub in a thread of its own while the ``with`` body runs; ``url`` is where. Port 0 takes a free one."""
+
+    def __init__(self, hub: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+        config = uvicorn.Config(hub, log_config=None, log_level="critical", lifespan="off", ws="none")
+        self._server = uvicorn.Server(config)
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, port))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        """Start; back when it listens."""
+        self._thread.start()
+        started = time.monotonic()
+        while not self._server.started:
+            if time.monotonic() - started > START_SECONDS or not self._thread.is_alive():
+                raise RuntimeError("The local Hub did not start.")
+            time.sleep(0.005)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(START_SECONDS)
+        self._socket.close()

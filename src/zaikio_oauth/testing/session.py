@@ -1,0 +1,102 @@
+"""Be logged in without a login: for an app's own tests, where ``environment`` is ``test``."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from typing import Any
+
+from itsdangerous import BadSignature, TimestampSigner
+from starlette.applications import Starlette
+from starlette.middleware.sessions import SessionMiddleware
+
+from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.virtual_token import virtual_id
+from zaikio_oauth.web.login import ACCESS_TOKEN_ID, PERSON_ID
+
+__all__ = ["logged_in_as", "session_cookie"]
+
+
+def logged_in_as(client: Any, person_id: str, client_name: str | None = None) -> None:
+    """Log this person in, in Starlette's ``TestClient`` or an ``httpx.AsyncClient`` with an ``ASGITransport``.
+
+    What the session already holds stays. ``client_name`` is the OAuth client that the virtual token is
+    for; the app's default one if it is left out. Works only where ``environment`` is ``test``: anywhere
+    else nobody is logged in by it. Raises ConfigurationError when no app or no SessionMiddleware is found.
+    """
+    app = _app_of(client)
+    options = _session_options(app)
+    name = options.get("session_cookie", "session")
+    for cookie in list(client.cookies.jar):
+        if cookie.name == name:
+            session = _opened(options, cookie.value or "")
+            client.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
+            break
+    else:
+        session = {}
+    session |= _session(person_id, client_name)
+    client.cookies.set(name, _sealed(options, session))
+
+
+def session_cookie(
+    app: Any, person_id: str, client_name: str | None = None, *, url: str = "http://localhost:8000"
+) -> dict[str, Any]:
+    """The session's cookie of a person who is logged in, as Playwright's ``context.add_cookies([…])`` takes it.
+
+    ``url`` is where the browser finds the app. Works only where ``environment`` is ``test``.
+    """
+    options = _session_options(app)
+    return {
+        "name": options.get("session_cookie", "session"),
+        "value": _sealed(options, _session(person_id, client_name)),
+        "url": url,
+        "httpOnly": True,
+        "sameSite": {"strict": "Strict", "none": "None"}.get(options.get("same_site", "lax"), "Lax"),
+    }
+
+
+def _session(person_id: str, client_name: str | None) -> dict[str, Any]:
+    return {ACCESS_TOKEN_ID: virtual_id(person_id, client_name), PERSON_ID: person_id}
+
+
+def _app_of(client: Any) -> Any:
+    app = getattr(client, "app", None) or getattr(getattr(client, "_transport", None), "app", None)
+    if app is None:
+        raise ConfigurationError(
+            "logged_in_as() needs a TestClient, or an AsyncClient whose transport is ASGITransport(app=…); "
+            "for a browser there is session_cookie()."
+        )
+    return app
+
+
+def _session_options(app: Any) -> dict[str, Any]:
+    """How the app's SessionMiddleware was added, also where other middleware or apps are wrapped around it."""
+    while app is not None:
+        for middleware in getattr(app, "user_middleware", ()):
+            if isinstance(middleware.cls, type) and issubclass(middleware.cls, SessionMiddleware):
+                options = dict(middleware.kwargs)
+                if middleware.args:
+                    options["secret_key"] = middleware.args[0]
+                return options
+        if isinstance(app, Starlette):
+            break
+        app = getattr(app, "app", None)
+    raise ConfigurationError(
+        "The app has no session; add: app.add_middleware(SessionMiddleware, secret_key=…)  "
+        "# from starlette.middleware.sessions"
+    )
+
+
+def _sealed(options: dict[str, Any], session: dict[str, Any]) -> str:
+    """The session as Starlette's middleware writes it."""
+    data = b64encode(json.dumps(session).encode())
+    return TimestampSigner(str(options["secret_key"])).sign(data).decode("ascii")
+
+
+def _opened(options: dict[str, Any], value: str) -> dict[str, Any]:
+    try:
+        data = TimestampSigner(str(options["secret_key"])).unsign(value.encode(), max_age=options.get("max_age"))
+        session = json.loads(b64decode(data))
+    except (BadSignature, ValueError):
+        return {}
+    return session if isinstance(session, dict) else {}
