@@ -1,0 +1,109 @@
+"""The fixtures: a real database of each kind, the local Hub on a real socket, an app, and a visitor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from tests.apps import small_app
+from tests.data import KEY, SECRET
+from tests.visitor import BASE_URL, Visitor
+from zaikio_oauth import Settings, ZaikioOAuth
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.testing import HubApp, HubServer, LocalHub
+
+pytest_plugins = ["tests.environment.plugin"]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the developer has set for themselves is not what is tested."""
+    for name in os.environ:
+        if name.startswith("ZAIKIO_") and not name.startswith("ZAIKIO_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: a SQLite file, then a database on a real PostgreSQL server."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.db"
+    return request.getfixturevalue("postgresql_url")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The store on that database, migrated."""
+    url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
+    database = Database(url, [KEY])
+    await database.open(auto_migrate=True)
+    yield database
+    await database.aclose()
+
+
+@pytest.fixture
+def hub() -> LocalHub:
+    """A Hub that knows the client ``warehouse`` (with a secret) and ``kiosk`` (without)."""
+    return LocalHub(
+        apps=[
+            HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),
+            HubApp.for_client("kiosk", "kiosk-id", None, base_urls=[BASE_URL]),
+        ]
+    )
+
+
+@pytest.fixture
+def hub_url(hub: LocalHub) -> Iterator[str]:
+    """That Hub on a real socket."""
+    with HubServer(hub) as server:
+        yield server.url
+
+
+@pytest.fixture
+def make_settings(hub_url: str, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings for that Hub, on SQLite; what a test names is changed."""
+
+    def make(**changes: Any) -> Settings:
+        values: dict[str, Any] = {
+            "host": hub_url,
+            "database_url": f"sqlite:///{tmp_path}/app.db",
+            "encryption_keys": [KEY],
+            "clients": {
+                "warehouse": {
+                    "client_id": "warehouse-id",
+                    "client_secret": SECRET,
+                    "default_scopes": ["zaikio.person.r"],
+                    "organization_scopes": ["zaikio.organization.r"],
+                },
+                "kiosk": {"client_id": "kiosk-id", "default_scopes": ["zaikio.person.r"]},
+            },
+        }
+        return Settings(**values | changes)
+
+    return make
+
+
+@pytest.fixture
+async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
+    """A ZaikioOAuth of those settings, open."""
+    async with ZaikioOAuth(make_settings()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(zaikio: ZaikioOAuth) -> FastAPI:
+    """A small app with it."""
+    return small_app(zaikio)
+
+
+@pytest.fixture
+async def visitor(app: FastAPI) -> AsyncIterator[Visitor]:
+    """A person who visits that app."""
+    visiting = Visitor(app)
+    yield visiting
+    await visiting.aclose()

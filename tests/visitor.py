@@ -1,0 +1,72 @@
+"""A person with a browser, without the browser: one cookie jar for the app, one for the Hub."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx2
+from starlette.types import ASGIApp
+
+BASE_URL = "http://testserver"
+
+
+def query_of(url: str) -> dict[str, str]:
+    """The parameters of an address; a doubled one would hide, so it fails."""
+    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    assert len(dict(pairs)) == len(pairs), f"doubled parameters in {url}"
+    return dict(pairs)
+
+
+class Visitor:
+    """Goes to the app over ASGI and to the Hub over a real socket; follows nothing by itself."""
+
+    def __init__(
+        self, app: ASGIApp, *, base_url: str = BASE_URL, headers: dict[str, str] | None = None, root_path: str = ""
+    ) -> None:
+        transport = httpx2.ASGITransport(app=app, root_path=root_path)
+        self.app = httpx2.AsyncClient(transport=transport, base_url=base_url, headers=headers)
+        self.hub = httpx2.AsyncClient()
+
+    async def get(self, url: str, **options: Any) -> httpx2.Response:
+        return await self.app.get(url, **options)
+
+    async def start(self, path: str = "/zaikio/sessions/new", **parameters: Any) -> str:
+        """Where the app sends the browser."""
+        response = await self.app.get(path, params=parameters)
+        assert response.status_code == 302, response.text
+        return response.headers["location"]
+
+    async def consent(self, authorize_url: str) -> str:
+        """Where the Hub sends the browser back to, once the person has answered."""
+        response = await self.hub.get(authorize_url)
+        assert response.status_code in (302, 303), response.text
+        return response.headers["location"]
+
+    async def log_in(self, path: str = "/zaikio/sessions/new", **parameters: Any) -> httpx2.Response:
+        """All of it; the callback's answer."""
+        return await self.app.get(await self.consent(await self.start(path, **parameters)))
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """What the browser can read in the session's cookie."""
+        cookie = self.app.cookies.get("session", domain="testserver.local") or self.app.cookies.get("session")
+        if not cookie or cookie == "null":
+            return {}
+        return json.loads(base64.b64decode(cookie.partition(".")[0]))
+
+    @property
+    def flows(self) -> list[str]:
+        """The names of the flow cookies that the browser carries."""
+        return [cookie.name for cookie in self.app.cookies.jar if cookie.name.startswith("zaikio_flow_")]
+
+    def copy_cookies_to(self, other: Visitor) -> None:
+        """Give another browser what this one carries."""
+        for cookie in self.app.cookies.jar:
+            other.app.cookies.jar.set_cookie(cookie)
+
+    async def aclose(self) -> None:
+        await self.app.aclose()
+        await self.hub.aclose()

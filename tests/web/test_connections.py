@@ -1,0 +1,153 @@
+"""Installing the app for an organization, and subscribing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.apps import small_app
+from tests.visitor import BASE_URL, Visitor, query_of
+from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.testing import LocalHub
+
+
+async def test_the_person_picks_the_organization(visitor: Visitor) -> None:
+    """``Org.`` before every scope, and the connection's own callback."""
+    query = query_of(await visitor.start("/zaikio/connections/new"))
+
+    assert query["scope"] == "Org.zaikio.organization.r"
+    assert query["redirect_uri"] == f"{BASE_URL}/zaikio/connections/approve"
+
+
+async def test_the_organization_can_be_given(visitor: Visitor) -> None:
+    """``Org/<id>.`` before every scope."""
+    query = query_of(await visitor.start("/zaikio/warehouse/connections/new", organization_id="b147-5f65"))
+
+    assert query["scope"] == "Org/b147-5f65.zaikio.organization.r"
+    assert query["redirect_uri"] == f"{BASE_URL}/zaikio/warehouse/connections/approve"
+
+
+@pytest.mark.parametrize("value", ["x.zaikio.admin.rw,Org/y", "a b", "a/b", "a>b", "ä", "x" * 65, "a\n"])
+@pytest.mark.parametrize("name", ["organization_id", "plan", "app_name"])
+async def test_nobody_writes_scopes_of_their_own(visitor: Visitor, name: str, value: str) -> None:
+    """What becomes part of a scope is an id or a name, or it is refused."""
+    answer = await visitor.get("/zaikio/subscriptions/new", params={name: value})
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(f"{name} may hold only")
+    assert "set-cookie" not in answer.headers
+
+
+async def test_a_connection_stores_a_token_and_logs_nobody_in(
+    visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth
+) -> None:
+    """A worker finds it; the session knows nothing of it."""
+    person = hub.people[0]
+    organization = hub.organizations_of(person.id)[0]
+    hub.auto_consent(person_id=person.id, organization_id=organization.id)
+
+    answer = await visitor.log_in("/zaikio/connections/new", origin="/installed")
+
+    assert answer.headers["location"] == "/installed"
+    assert visitor.session == {}
+    assert visitor.flows == []
+    token = await zaikio.find_usable_access_token(
+        bearer_type="Organization", bearer_id=organization.id, requested_scopes=["zaikio.organization.r"]
+    )
+    assert token is not None
+    assert (token.organization, token.scopes) == (True, ("zaikio.organization.r",))
+
+
+async def test_a_connection_does_not_disturb_who_is_logged_in(visitor: Visitor, hub: LocalHub) -> None:
+    """The person stays who they were."""
+    person = hub.people[0]
+    hub.auto_consent(person_id=person.id, organization_id=hub.organizations_of(person.id)[0].id)
+    await visitor.log_in()
+    before = visitor.session
+
+    await visitor.log_in("/zaikio/connections/new")
+
+    assert visitor.session == before
+
+
+async def test_a_client_without_organization_scopes_has_no_connection(visitor: Visitor) -> None:
+    """404 on each of the paths."""
+    for path in ["connections/new", "connections/approve", "subscriptions/new"]:
+        assert (await visitor.get(f"/zaikio/kiosk/{path}")).status_code == 404, path
+
+
+async def test_a_login_is_no_connection(visitor: Visitor, hub: LocalHub) -> None:
+    """A state counts only on the route that it was started for."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    callback = await visitor.consent(await visitor.start())
+
+    await visitor.get(callback.replace("/sessions/", "/connections/"))
+
+    assert (await visitor.get("/")).json()["error"]["code"] == "invalid_state"
+    assert hub.count(path="/oauth/access_token") == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "scope"),
+    [
+        ({}, "Org.subscription_create"),
+        ({"plan": "free"}, "Org.subscription_create.free"),
+        ({"app_name": "paper_mill"}, "Org.subscription_create_paper_mill"),
+        ({"app_name": "paper_mill", "plan": "pro"}, "Org.subscription_create_paper_mill.pro"),
+        ({"organization_id": "b147"}, "Org/b147.subscription_create"),
+        ({"organization_id": "b147", "app_name": "mill", "plan": "pro"}, "Org/b147.subscription_create_mill.pro"),
+        ({"organization_id": "", "plan": ""}, "Org.subscription_create"),
+    ],
+)
+async def test_a_subscription_asks_for_its_scope(visitor: Visitor, parameters: dict[str, Any], scope: str) -> None:
+    """Hub documentation, "Subscription redirect flow"; it returns to the connection's callback."""
+    query = query_of(await visitor.start("/zaikio/subscriptions/new", **parameters))
+
+    assert query["scope"] == scope
+    assert query["redirect_uri"] == f"{BASE_URL}/zaikio/connections/approve"
+
+
+async def test_a_subscription_comes_back_as_a_connection(visitor: Visitor, hub: LocalHub) -> None:
+    """From start to stored token, with the plan."""
+    person = hub.people[0]
+    hub.auto_consent(person_id=person.id, organization_id=hub.organizations_of(person.id)[0].id)
+
+    answer = await visitor.log_in("/zaikio/subscriptions/new", plan="free", origin="/subscribed")
+
+    assert answer.headers["location"] == "/subscribed"
+    assert visitor.session == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        (f"{BASE_URL}/custom/callback", f"{BASE_URL}/custom/callback"),
+        ("https://evil.example/callback", f"{BASE_URL}/zaikio/connections/approve"),
+        ("http://testserver.evil.example/", f"{BASE_URL}/zaikio/connections/approve"),
+        ("//evil.example", f"{BASE_URL}/zaikio/connections/approve"),
+        ("http://[", f"{BASE_URL}/zaikio/connections/approve"),
+    ],
+)
+async def test_a_subscription_returns_only_to_this_site(visitor: Visitor, given: str, used: str) -> None:
+    """The gem took any address; the Hub knows only registered ones."""
+    query = query_of(await visitor.start("/zaikio/subscriptions/new", redirect_uri=given))
+
+    assert query["redirect_uri"] == used
+
+
+async def test_a_hook_sees_the_organizations_token(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """So that an app remembers who has installed it."""
+    seen: list[tuple[AccessToken, str | None]] = []
+    person = hub.people[0]
+    hub.auto_consent(person_id=person.id, organization_id=hub.organizations_of(person.id)[0].id)
+    async with ZaikioOAuth(
+        make_settings(), after_approve=lambda request, token, origin: seen.append((token, origin)) or "/hooked"
+    ) as zaikio:
+        visitor = Visitor(small_app(zaikio))
+        answer = await visitor.log_in("/zaikio/connections/new", origin="/from")
+        await visitor.aclose()
+
+    assert answer.headers["location"] == "/hooked"
+    assert [(token.organization, origin) for token, origin in seen] == [(True, "/from")]

@@ -1,0 +1,265 @@
+"""``current_access_token`` and ``optional_access_token``."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, WebSocket
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.websockets import WebSocketDisconnect
+
+from tests.apps import small_app
+from tests.data import OTHER_KEY
+from tests.visitor import Visitor, query_of
+from zaikio_oauth import AccessToken, ConfigurationError, Settings, ZaikioOAuth
+from zaikio_oauth.testing import LocalHub
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.fixture(autouse=True)
+def consenting(hub: LocalHub) -> None:
+    """The person grants whatever is asked."""
+    hub.auto_consent(person_id=hub.people[0].id)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_page_view_is_sent_to_the_login_and_comes_back(
+    make_settings: Callable[..., Settings], hub: LocalHub, method: str
+) -> None:
+    """To the very page, query and all."""
+    async with ZaikioOAuth(make_settings()) as zaikio:
+        app = small_app(zaikio)
+
+        @app.api_route("/ordérs", methods=["GET", "HEAD"])
+        async def orders(token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> str:
+            return "orders"
+
+        visitor = Visitor(app)
+        answer = await visitor.app.request(method, "/ordérs?page=2&q=a%26b", headers=BROWSER)
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/zaikio/sessions/new?origin=")
+        login = await visitor.get(answer.headers["location"])
+        back = await visitor.get(await visitor.consent(login.headers["location"]))
+        assert back.headers["location"] == "/ord%C3%A9rs?page=2&q=a%26b"
+        assert (await visitor.get(back.headers["location"])).json() == "orders"
+        await visitor.aclose()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({}, id="no Accept"),
+        pytest.param({"Accept": "*/*"}, id="fetch() and curl"),
+        pytest.param({"Accept": "application/json, text/plain, */*"}, id="a JSON client"),
+        pytest.param({"Accept": "text/html;q=0, */*"}, id="anything but HTML"),
+    ],
+)
+async def test_everything_else_is_told_401(visitor: Visitor, headers: dict[str, str]) -> None:
+    """A redirect would make a script follow it to another site, and lose a form."""
+    assert (await visitor.get("/me", headers=headers)).status_code == 401
+
+
+async def test_a_form_post_is_told_401(zaikio: ZaikioOAuth) -> None:
+    """What was typed could not be brought back after a login."""
+    app = small_app(zaikio)
+
+    @app.post("/form")
+    async def form(token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> None: ...
+
+    visitor = Visitor(app)
+    answer = await visitor.app.post("/form", headers=BROWSER)
+    await visitor.aclose()
+
+    assert answer.status_code == 401
+    assert "www-authenticate" in answer.headers
+
+
+async def test_a_missing_scope_is_403(visitor: Visitor) -> None:
+    """Named, so that its developer knows what to configure."""
+    await visitor.log_in()
+
+    answer = await visitor.get("/sites", headers=BROWSER)
+
+    assert answer.status_code == 403
+    assert "zaikio.sites.r" in answer.json()["detail"]
+
+
+async def test_a_granted_scope_opens_the_page(make_settings: Callable[..., Settings]) -> None:
+    """``rw`` gives ``r``."""
+    client = {"client_id": "warehouse-id", "client_secret": "a-client-secret-that-nobody-sees"}
+    settings = make_settings(clients={"warehouse": client | {"default_scopes": "zaikio.person.r,zaikio.sites.rw"}})
+    async with ZaikioOAuth(settings) as zaikio:
+        visitor = Visitor(small_app(zaikio))
+        await visitor.log_in()
+        assert (await visitor.get("/sites")).status_code == 200
+        await visitor.aclose()
+
+
+async def test_the_optional_token_is_there_or_not(visitor: Visitor, hub: LocalHub) -> None:
+    """A page for everybody that knows who is looking."""
+    assert (await visitor.get("/maybe", headers=BROWSER)).json() == "nobody"
+    await visitor.log_in()
+    assert (await visitor.get("/maybe")).json() == hub.people[0].id
+
+
+@pytest.fixture
+async def expiring(visitor: Visitor, hub: LocalHub) -> str:
+    """A login whose access token lives for 20 more seconds; its id."""
+    hub.access_token_lifetime = 20
+    await visitor.log_in()
+    hub.access_token_lifetime = 3600
+    return visitor.session["zaikio_access_token_id"]
+
+
+async def test_a_token_about_to_expire_is_refreshed_under_its_id(
+    visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth, expiring: str
+) -> None:
+    """The session's cookie need not change, so no other tab is logged out (faults 1 and 2)."""
+    old = await zaikio.find_active_access_token(expiring, valid_for=0)
+    answer = await visitor.get("/me")
+
+    assert answer.json()["id"] == expiring
+    assert "set-cookie" not in answer.headers
+    new = await zaikio.find_active_access_token(expiring)
+    assert old is not None
+    assert new is not None
+    assert (new.token != old.token, new.refresh_token != old.refresh_token, new.expires_in > 3500) == (True, True, True)
+    assert hub.count(grant_type="refresh_token") == 1
+
+
+async def test_a_grant_that_ended_asks_for_a_new_login(visitor: Visitor, hub: LocalHub, expiring: str) -> None:
+    """Revoked at the Hub, or seven days away: 401, and after that no more requests for it."""
+    hub.spend_refresh_tokens()
+
+    for _ in range(3):
+        assert (await visitor.get("/me")).status_code == 401
+    assert hub.count(grant_type="refresh_token") == 1
+
+
+async def test_a_hub_that_is_down_is_bridged_while_the_token_lives(
+    visitor: Visitor, hub: LocalHub, expiring: str
+) -> None:
+    """Twenty seconds of a token that works are better than an error."""
+    hub.fail("refresh_token", status=500, times=None)
+
+    assert (await visitor.get("/me")).status_code == 200
+
+
+async def test_a_hub_that_is_down_is_a_503_and_no_logout(visitor: Visitor, hub: LocalHub) -> None:
+    """When the token has expired meanwhile; afterwards everything goes on."""
+    hub.access_token_lifetime = 0
+    await visitor.log_in()
+    hub.access_token_lifetime = 3600
+    hub.fail("refresh_token", status=500, times=None)
+
+    answer = await visitor.get("/me", headers=BROWSER)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert (await visitor.get("/maybe")).json() == "nobody"
+    hub.clear_faults()
+    assert (await visitor.get("/me")).status_code == 200
+
+
+async def test_a_token_that_cannot_be_decrypted_is_a_login_and_a_line_in_the_log(
+    visitor: Visitor, make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lost key must not lock people out; the operator reads which row it is."""
+    await visitor.log_in()
+    async with ZaikioOAuth(make_settings(encryption_keys=[OTHER_KEY])) as rekeyed:
+        other = Visitor(small_app(rekeyed))
+        visitor.copy_cookies_to(other)
+        answer = await other.get("/me")
+        await other.aclose()
+
+    assert answer.status_code == 401
+    assert visitor.session["zaikio_access_token_id"] in caplog.text
+
+
+async def test_without_session_middleware_the_error_says_which_line_to_add(zaikio: ZaikioOAuth) -> None:
+    """Starlette's own assertion does not say it."""
+    app = FastAPI()
+
+    @app.get("/me")
+    async def me(token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"app\.add_middleware\(SessionMiddleware, secret_key="):
+        await Visitor(app).get("/me")
+
+
+async def test_the_dependency_shows_in_the_openapi_page(app: FastAPI) -> None:
+    """With the scopes of each operation."""
+    schema = app.openapi()
+
+    assert schema["components"]["securitySchemes"]["zaikio"]["in"] == "cookie"
+    assert schema["paths"]["/me"]["get"]["security"] == [{"zaikio": []}]
+    assert schema["paths"]["/sites"]["get"]["security"] == [{"zaikio": ["zaikio.sites.r"]}]
+    named = schema["paths"]["/zaikio/{client_name}/subscriptions/new"]["get"]["parameters"]
+    assert {"client_name", "plan", "organization_id", "origin"} <= {parameter["name"] for parameter in named}
+
+
+def test_a_websocket_without_a_login_is_closed(zaikio: ZaikioOAuth) -> None:
+    """1008, policy violation; there is no redirect for a socket."""
+    app = small_app(zaikio)
+
+    @app.websocket("/live")
+    async def live(websocket: WebSocket, token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> None:
+        raise AssertionError("unreachable")
+
+    with TestClient(app) as client, pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)) as caught:
+        with client.websocket_connect("/live"):
+            raise AssertionError("unreachable")
+    assert getattr(caught.value, "code", 1008) == 1008
+
+
+@pytest.mark.parametrize("path", ["/me", "/shop/me"])
+async def test_an_app_under_a_root_path_is_sent_to_its_own_login(zaikio: ZaikioOAuth, path: str) -> None:
+    """Behind a proxy that strips ``/shop``; servers differ in whether they put it back into the path."""
+    visitor = Visitor(small_app(zaikio), root_path="/shop")
+    answer = await visitor.get(f"{path}?x=1", headers=BROWSER)
+    await visitor.aclose()
+
+    assert answer.headers["location"] == "/shop/zaikio/sessions/new?origin=%2Fshop%2Fme%3Fx%3D1"
+
+
+async def test_an_app_mounted_in_another_is_sent_to_its_own_login(zaikio: ZaikioOAuth) -> None:
+    """``outer.mount("/shop", app)``: the login, its callback and the way back are below ``/shop``."""
+    outer = FastAPI()
+    outer.mount("/shop", small_app(zaikio))
+    visitor = Visitor(outer)
+    login = await visitor.get("/shop/me?x=1", headers=BROWSER)
+    assert login.headers["location"] == "/shop/zaikio/sessions/new?origin=%2Fshop%2Fme%3Fx%3D1"
+    authorize = (await visitor.get(login.headers["location"])).headers["location"]
+    assert query_of(authorize)["redirect_uri"] == "http://testserver/shop/zaikio/sessions/approve"
+    await visitor.aclose()
+
+
+async def test_two_of_them_live_in_one_app(make_settings: Callable[..., Settings], tmp_path: Any) -> None:
+    """Each page is sent to the login of its own ZaikioOAuth, though the routes have the same names."""
+    settings = make_settings()
+    kiosk = make_settings(
+        clients={"kiosk": settings.clients["kiosk"].model_dump()}, database_url=f"sqlite:///{tmp_path}/kiosk.db"
+    )
+    async with ZaikioOAuth(settings) as first, ZaikioOAuth(kiosk) as second:
+        app = small_app(first)
+        app.include_router(second.router, prefix="/second")
+
+        @app.get("/second-page")
+        async def page(token: Annotated[AccessToken, Depends(second.current_access_token)]) -> None: ...
+
+        visitor = Visitor(app)
+        assert (await visitor.get("/me", headers=BROWSER)).headers["location"].startswith("/zaikio/sessions/new")
+        answer = await visitor.get("/second-page", headers=BROWSER)
+        assert answer.headers["location"].startswith("/second/sessions/new")
+        query = query_of((await visitor.get(answer.headers["location"])).headers["location"])
+        assert (query["client_id"], query["redirect_uri"]) == ("kiosk-id", "http://testserver/second/sessions/approve")
+        await visitor.aclose()
+
+
+async def test_a_lifetime_given_in_seconds_or_as_a_timedelta_is_the_same(
+    zaikio: ZaikioOAuth, hub: LocalHub, expiring: str
+) -> None:
+    """``valid_for`` takes both."""
+    for valid_for in (10, timedelta(seconds=10)):
+        assert await zaikio.find_active_access_token(expiring, valid_for=valid_for)
+    assert hub.count(grant_type="refresh_token") == 0
