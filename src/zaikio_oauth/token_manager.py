@@ -229,22 +229,30 @@ class TokenManager:
 
         async def revoke() -> None:
             await self._access_tokens.forget(token.id)
-            # An expired token cannot authenticate its own revocation, and need not be revoked.
-            if not token.expired:
-                await revocation.revoke(self._http, token=token.token)
+            await self._revoke_at_hub(token)
 
         await self._uninterrupted(revoke)
+
+    async def _revoke_at_hub(self, token: AccessToken) -> None:
+        # An expired token cannot authenticate its own revocation, and need not be revoked.
+        if not token.expired:
+            await revocation.revoke(self._http, token=token.token)
+
+    async def _revoke_quietly(self, token: AccessToken) -> None:
+        try:
+            await self._revoke_at_hub(token)
+        except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
+            log.warning("Access token %s is forgotten, but was not revoked at the Hub: %s", token.id, error)
 
     async def log_out(self, access_token_id: str) -> None:
         """Revoke and forget; what the Hub cannot be told is logged."""
         try:
             stored = await self._access_tokens.get(access_token_id)
-            if stored:
-                await self.revoke(stored.access_token)
         except DecryptionError:
-            await self._access_tokens.forget(access_token_id)
-        except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
-            log.warning("Access token %s is forgotten, but was not revoked at the Hub: %s", access_token_id, error)
+            stored = None
+        await self._access_tokens.forget(access_token_id)
+        if stored:
+            await self._uninterrupted(lambda: self._revoke_quietly(stored.access_token))
 
     async def use_flow(self, flow: str, *, expires_at: datetime) -> bool:
         """Mark a started flow as used; False when it was used before, in whichever process."""
@@ -296,7 +304,7 @@ class TokenManager:
         replaced = await self._access_tokens.replace(fresh)
         if replaced is None:
             # Logged out or revoked while the Hub was asked: nobody may hold what it just gave.
-            await revocation.revoke(self._http, token=fresh.token)
+            await self._revoke_quietly(fresh)
             raise InvalidGrantError("invalid_grant", "this grant was given up during the refresh")
         return replaced
 

@@ -48,8 +48,8 @@ class Faults:
     def plan(self, target: str, **options: Any) -> None:
         """Plan one; see LocalHub.fail."""
         if options.pop("broken_json", False):
-            options = {"status": 200} | options | {"body": _BROKEN_JSON}
-        elif "body" in options and options.get("status") is None:
+            options["body"] = _BROKEN_JSON
+        if options.get("body") is not None and options.get("status") is None:
             options["status"] = 200
         with self._lock:
             self._planned.insert(0, Fault(target, **options))

@@ -187,10 +187,15 @@ class LocalHub:
 
         ``body`` is sent as JSON, or as it is where it is a text. ``latency`` is seconds; alone it only delays.
         """
-        options: dict[str, Any] = {"times": times, "headers": dict(headers or {}), "latency": latency}
-        if status is not None or body is not None or not broken_json:
-            options |= {"status": status if status is not None or body is None else 200, "body": body}
-        self._faults.plan(target, broken_json=broken_json, **options)
+        self._faults.plan(
+            target,
+            times=times,
+            status=status,
+            body=body,
+            headers=dict(headers or {}),
+            latency=latency,
+            broken_json=broken_json,
+        )
 
     def rate_limit(self, target: str = "/", *, reset_in: float, times: int | None = 1) -> None:
         """Answer 429, with the time after which to try again."""
