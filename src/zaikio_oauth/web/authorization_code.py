@@ -206,7 +206,7 @@ class AuthorizationCode:
         error = LoginError(failure.code, failure.description, language)
         # The person cancelled on purpose and need not be told.
         if error.code != "access_denied":
-            log.warning("A %s callback ended in %s: %s", self._route, error.code, error.description)
+            log.warning("A %s callback ended in %s: %s", self._route, error.code, error.description or error.message)
             login.keep_error(request, error)
         if self.parts.hooks.on_error is None:
             return self._go(request, None)

@@ -1,0 +1,125 @@
+"""``python -m demo_app``: Bogenlager and a local Hub, with no settings at all."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from demo_app.app import create_app
+from demo_app.generated import Generated, UnreadableFileError
+from demo_app.servers import Port, serve
+from zaikio_oauth import ConfigurationError, Settings
+from zaikio_oauth.testing import LocalHub
+
+DATA = Path(__file__).parent / ".data"
+REAL_HUBS = ("staging", "sandbox", "production")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the demo until Ctrl-C; the exit status."""
+    options = _options(arguments)
+    logging.basicConfig(level=logging.WARNING, format="  %(levelname)s %(name)s: %(message)s")
+    try:
+        return asyncio.run(_run(options))
+    except (ConfigurationError, UnreadableFileError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo_app", description="Bogenlager, the demo of zaikio_oauth.")
+    parser.add_argument("--host", default="localhost", help="name or address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port of the demo app (default: %(default)s)")
+    parser.add_argument("--hub-port", type=int, default=8001, help="port of the local Hub (default: %(default)s)")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("DEMO_DATA_DIR") or DATA),
+        help="where to keep the database and what was generated (default: demo_app/.data, or DEMO_DATA_DIR)",
+    )
+    return parser.parse_args(arguments)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    environment = {name.upper(): value for name, value in os.environ.items() if value}
+    file = options.data_dir / "generated.json"
+    fresh = not file.exists()
+    generated = Generated.kept_in(file)
+    app_port = Port.first_free(options.host, options.port)
+    hub_port = Port.first_free(options.host, options.hub_port) if _needs_local_hub(environment) else None
+    settings = Settings(**_missing_settings(environment, generated, hub_port, options.data_dir))
+    apps: list[tuple[ASGIApp, Port]] = [(create_app(settings, generated.session_secret), app_port)]
+    if hub_port is not None:
+        apps.append((LocalHub.for_settings(settings, base_urls=[app_port.url], prefix="/zaikio"), hub_port))
+
+    def banner() -> None:
+        print(_banner(settings, app_port, hub_port, file, fresh), flush=True)
+
+    ran = await serve(apps, on_ready=banner)
+    print("\n  Stopped." if ran else "\n  It could not start; the reason is above.", flush=True)
+    return 0 if ran else 1
+
+
+def _needs_local_hub(environment: Mapping[str, str]) -> bool:
+    """Whether the user named no Hub of their own."""
+    return "ZAIKIO_HOST" not in environment and environment.get("ZAIKIO_ENVIRONMENT", "").lower() not in REAL_HUBS
+
+
+def _missing_settings(
+    environment: Mapping[str, str], generated: Generated, hub_port: Port | None, data_dir: Path
+) -> dict[str, Any]:
+    """Values for what the environment leaves open; what it sets, wins."""
+    missing: dict[str, Any] = {}
+    if "ZAIKIO_ENCRYPTION_KEYS" not in environment:
+        missing["encryption_keys"] = [generated.encryption_key]
+    if "ZAIKIO_DATABASE_URL" not in environment:
+        missing["database_url"] = f"sqlite+aiosqlite:///{data_dir / 'bogenlager.db'}"
+    if hub_port is not None:
+        missing["host"] = hub_port.url
+        # A real Hub would not know a client that we made up.
+        if not any(name.startswith("ZAIKIO_CLIENTS") for name in environment):
+            missing["clients"] = {
+                "warehouse": {
+                    "client_id": generated.client_id,
+                    "client_secret": generated.client_secret,
+                    "default_scopes": ["zaikio.person.r"],
+                    "organization_scopes": ["zaikio.organization.r"],
+                }
+            }
+    return missing
+
+
+def _banner(settings: Settings, app: Port, hub: Port | None, file: Path, fresh: bool) -> str:
+    rows = [("Demo app", app.url + _moved(app))]
+    if hub is not None:
+        rows.append(("Local Hub", f"{hub.url}{_moved(hub)} (be anybody it offers, without a password)"))
+    else:
+        rows.append(("Hub", settings.host))
+    database = Path(settings.database_url.partition(":///")[2])
+    on_sqlite = settings.database_url.startswith("sqlite")
+    rows.append(("Database", f"{_short(database)} (SQLite)" if on_sqlite else "PostgreSQL, from ZAIKIO_DATABASE_URL"))
+    rows.append(("Generated" if fresh else "Kept", f"{_short(file)} (only you can read it)"))
+    rows.append(("", "an encryption key, a session secret, a client id and its secret"))
+    lines = ["", "  Bogenlager, the demo of zaikio_oauth", ""]
+    lines += [f"  {name:<12}{value}" for name, value in rows]
+    return "\n".join([*lines, "", "  Ctrl-C stops it.", ""])
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _moved(port: Port) -> str:
+    return f" (port {port.wanted} is taken)" if port.moved else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

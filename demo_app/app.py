@@ -1,0 +1,107 @@
+"""Bogenlager as an app: zaikio_oauth put into FastAPI, the way one would do it in a product."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI, Request
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from demo_app import pages
+from demo_app.language import language_of
+from zaikio_oauth import AccessToken, LoginError, Settings, configure, zaikio_router
+
+__all__ = ["create_app"]
+
+_SUBSCRIBED_PLAN = re.compile(r"subscription_create(?:_\w+)?\.(\w+)\Z")
+
+
+def create_app(settings: Settings, session_secret: str) -> FastAPI:
+    """Bogenlager, talking to the Hub that the settings name."""
+    configure(
+        settings,
+        after_approve=after_approve,
+        after_destroy=after_destroy,
+        on_error=on_error,
+        locale=language_of,  # so that the Hub, too, speaks the language chosen here
+    )
+    app = FastAPI(title="Bogenlager", lifespan=hub_client, openapi_url=None)
+    app.state.settings = settings
+    app.add_middleware(
+        SessionMiddleware,
+        secret_key=session_secret,
+        session_cookie="bogenlager_session",  # browsers share cookies between ports: the Hub has its own next door
+        https_only=(settings.base_url or "").startswith("https://"),
+    )
+    app.add_middleware(SecurityHeaders, hub=settings.host)
+    app.include_router(zaikio_router, prefix="/zaikio")
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    app.exception_handler(HTTPException)(pages.http_error)
+    app.exception_handler(Exception)(pages.broken)
+    return app
+
+
+@asynccontextmanager
+async def hub_client(app: FastAPI) -> AsyncIterator[None]:
+    """One HTTP client for the life of the process: opening one for each page is slow."""
+    async with httpx.AsyncClient(base_url=f"{app.state.settings.host}/api/v1", timeout=5) as client:
+        app.state.hub = client
+        yield
+
+
+def after_approve(request: Request, access_token: AccessToken, origin: str | None) -> str:
+    """Where to go once the Hub said yes; remembers the organization that was connected."""
+    if not access_token.organization:
+        return origin or "/me"
+    request.session["organization_id"] = access_token.bearer_id
+    for scope in access_token.requested_scopes:
+        if subscribed := _SUBSCRIBED_PLAN.search(scope):
+            request.session["plan"] = subscribed[1]
+            return "/subscription"
+    return origin or "/organization"
+
+
+def after_destroy(request: Request, _access_token_id: str | None) -> str:
+    """Logging out also forgets the organization: the next person at this browser may be somebody else."""
+    pages.forget_organization(request)
+    return "/"
+
+
+def on_error(request: Request, error: LoginError) -> str:
+    """Cancelling is no error, and the library keeps none; here the person reads that nothing happened."""
+    if error.code == "access_denied":
+        request.session["cancelled"] = True
+    return "/"
+
+
+class SecurityHeaders:
+    """What browsers should be told with every answer; what an answer says itself stays."""
+
+    def __init__(self, app: ASGIApp, hub: str) -> None:
+        self.app = app
+        self.headers = {
+            # The Hub is named because a form's redirects count too: /zaikio/subscriptions/new leads there.
+            "Content-Security-Policy": f"default-src 'self'; form-action 'self' {hub}; base-uri 'none'; "
+            "frame-ancestors 'none'; object-src 'none'",
+            "Referrer-Policy": "same-origin",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self.headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

@@ -1,0 +1,67 @@
+"""English or German: which one, and how things are said in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+
+from demo_app.texts import TEXTS
+
+__all__ = ["LANGUAGES", "Say", "language_of", "namer", "number", "preferred_language", "speaker"]
+
+LANGUAGES = ("en", "de")
+
+Say = Callable[..., str]
+
+
+def language_of(request: Request) -> str:
+    """What the visitor chose here, else what their browser prefers."""
+    chosen = request.session.get("language")
+    return chosen if chosen in LANGUAGES else preferred_language(request.headers.get("accept-language", ""))
+
+
+def preferred_language(header: str) -> str:
+    """The first of our languages by weight in an ``Accept-Language`` header (RFC 9110 §12.5.4); else English."""
+    wanted = []
+    for position, part in enumerate(header.split(",")):
+        tag, _, weight = part.partition(";")
+        primary = tag.strip().lower().partition("-")[0]
+        if primary in LANGUAGES and _weight(weight) > 0:
+            wanted.append((-_weight(weight), position, primary))
+    return min(wanted)[2] if wanted else LANGUAGES[0]
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    try:
+        return float(value) if name.strip() == "q" else 1.0
+    except ValueError:
+        return 0.0
+
+
+def speaker(language: str) -> Say:
+    """The function that says a text in this language: ``say("me.greeting", name="Ada")``."""
+    position = LANGUAGES.index(language)
+
+    def say(key: str, **values: object) -> str:
+        return TEXTS[key][position].format(**values)
+
+    return say
+
+
+def namer(language: str) -> Say:
+    """The function that says a word of the Hub's: ``named("country", "DE")``; unknown ones stay as they are."""
+    say = speaker(language)
+
+    def named(kind: str, word: object) -> str:
+        key = f"{kind}.{word}"
+        return say(key) if key in TEXTS else str(word)
+
+    return named
+
+
+def number(value: int, language: str) -> str:
+    """``18500`` as ``18,500`` or ``18.500``."""
+    grouped = f"{value:,}"
+    return grouped.replace(",", ".") if language == "de" else grouped

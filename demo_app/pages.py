@@ -1,0 +1,184 @@
+"""The pages of Bogenlager: server-rendered, in English and German."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.exception_handlers import http_exception_handler
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.templating import Jinja2Templates
+
+from demo_app.language import LANGUAGES, Say, language_of, namer, number, speaker
+from demo_app.stock import PAPERS
+from demo_app.texts import TEXTS
+from zaikio_oauth import (
+    AccessToken,
+    HubUnavailableError,
+    InvalidResponseError,
+    OAuthError,
+    current_access_token,
+    login_error,
+    with_auth,
+)
+
+__all__ = ["broken", "forget_organization", "http_error", "router"]
+
+router = APIRouter()
+
+PLANS = ("free", "pro")
+SWITCHABLE = ("/", "/me", "/organization", "/subscription")
+
+
+@router.get("/")
+async def landing(request: Request) -> Response:
+    """What Bogenlager is, and the three ways in."""
+    return page(
+        request,
+        "landing.html",
+        error=login_error(request),
+        cancelled=request.session.pop("cancelled", False),
+        plans=PLANS,
+        papers=PAPERS,
+    )
+
+
+@router.get("/me")
+async def me(request: Request, token: Annotated[AccessToken, Depends(current_access_token)]) -> Response:
+    """The person who is logged in, as the Hub knows them, and what their token allows."""
+    person, trouble = await from_hub(request, "/person", token)
+    if trouble == "refused":
+        return page(request, "hub_trouble.html", trouble=trouble)
+    return page(request, "me.html", person=person, trouble=trouble, token=token, scopes=said_scopes(request, token))
+
+
+@router.get("/organization")
+async def organization(request: Request) -> Response:
+    """Acts for the organization that installed Bogenlager; nobody has to be logged in for it."""
+    organization_id = request.session.get("organization_id")
+    if organization_id is None:
+        return page(request, "no_organization.html")
+    data, trouble, scopes = None, None, []
+    try:
+        async with with_auth(
+            bearer_type="Organization", bearer_id=organization_id, scopes=["zaikio.organization.r"]
+        ) as token:
+            data, trouble = await from_hub(request, "/organization", token)
+            scopes = said_scopes(request, token)
+    except OAuthError:
+        trouble = "refused"
+    except (HubUnavailableError, InvalidResponseError):
+        trouble = "unreachable"
+    return page(request, "organization.html", organization=data, trouble=trouble, scopes=scopes, papers=PAPERS)
+
+
+@router.post("/organization/forget")
+async def forget(request: Request) -> Response:
+    """Makes this browser forget the organization; at Zaikio it stays installed."""
+    forget_organization(request)
+    return RedirectResponse("/", status_code=303)
+
+
+@router.get("/subscription")
+async def subscription(request: Request) -> Response:
+    """The plan that an organization has just subscribed to."""
+    return page(request, "subscription.html")
+
+
+@router.post("/language")
+async def switch_language(
+    request: Request, language: Annotated[str, Form()] = "", back: Annotated[str, Form()] = "/"
+) -> Response:
+    """Remembers the language and shows the same page again."""
+    if language in LANGUAGES:
+        request.session["language"] = language
+    return RedirectResponse(back if back in SWITCHABLE else "/", status_code=303)
+
+
+def forget_organization(request: Request) -> None:
+    """Takes everything about an organization out of the session."""
+    for key in ("organization_id", "plan"):
+        request.session.pop(key, None)
+
+
+async def from_hub(request: Request, path: str, token: AccessToken) -> tuple[dict[str, Any] | None, str | None]:
+    """What the Hub's API answers with this token, or what is in the way: ``refused`` or ``unreachable``."""
+    client: httpx.AsyncClient = request.app.state.hub
+    try:
+        answer = await client.get(path, headers={"Authorization": f"Bearer {token.token}"})
+        if answer.status_code in (401, 403):
+            return None, "refused"
+        data = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError):
+        return None, "unreachable"
+    return (data, None) if isinstance(data, dict) else (None, "unreachable")
+
+
+def said_scopes(request: Request, token: AccessToken) -> list[tuple[str, str]]:
+    """Each granted scope with what it means."""
+    say = speaker(language_of(request))
+    return [(scope, _said_scope(say, scope)) for scope in token.scopes]
+
+
+def _said_scope(say: Say, scope: str) -> str:
+    if f"scope.{scope}" in TEXTS:
+        return say(f"scope.{scope}")
+    app, _, rest = scope.partition(".")
+    name, _, permission = rest.rpartition(".")
+    known = permission in ("r", "w", "rw") and bool(name)
+    return say(f"scope.any.{permission}", name=name, app=app) if known else say("scope.any", name=scope)
+
+
+# ── what could not be shown ────────────────────────────────────────────────────────────────────────
+
+
+async def http_error(request: Request, error: HTTPException) -> Response:
+    """404 and the like as a page for people; as JSON for everything that does not ask for HTML."""
+    if error.status_code < 400 or "text/html" not in request.headers.get("accept", ""):
+        return await http_exception_handler(request, error)
+    if error.status_code == 503:
+        return page(request, "hub_trouble.html", status=503, headers=error.headers, trouble="unreachable")
+    kind = {404: "missing", 405: "missing"}.get(error.status_code, "refused")
+    return page(request, "error.html", status=error.status_code, headers=error.headers, kind=kind)
+
+
+async def broken(request: Request, _error: Exception) -> Response:
+    """A mistake of ours: the visitor reads an apology, the log has the rest."""
+    return page(request, "error.html", status=500, kind="broken")
+
+
+# ── rendering ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def frame(request: Request) -> dict[str, Any]:
+    """What every page needs: the language, and who is there."""
+    language = language_of(request)
+    settings = request.app.state.settings
+    client = next(iter(settings.clients.values()))
+    return {
+        "language": language,
+        "languages": LANGUAGES,
+        "say": speaker(language),
+        "named": namer(language),
+        "number": lambda value: number(value, language),
+        "here": request.url.path if request.url.path in SWITCHABLE else "/",
+        "logged_in": "zaikio_person_id" in request.session,
+        "organization_id": request.session.get("organization_id"),
+        "plan": request.session.get("plan"),
+        "installable": bool(client.organization_scopes),
+        "hub": settings.host,
+    }
+
+
+templates = Jinja2Templates(Path(__file__).parent / "templates", context_processors=[frame])
+templates.env.trim_blocks = templates.env.lstrip_blocks = True
+
+
+def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    """The rendered template; never kept by a browser or a proxy, because pages show who is logged in."""
+    context["status"] = status
+    headers = {"Cache-Control": "no-store", **(context.pop("headers", None) or {})}
+    return templates.TemplateResponse(request, template, context, status_code=status, headers=headers)

@@ -1,0 +1,237 @@
+"""One request to the Hub: time-outs, retries, deadline, 429, and no secret in any error (predecessor's fault 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+
+from tests.data import SECRET
+from zaikio_oauth import HubUnavailableError, InvalidResponseError
+from zaikio_oauth.hub.http import NOT_JSON, HubHttp
+from zaikio_oauth.hub.token_endpoint import TokenEndpoint
+from zaikio_oauth.settings import ClientSettings
+from zaikio_oauth.testing import LocalHub
+
+Answer = httpx.Response | Exception
+HOST = "http://hub.example"
+REFRESH_TOKEN = "the-secret-refresh-token"
+
+
+class Wire:
+    """A transport that gives these answers in turn, the last one for ever, and keeps the requests."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+        self.times: list[float] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        self.times.append(time.monotonic())
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+@pytest.fixture
+async def hub_of() -> AsyncIterator[Callable[..., HubHttp]]:
+    """A HubHttp whose wire gives these answers."""
+    clients: list[httpx.AsyncClient] = []
+
+    def make(wire: Wire) -> HubHttp:
+        clients.append(httpx.AsyncClient(transport=httpx.MockTransport(wire)))
+        return HubHttp(HOST, client=clients[-1])
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+def ok(body: object = None) -> httpx.Response:
+    return httpx.Response(200, json=body or {})
+
+
+async def test_a_request_says_that_it_wants_json(hub_of: Callable[..., HubHttp]) -> None:
+    """The Hub can answer XML and form text too; every part of the request is as asked."""
+    wire = Wire(ok({"a": 1}))
+    answer = await hub_of(wire).request("POST", "/x", data={"b": "ä&"}, auth=("id", "s"), repeatable=True)
+
+    (request,) = wire.requests
+    assert (answer.status_code, answer.body) == (200, {"a": 1})
+    assert (request.method, str(request.url), request.content) == ("POST", f"{HOST}/x", b"b=%C3%A4%26")
+    assert request.headers["accept"] == "application/json"
+    assert request.headers["authorization"] == "Basic aWQ6cw=="
+    assert None not in request.extensions["timeout"].values()
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x"), httpx.Response(429)],
+)
+async def test_what_cannot_have_been_acted_upon_is_always_tried_again(
+    hub_of: Callable[..., HubHttp], failure: Answer
+) -> None:
+    """Also a single-use code."""
+    wire = Wire(failure, ok())
+
+    assert (await hub_of(wire).request("POST", "/x", repeatable=False)).status_code == 200
+    assert len(wire.requests) == 2
+
+
+AMBIGUOUS = [
+    httpx.ReadTimeout("x"),
+    httpx.WriteError("x"),
+    httpx.RemoteProtocolError("x"),
+    httpx.Response(500),
+    httpx.Response(502, content=b"<html>"),
+    httpx.Response(503),
+]
+
+
+@pytest.mark.parametrize("failure", AMBIGUOUS)
+async def test_what_may_have_been_acted_upon_is_repeated_only_where_it_may(
+    hub_of: Callable[..., HubHttp], failure: Answer
+) -> None:
+    """A code or refresh token that was sent twice would revoke what it gave."""
+    repeatable = Wire(failure, ok())
+    assert (await hub_of(repeatable).request("POST", "/x", repeatable=True)).status_code == 200
+    once = Wire(failure, ok())
+    with pytest.raises(HubUnavailableError):
+        await hub_of(once).request("POST", "/x", repeatable=False)
+    assert (len(repeatable.requests), len(once.requests)) == (2, 1)
+
+
+async def test_retries_back_off_and_end_with_the_deadline(hub_of: Callable[..., HubHttp]) -> None:
+    """And the error says how long they lasted."""
+    wire = Wire(httpx.Response(500))
+
+    with pytest.raises(HubUnavailableError) as caught:
+        await hub_of(wire).request("GET", "/x", deadline=1.5, repeatable=True)
+
+    assert 0.3 < caught.value.elapsed < 3
+    assert 2 <= len(wire.requests) < 10
+    assert caught.value.reason == "it answered 500"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        lambda: {"RateLimit-Reset": str(int(time.time()) + 2)},
+        lambda: {"Retry-After": "1"},
+        lambda: {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)},
+    ],
+)
+async def test_429_waits_as_long_as_the_hub_says(
+    hub_of: Callable[..., HubHttp], headers: Callable[[], dict[str, str]]
+) -> None:
+    """Within the deadline."""
+    wire = Wire(httpx.Response(429, headers=headers()), ok())
+
+    assert (await hub_of(wire).request("POST", "/x", repeatable=False)).status_code == 200
+    assert 0.5 < wire.times[1] - wire.times[0] < 3.5
+
+
+async def test_429_that_is_too_long_to_wait_for_fails_at_once(hub_of: Callable[..., HubHttp]) -> None:
+    """And the error says when to come back."""
+    wire = Wire(httpx.Response(429, headers={"RateLimit-Reset": str(int(time.time()) + 600)}))
+    started = time.monotonic()
+
+    with pytest.raises(HubUnavailableError) as caught:
+        await hub_of(wire).request("POST", "/x", deadline=5, repeatable=True)
+
+    assert time.monotonic() - started < 1
+    assert len(wire.requests) == 1
+    assert 590 < (caught.value.retry_after or 0) <= 600
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "99999999999999999999", "\x01"])
+async def test_nonsense_about_waiting_is_survived(hub_of: Callable[..., HubHttp], value: str) -> None:
+    """The usual back-off then, or a clear failure."""
+    wire = Wire(httpx.Response(429, headers=[("RateLimit-Reset", value.encode())]), ok())  # type: ignore[list-item]
+
+    try:
+        assert (await hub_of(wire).request("POST", "/x", deadline=5, repeatable=True)).status_code == 200
+    except HubUnavailableError as error:
+        assert error.retry_after == 3600  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>", b'{"a": ', b"\xff\xfe", b"[" * 200_000, b'{"a":1}x'],
+    ids=lambda content: content[:9].hex(),
+)
+async def test_what_is_not_json_is_marked_so(hub_of: Callable[..., HubHttp], content: bytes) -> None:
+    """And never raises."""
+    answer = await hub_of(Wire(httpx.Response(200, content=content))).request("GET", "/x", repeatable=True)
+
+    assert answer.body is NOT_JSON
+    assert repr(answer) == "HubAnswer(status_code=200)"
+
+
+async def test_an_endless_answer_is_cut(hub_of: Callable[..., HubHttp]) -> None:
+    """Memory is not the Hub's to fill."""
+    with pytest.raises(InvalidResponseError, match="too large"):
+        await hub_of(Wire(httpx.Response(200, content=b"x" * 2_000_000))).request("GET", "/x", repeatable=True)
+
+
+async def test_a_redirect_is_not_followed(hub_of: Callable[..., HubHttp]) -> None:
+    """The request carries secrets, and goes where it was sent or nowhere."""
+    wire = Wire(httpx.Response(302, headers={"Location": "https://evil.example/"}))
+
+    assert (await hub_of(wire).request("POST", "/x", repeatable=True)).status_code == 302
+    assert len(wire.requests) == 1
+
+
+def test_each_of_httpxs_errors_is_translated() -> None:
+    """A new one must not fall through as a 500: all derive from what is caught."""
+    caught = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+    errors = [
+        each
+        for _, each in inspect.getmembers(httpx, inspect.isclass)
+        if issubclass(each, Exception) and each.__module__ == "httpx"
+    ]
+    others = {"CookieConflict"}  # of a cookie jar, which is not asked
+
+    assert len(errors) > 20
+    assert [each.__name__ for each in errors if not issubclass(each, caught) and each.__name__ not in others] == []
+
+
+async def test_no_error_of_ours_shows_a_secret(
+    hub_of: Callable[..., HubHttp], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not in the message, not in what caused it, not in a traceback with its variables, not in a log."""
+    client = ClientSettings.model_validate({"client_id": "id", "client_secret": SECRET})
+    refused = httpx.ConnectError("refused", request=httpx.Request("POST", HOST, content=SECRET))
+    endpoint = TokenEndpoint(hub_of(Wire(httpx.ReadTimeout("x", request=refused.request))))
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(HubUnavailableError) as caught:
+        await endpoint.refresh_token(client, refresh_token=REFRESH_TOKEN)
+
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+    assert caught.value.__cause__ is None
+    for secret in (SECRET, REFRESH_TOKEN, "Authorization"):
+        assert secret not in shown
+
+
+async def test_a_hub_that_does_not_answer_is_given_up_in_time(hub: LocalHub, hub_url: str) -> None:
+    """The time-out is per attempt; the gem had none."""
+    hub.fail("/api/v1/roles", latency=5, times=None)
+    http = HubHttp(hub_url, timeout=0.2)
+    started = time.monotonic()
+
+    with pytest.raises(HubUnavailableError, match="ReadTimeout"):
+        await http.request("GET", "/api/v1/roles", deadline=1, repeatable=True)
+
+    assert time.monotonic() - started < 3
+    await http.aclose()
+    await asyncio.sleep(0)
