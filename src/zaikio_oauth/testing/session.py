@@ -35,7 +35,7 @@ def logged_in_as(client: Any, person_id: str, client_name: str | None = None) ->
     else:
         session = {}
     session |= _session(person_id, client_name)
-    client.cookies.set(name, _sealed(options, session))
+    client.cookies.set(name, _sealed(options, session), domain=_cookie_domain(client), path=options.get("path", "/"))
 
 
 def session_cookie(
@@ -53,6 +53,12 @@ def session_cookie(
         "httpOnly": True,
         "sameSite": {"strict": "Strict", "none": "None"}.get(options.get("same_site", "lax"), "Lax"),
     }
+
+
+def _cookie_domain(client: Any) -> str:
+    """Where the cookie jar would put a cookie of the app's own, so that the app can change or delete this one."""
+    host = str(client.base_url.host)
+    return host if "." in host else f"{host}.local"
 
 
 def _session(person_id: str, client_name: str | None) -> dict[str, Any]:

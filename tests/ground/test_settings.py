@@ -1,0 +1,189 @@
+"""Settings: from the environment alone or in code; what is wrong is said so that a tired person can act on it."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.data import KEY, OTHER_KEY
+from zaikio_oauth import ClientSettings, ConfigurationError, Settings, UnknownClientError
+from zaikio_oauth.settings import DatabaseSettings
+
+CLIENT = {"client_id": "id"}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The least that is needed."""
+    monkeypatch.setenv("ZAIKIO_ENCRYPTION_KEYS", KEY)
+    monkeypatch.setenv("ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID", "warehouse-id")
+    return monkeypatch
+
+
+def test_the_least_that_is_needed(environment: pytest.MonkeyPatch) -> None:
+    """A key and a client; the rest has defaults."""
+    settings = Settings()
+
+    assert (settings.environment, settings.host) == ("development", "http://hub.zaikio.test")
+    assert settings.database_url == "sqlite+aiosqlite:///zaikio_oauth.db"
+    assert (settings.base_url, settings.cache_ttl, settings.default_client_name) == (None, 5, "warehouse")
+    client = settings.client("warehouse")
+    assert (client.client_id, client.confidential) == ("warehouse-id", False)
+    assert (client.default_scopes, client.organization_scopes) == ((), ())
+
+
+def test_everything_from_the_environment(environment: pytest.MonkeyPatch) -> None:
+    """Each variable of the contract; scopes and keys with commas or as JSON."""
+    for name, value in {
+        "ENVIRONMENT": "sandbox",
+        "HOST": "http://localhost:8001/",
+        "DATABASE_URL": "postgresql://user:swordfish@host/name",
+        "ENCRYPTION_KEYS": f"{KEY}, {OTHER_KEY}",
+        "BASE_URL": "https://shop.example/app/",
+        "CACHE_TTL": "0.5",
+        "AUTO_MIGRATE": "true",
+        "CLIENTS__WAREHOUSE__CLIENT_SECRET": "swordfish",
+        "CLIENTS__WAREHOUSE__DEFAULT_SCOPES": "zaikio.person.r, zaikio.sites.rw",
+        "CLIENTS__WAREHOUSE__ORGANIZATION_SCOPES": '["zaikio.organization.r"]',
+        "CLIENTS__WAREHOUSE__WEBHOOK_SECRET": "swordfish",
+        "CLIENTS__GOODS_CALL_OFF__CLIENT_ID": "12345",
+        "CLIENTS__GOODS_CALL_OFF__CLIENT_SECRET": "",
+    }.items():
+        environment.setenv(f"ZAIKIO_{name}", value)
+
+    settings = Settings()
+
+    assert (settings.environment, settings.host) == ("sandbox", "http://localhost:8001")
+    assert settings.database_url == "postgresql+asyncpg://user:swordfish@host/name"
+    assert [key.get_secret_value() for key in settings.encryption_keys] == [KEY, OTHER_KEY]
+    assert (settings.base_url, settings.cache_ttl, settings.auto_migrate) == ("https://shop.example/app", 0.5, True)
+    assert list(settings.clients) == ["warehouse", "goods_call_off"]
+    warehouse, other = settings.clients.values()
+    assert warehouse.default_scopes == ("zaikio.person.r", "zaikio.sites.rw")
+    assert warehouse.organization_scopes == ("zaikio.organization.r",)
+    assert (warehouse.confidential, other.confidential, other.client_id) == (True, False, "12345")
+    assert "swordfish" not in f"{settings!r} {settings} {warehouse}"
+    assert KEY not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("environment_name", "host"),
+    [
+        ("development", "http://hub.zaikio.test"),
+        ("test", "http://hub.zaikio.test"),
+        ("staging", "https://hub.staging.zaikio.com"),
+        ("sandbox", "https://hub.sandbox.zaikio.com"),
+        ("production", "https://hub.zaikio.com"),
+    ],
+)
+def test_each_environment_has_its_hub(environment_name: str, host: str) -> None:
+    """Hub documentation, "Hosts"."""
+    settings = Settings(environment=environment_name, encryption_keys=[KEY], clients={"a": CLIENT})
+
+    assert settings.host == host
+
+
+@pytest.mark.parametrize("keys", [KEY, KEY.encode(), [KEY], [KEY.encode()], (KEY,), json.dumps([KEY])])
+def test_keys_are_taken_in_every_form_that_people_have_them(keys: Any) -> None:
+    """``Fernet.generate_key()`` gives bytes."""
+    assert Settings(encryption_keys=keys, clients={"a": CLIENT}).encryption_keys[0].get_secret_value() == KEY
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgres://h/db", "postgresql+asyncpg://h/db"),
+        ("postgresql+asyncpg://h/db?ssl=require", "postgresql+asyncpg://h/db?ssl=require"),
+        ("sqlite:///file.db", "sqlite+aiosqlite:///file.db"),
+        ("sqlite+aiosqlite://", "sqlite+aiosqlite://"),
+    ],
+)
+def test_a_database_needs_no_driver_in_its_address(given: str, used: str) -> None:
+    """What people have in ``DATABASE_URL``."""
+    assert DatabaseSettings(database_url=given).database_url == used
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"encryption_keys": "swordfish"}, "ZAIKIO_ENCRYPTION_KEYS key 1 is not a Fernet key; make one with"),
+    ({"encryption_keys": [KEY, "swordfish"]}, "ZAIKIO_ENCRYPTION_KEYS key 2 is not a Fernet key"),
+    ({"encryption_keys": '["swordfish'}, "ZAIKIO_ENCRYPTION_KEYS is neither a comma-separated list nor a JSON list"),
+    ({"encryption_keys": []}, "ZAIKIO_ENCRYPTION_KEYS: Tuple should have at least 1 item"),
+    ({"encryption_keys": 7}, "ZAIKIO_ENCRYPTION_KEYS: "),
+    ({"environment": "swordfish"}, "ZAIKIO_ENVIRONMENT: Input should be 'development', 'test'"),
+    ({"host": "swordfish"}, "ZAIKIO_HOST has to be an address such as https://"),
+    ({"host": "http://user:swordfish@host"}, "ZAIKIO_HOST has to be"),
+    ({"base_url": "https://shop.example/?swordfish"}, "ZAIKIO_BASE_URL has to be"),
+    ({"base_url": "https://shop.example:swordfish"}, "ZAIKIO_BASE_URL has to be"),
+    ({"base_url": "https://["}, "ZAIKIO_BASE_URL has to be"),
+    ({"database_url": "swordfish"}, "ZAIKIO_DATABASE_URL has to be an address such as postgresql://"),
+    ({"database_url": "mysql://user:swordfish@host/db"}, "ZAIKIO_DATABASE_URL has to start with postgresql://"),
+    ({"database_url": 7}, "ZAIKIO_DATABASE_URL: Input should be a valid string"),
+    ({"cache_ttl": -1}, "ZAIKIO_CACHE_TTL: Input should be greater than or equal to 0"),
+    ({"cache_ttl": "swordfish"}, "ZAIKIO_CACHE_TTL: Input should be a valid number"),
+    ({"clients": {}}, "ZAIKIO_CLIENTS: Dictionary should have at least 1 item"),
+    ({"clients": {"a/b": CLIENT}}, "ZAIKIO_CLIENTS the client name 'a/b' cannot stand in a path"),
+    ({"clients": {"a": {}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID is missing"),
+    ({"clients": {"a": {"client_id": ""}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID: String should have at least 1 character"),
+    ({"clients": {"a": CLIENT | {"client_secert": "swordfish"}}}, "ZAIKIO_CLIENTS__A__CLIENT_SECERT is not a setting"),
+    ({"clients": {"a": CLIENT | {"client_secret": {"swordfish": 1}}}}, "ZAIKIO_CLIENTS__A__CLIENT_SECRET: "),
+    ({"swordfish_setting": 1}, "ZAIKIO_SWORDFISH_SETTING is not a setting"),
+]
+
+
+@pytest.mark.parametrize(("changes", "line"), WRONG, ids=lambda value: str(value)[:60])
+def test_what_is_wrong_is_named_without_its_value(changes: dict[str, Any], line: str) -> None:
+    """The variable and what to do; never the value, also not in the traceback."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(**{"encryption_keys": [KEY], "clients": {"a": CLIENT}} | changes)
+
+    assert line in str(caught.value)
+    message = str(caught.value).replace("SWORDFISH_SETTING", "")
+    assert "swordfish" not in message
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert "pydantic_core" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    """Nobody likes to be sent back four times."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(environment="x", cache_ttl=-1)
+
+    assert str(caught.value).splitlines() == [
+        "Settings of zaikio_oauth:",
+        "  ZAIKIO_ENVIRONMENT: Input should be 'development', 'test', 'staging', 'sandbox' or 'production'",
+        "  ZAIKIO_ENCRYPTION_KEYS is missing; make one with: zaikio-oauth generate-key",
+        "  ZAIKIO_CLIENTS is missing; set at least ZAIKIO_CLIENTS__<NAME>__CLIENT_ID, with the client id from the Hub",
+        "  ZAIKIO_CACHE_TTL: Input should be greater than or equal to 0",
+    ]
+
+
+def test_json_that_is_none_is_named(environment: pytest.MonkeyPatch) -> None:
+    """Without what stood there."""
+    environment.setenv("ZAIKIO_CLIENTS", '{"swordfish')
+
+    with pytest.raises(ConfigurationError, match=r"ZAIKIO_CLIENTS is not valid JSON; set its parts") as caught:
+        Settings()
+
+    assert "swordfish" not in str(caught.value)
+
+
+def test_an_unknown_client_says_which_there_are() -> None:
+    """``name`` and ``known`` come along."""
+    settings = Settings(encryption_keys=[KEY], clients={"a": CLIENT, "b": CLIENT})
+
+    with pytest.raises(UnknownClientError, match="no client named 'c'; configured are: a, b") as caught:
+        settings.client("c")
+
+    assert (caught.value.name, caught.value.known) == ("c", ("a", "b"))
+
+
+def test_settings_cannot_be_changed() -> None:
+    """They are read once."""
+    settings = Settings(encryption_keys=[Fernet.generate_key()], clients={"a": ClientSettings(client_id="id")})
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.environment = "production"

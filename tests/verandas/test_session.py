@@ -1,0 +1,136 @@
+"""``logged_in_as`` and ``session_cookie``: the predecessor's TestHelper and SystemTestHelper."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from fastapi import FastAPI
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.testclient import TestClient
+
+from tests.apps import small_app
+from tests.data import KEY, PERSON_ID
+from zaikio_oauth import ConfigurationError, Settings, ZaikioOAuth
+from zaikio_oauth.testing import logged_in_as, session_cookie
+
+
+@pytest.fixture
+def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
+    """An app whose Hub is nowhere."""
+
+    def make(environment: str = "test") -> FastAPI:
+        clients: dict[str, Any] = {
+            "warehouse": {"client_id": "a", "default_scopes": ["zaikio.person.r", "zaikio.sites.rw"]},
+            "kiosk": {"client_id": "b"},
+        }
+        settings = Settings(
+            environment=environment,
+            host="http://127.0.0.1:9",
+            database_url=f"sqlite:///{tmp_path}/{environment}.db",
+            encryption_keys=[KEY],
+            clients=clients,
+        )
+        return small_app(ZaikioOAuth(settings))
+
+    return make
+
+
+def test_a_person_is_logged_in_without_a_hub(make_app: Callable[..., FastAPI]) -> None:
+    """With Starlette's TestClient; with the scopes that the client is configured with."""
+    with TestClient(make_app()) as client:
+        assert client.get("/me").status_code == 401
+        logged_in_as(client, PERSON_ID)
+        me = client.get("/me").json()
+        assert (me["person"], me["client"], me["scopes"]) == (
+            PERSON_ID,
+            "warehouse",
+            ["zaikio.person.r", "zaikio.sites.rw"],
+        )
+        assert client.get("/sites").status_code == 200
+        logged_in_as(client, "somebody-else", client_name="kiosk")
+        assert client.get("/me").json()["client"] == "kiosk"
+        assert client.get("/sites").status_code == 403
+        assert client.delete("/zaikio/session", follow_redirects=False).status_code == 303
+        assert client.get("/me").status_code == 401
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_it_works_with_both_async_clients(make_app: Callable[..., FastAPI], library: Any) -> None:
+    """httpx, and httpx2 that follows it."""
+    transport = library.ASGITransport(app=make_app())
+    async with library.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        logged_in_as(client, PERSON_ID)
+        assert (await client.get("/me")).json()["person"] == PERSON_ID
+
+
+def test_what_the_session_holds_already_stays(make_app: Callable[..., FastAPI]) -> None:
+    """A test may fill a cart first; there is one session cookie afterwards."""
+    with TestClient(make_app()) as client:
+        client.post("/remember", json={"origin": "/cart"})
+        logged_in_as(client, PERSON_ID)
+        logged_in_as(client, PERSON_ID)
+        assert client.get("/me").status_code == 200
+        assert [cookie.name for cookie in client.cookies.jar] == ["session"]
+
+
+def test_a_browsers_cookie_is_what_playwright_takes(make_app: Callable[..., FastAPI]) -> None:
+    """``context.add_cookies([session_cookie(app, person_id, url=…)])``."""
+    app = make_app()
+    cookie = session_cookie(app, PERSON_ID, url="http://localhost:9000")
+
+    assert {name: value for name, value in cookie.items() if name != "value"} == {
+        "name": "session",
+        "url": "http://localhost:9000",
+        "httpOnly": True,
+        "sameSite": "Lax",
+    }
+    with TestClient(app, cookies={"session": cookie["value"]}) as client:
+        assert client.get("/me").json()["person"] == PERSON_ID
+
+
+@pytest.mark.parametrize("environment", ["development", "staging", "sandbox", "production"])
+def test_virtual_tokens_exist_only_in_the_test_environment(make_app: Callable[..., FastAPI], environment: str) -> None:
+    """Whoever knows the session's secret could otherwise be anybody."""
+    with TestClient(make_app(environment)) as client:
+        logged_in_as(client, PERSON_ID)
+        assert client.get("/me").status_code == 401
+
+
+@pytest.mark.parametrize("client_name", ["nobody", "a:b"])
+def test_a_client_that_is_not_configured_has_no_virtual_tokens(
+    make_app: Callable[..., FastAPI], client_name: str
+) -> None:
+    """Nor has garbage in the session."""
+    with TestClient(make_app()) as client:
+        logged_in_as(client, PERSON_ID, client_name=client_name)
+        assert client.get("/me").status_code == 401
+        for garbage in ["virtual:", "virtual::", "virtual", ":::", "virtual:warehouse:"]:
+            client.post("/remember", json={"zaikio_access_token_id": garbage})
+            assert client.get("/me").status_code == 401
+
+
+def test_the_app_is_found_below_what_is_wrapped_around_it(make_app: Callable[..., FastAPI]) -> None:
+    """Middleware around the app, positional arguments, another cookie's name."""
+
+    class Around:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.app(scope, receive, send)
+
+    assert session_cookie(Around(make_app()), PERSON_ID)["name"] == "session"
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, "secret", "my_session", same_site="strict")
+    assert session_cookie(app, PERSON_ID)["sameSite"] == "Strict"
+
+
+def test_what_cannot_work_says_so() -> None:
+    """No session, or no app."""
+    with pytest.raises(ConfigurationError, match=r"app\.add_middleware\(SessionMiddleware"):
+        session_cookie(FastAPI(), PERSON_ID)
+    with httpx.Client() as client, pytest.raises(ConfigurationError, match="needs a TestClient"):
+        logged_in_as(client, PERSON_ID)
