@@ -3,6 +3,7 @@
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
 from zaikio_oauth.application import ZaikioOAuth
 from zaikio_oauth.default import (
+    cleanup_access_tokens,
     configure,
     connections_router,
     current_access_token,
@@ -12,8 +13,10 @@ from zaikio_oauth.default import (
     optional_access_token,
     refresh,
     revoke,
+    rotate_encryption_keys,
     sessions_router,
     subscriptions_router,
+    webhook_router,
     with_auth,
     with_client,
     zaikio_router,
@@ -30,7 +33,9 @@ from zaikio_oauth.errors import (
     UnknownClientError,
     ZaikioOAuthError,
 )
+from zaikio_oauth.httpx_auth import ZaikioAuth
 from zaikio_oauth.settings import ClientSettings, Settings
+from zaikio_oauth.telemetry import TokenEvent
 from zaikio_oauth.web.login import LoginError, login_error
 
 __all__ = [
@@ -47,9 +52,12 @@ __all__ = [
     "OAuthError",
     "OnBehalfOf",
     "Settings",
+    "TokenEvent",
     "UnknownClientError",
+    "ZaikioAuth",
     "ZaikioOAuth",
     "ZaikioOAuthError",
+    "cleanup_access_tokens",
     "configure",
     "connections_router",
     "current_access_token",
@@ -60,8 +68,10 @@ __all__ = [
     "optional_access_token",
     "refresh",
     "revoke",
+    "rotate_encryption_keys",
     "sessions_router",
     "subscriptions_router",
+    "webhook_router",
     "with_auth",
     "with_client",
     "zaikio_router",

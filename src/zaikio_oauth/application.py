@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
@@ -14,12 +14,17 @@ from fastapi import APIRouter
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.cipher import Cipher
+from zaikio_oauth.housekeeping import Housekeeping
 from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.revocations import Revocations
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.lease import LeaseRepository
-from zaikio_oauth.store.repository import AccessTokenRepository
+from zaikio_oauth.store.repository import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.revocations import RevocationRepository
 from zaikio_oauth.store.used_flows import UsedFlowRepository
+from zaikio_oauth.telemetry import Listener, Telemetry
+from zaikio_oauth.token_cache import TokenCache
 from zaikio_oauth.token_manager import DEFAULT_VALID_FOR, TokenManager
 from zaikio_oauth.web.dependencies import CurrentAccessToken, OptionalAccessToken
 from zaikio_oauth.web.parts import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
@@ -37,7 +42,8 @@ class ZaikioOAuth:
     ``after_approve(request, access_token, origin)``, ``after_destroy(request, access_token_id)`` and
     ``on_error(request, error)`` give a path or a Response; ``verify_state(request, state)`` vouches for
     a state that was minted elsewhere; ``locale(request)`` names the language for the Hub's pages;
-    ``around_auth(access_token)`` is an async context manager around every ``with_auth`` body.
+    ``around_auth(access_token)`` is an async context manager around every ``with_auth`` body;
+    ``on_token_event(event)`` hears of every token obtained, refreshed, revoked, refused or cleaned up.
 
     In a FastAPI app ``router`` opens and closes it; elsewhere ``async with ZaikioOAuth(settings) as
     zaikio:`` does. Raises ConfigurationError.
@@ -53,10 +59,12 @@ class ZaikioOAuth:
         on_error: OnError | None = None,
         verify_state: VerifyState | None = None,
         locale: Locale | None = None,
+        on_token_event: Listener | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.hooks = Hooks(after_approve, after_destroy, on_error, verify_state, locale)
         self.around_auth = around_auth
+        self._telemetry = Telemetry(on_token_event)
         self.flow_cipher = Cipher(_keys(self.settings), purpose="zaikio_oauth flow cookie")
         self.current_access_token = CurrentAccessToken(self)
         self.optional_access_token = OptionalAccessToken(self)
@@ -90,6 +98,11 @@ class ZaikioOAuth:
         """Only the ``subscriptions`` route; needs the connections router beside it."""
         return self._routers.subscriptions
 
+    @property
+    def webhook_router(self) -> APIRouter:
+        """Only the ``webhook`` route: Loom's events."""
+        return self._routers.webhook
+
     # --- open and close -------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -120,7 +133,7 @@ class ZaikioOAuth:
         opening = self._runtimes.get(loop)
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
             opening = self._runtimes[loop] = loop.create_task(
-                _Runtime.open(self.settings, on_close=lambda: self._runtimes.pop(loop, None))
+                _Runtime.open(self.settings, self._telemetry, on_close=lambda: self._runtimes.pop(loop, None))
             )
         return opening.result() if opening.done() else await asyncio.shield(opening)
 
@@ -231,37 +244,91 @@ class ZaikioOAuth:
         """Revoke the token at the Hub and forget it here; forgotten also when that raises HubUnavailableError."""
         await (await self.tokens()).revoke(token)
 
+    async def get_fresh_access_token(
+        self,
+        refused: AccessToken,
+        *,
+        bearer_id: str,
+        bearer_type: str = "Person",
+        client_name: str | None = None,
+        scopes: Iterable[str] | None = None,
+        valid_for: timedelta | float = DEFAULT_VALID_FOR,
+    ) -> AccessToken:
+        """Another token than this one, which an API has refused; one request however many were refused with it.
+
+        Otherwise as ``get_access_token``.
+        """
+        return await (await self.tokens()).get_fresh_access_token(
+            refused,
+            client_name=client_name or self.current_client_name,
+            bearer_type=bearer_type,
+            bearer_id=bearer_id,
+            scopes=scopes,
+            valid_for=valid_for,
+        )
+
+    async def mark_revoked(self, jtis: Collection[str]) -> None:
+        """Refuse the access tokens of these ids (``jti``), as the webhook does."""
+        await (await self._runtime()).revocations.mark(jtis)
+
+    async def cleanup_access_tokens(self) -> int:
+        """Delete, in small batches, what can never be used again; how many tokens there were."""
+        return await (await self._runtime()).housekeeping.cleanup()
+
+    async def rotate_encryption_keys(self) -> int:
+        """Re-encrypt, in batches, what is not under the first key; how many tokens there were.
+
+        May be stopped and run again. Raises DecryptionError, after all others, for a row that no key fits.
+        """
+        return await (await self._runtime()).housekeeping.rotate_encryption_keys()
+
 
 class _Runtime:
     """What is open for one event loop."""
 
-    def __init__(self, database: Database, http: HubHttp, tokens: TokenManager, on_close: Callable[[], object]) -> None:
-        self._on_close = on_close
-        self.database = database
-        self.http = http
-        self.tokens = tokens
+    def __init__(self, settings: Settings, telemetry: Telemetry, on_close: Callable[[], object]) -> None:
+        self.database = Database(settings.database_url, _keys(settings))
+        self.http = HubHttp(settings.host)
         self.users = 0
+        engine, tables = self.database.engine, self.database.tables
+        cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
+        access_tokens, leases = AccessTokenRepository(engine, tables), LeaseRepository(engine, tables)
+        revocations = RevocationRepository(engine, tables)
+        self.tokens = TokenManager(
+            settings,
+            http=self.http,
+            access_tokens=access_tokens,
+            leases=leases,
+            used_flows=UsedFlowRepository(engine, tables),
+            cache=cache,
+            telemetry=telemetry,
+        )
+        self.revocations = Revocations(http=self.http, repository=revocations, cache=cache, telemetry=telemetry)
+        self.housekeeping = Housekeeping(
+            access_tokens=access_tokens,
+            revocations=revocations,
+            leases=leases,
+            cipher=self.database.cipher,
+            telemetry=telemetry,
+        )
+        self._on_close = on_close
         self._keeper: AsyncGenerator[None, None] | None = None
+        self._fetching: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, settings: Settings, on_close: Callable[[], object]) -> _Runtime:
+    async def open(cls, settings: Settings, telemetry: Telemetry, on_close: Callable[[], object]) -> _Runtime:
         """Connect to the store; raises ConfigurationError."""
-        database = Database(settings.database_url, _keys(settings))
+        runtime = cls(settings, telemetry, on_close)
         auto_migrate = settings.sqlite if settings.auto_migrate is None else settings.auto_migrate
-        await database.open(auto_migrate=auto_migrate)
-        http = HubHttp(settings.host)
-        parts = (database.engine, database.tables)
-        tokens = TokenManager(
-            settings,
-            http=http,
-            access_tokens=AccessTokenRepository(*parts),
-            leases=LeaseRepository(*parts),
-            used_flows=UsedFlowRepository(*parts),
-        )
-        runtime = cls(database, http, tokens, on_close)
+        try:
+            await runtime.database.open(auto_migrate=auto_migrate)
+        except BaseException:
+            await runtime.http.aclose()
+            raise
         # A script that never closes us: the loop closes its open generators when it ends.
         runtime._keeper = runtime._closed_with_the_loop()
         await anext(runtime._keeper)
+        runtime._fetching = asyncio.create_task(runtime.revocations.keep_fetching())
         return runtime
 
     async def aclose(self) -> None:
@@ -275,6 +342,9 @@ class _Runtime:
             yield
         finally:
             self._on_close()
+            if self._fetching is not None:
+                self._fetching.cancel()
+                await asyncio.wait([self._fetching])
             await self.tokens.drain()
             await self.http.aclose()
             await self.database.aclose()

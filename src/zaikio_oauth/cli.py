@@ -8,8 +8,11 @@ from typing import Annotated
 
 from cryptography.fernet import Fernet
 
+from zaikio_oauth.application import ZaikioOAuth
 from zaikio_oauth.errors import ConfigurationError, ZaikioOAuthError
-from zaikio_oauth.settings import DatabaseSettings
+from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.revocation import revoked_token_ids
+from zaikio_oauth.settings import DatabaseSettings, Settings
 from zaikio_oauth.store.database import Database
 
 try:
@@ -49,6 +52,49 @@ def migrate() -> None:
         return database.name
 
     typer.echo(f"{asyncio.run(run())} is up to date.")
+
+
+@app.command()
+def cleanup() -> None:
+    """Delete, in small batches, the tokens that can never be used again. For cron: 0 3 * * * zaikio-oauth cleanup."""
+
+    async def run() -> int:
+        async with ZaikioOAuth() as zaikio:
+            return await zaikio.cleanup_access_tokens()
+
+    typer.echo(f"{asyncio.run(run())} tokens deleted.")
+
+
+@app.command("rotate-keys")
+def rotate_keys() -> None:
+    """Re-encrypt what is not under the first key of ZAIKIO_ENCRYPTION_KEYS; may be stopped and run again."""
+
+    async def run() -> int:
+        async with ZaikioOAuth() as zaikio:
+            return await zaikio.rotate_encryption_keys()
+
+    typer.echo(f"{asyncio.run(run())} tokens re-encrypted.")
+
+
+@app.command()
+def check() -> None:
+    """Try the settings, the database and its migrations, and whether the Hub can be reached."""
+    settings = Settings()
+    typer.echo(f"settings    ok: {settings.environment}, clients {', '.join(settings.clients)}")
+
+    async def run() -> None:
+        database = Database(settings.database_url, [key.get_secret_value() for key in settings.encryption_keys])
+        await database.open(auto_migrate=False)
+        await database.aclose()
+        typer.echo(f"database    ok: {database.name}, migrated")
+        http = HubHttp(settings.host)
+        try:
+            await revoked_token_ids(http)
+        finally:
+            await http.aclose()
+        typer.echo(f"Hub         ok: {settings.host}")
+
+    asyncio.run(run())
 
 
 @app.command()

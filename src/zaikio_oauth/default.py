@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
 
@@ -11,12 +11,14 @@ from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.application import AroundAuth, ZaikioOAuth
 from zaikio_oauth.cipher import Cipher
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.telemetry import Listener
 from zaikio_oauth.token_manager import DEFAULT_VALID_FOR, TokenManager
 from zaikio_oauth.web.dependencies import CurrentAccessToken, OptionalAccessToken
 from zaikio_oauth.web.parts import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
 from zaikio_oauth.web.router import Routers
 
 __all__ = [
+    "cleanup_access_tokens",
     "configure",
     "connections_router",
     "current_access_token",
@@ -27,8 +29,10 @@ __all__ = [
     "optional_access_token",
     "refresh",
     "revoke",
+    "rotate_encryption_keys",
     "sessions_router",
     "subscriptions_router",
+    "webhook_router",
     "with_auth",
     "with_client",
     "zaikio_router",
@@ -72,6 +76,9 @@ class _Default:
     def opened(self) -> AbstractAsyncContextManager[object]:
         return self.get()
 
+    async def mark_revoked(self, jtis: Collection[str]) -> None:
+        await self.get().mark_revoked(jtis)
+
     async def tokens(self) -> TokenManager:
         return await self.get().tokens()
 
@@ -91,6 +98,9 @@ connections_router = _routers.connections
 subscriptions_router = _routers.subscriptions
 """Only its ``subscriptions`` route."""
 
+webhook_router = _routers.webhook
+"""Only its ``webhook`` route."""
+
 current_access_token = CurrentAccessToken(_default)
 """``Depends(current_access_token)``: the session's token, refreshed if need be; else the login, or 401."""
 
@@ -107,6 +117,7 @@ def configure(
     on_error: OnError | None = None,
     verify_state: VerifyState | None = None,
     locale: Locale | None = None,
+    on_token_event: Listener | None = None,
 ) -> ZaikioOAuth:
     """Make the process's default ZaikioOAuth; takes what ZaikioOAuth takes. Raises ConfigurationError."""
     return _default.set(
@@ -118,6 +129,7 @@ def configure(
             on_error=on_error,
             verify_state=verify_state,
             locale=locale,
+            on_token_event=on_token_event,
         )
     )
 
@@ -200,3 +212,13 @@ async def refresh(token: AccessToken) -> AccessToken:
 async def revoke(token: AccessToken) -> None:
     """As ZaikioOAuth.revoke."""
     await default().revoke(token)
+
+
+async def cleanup_access_tokens() -> int:
+    """As ZaikioOAuth.cleanup_access_tokens."""
+    return await default().cleanup_access_tokens()
+
+
+async def rotate_encryption_keys() -> int:
+    """As ZaikioOAuth.rotate_encryption_keys."""
+    return await default().rotate_encryption_keys()

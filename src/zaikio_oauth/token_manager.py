@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,15 +21,17 @@ from zaikio_oauth.errors import (
     InvalidResponseError,
     OAuthError,
 )
+from zaikio_oauth.grant import new_token, refreshed_token
 from zaikio_oauth.hub import revocation
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
-from zaikio_oauth.hub.token_response import TokenResponse
 from zaikio_oauth.settings import ClientSettings, Settings
 from zaikio_oauth.single_flight import SingleFlight, once_across_processes
 from zaikio_oauth.store.lease import Lease, LeaseRepository
-from zaikio_oauth.store.repository import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.repository import AccessTokenRepository, StoredToken, TokenSearch
 from zaikio_oauth.store.used_flows import UsedFlowRepository
+from zaikio_oauth.telemetry import Telemetry, TokenEvent
+from zaikio_oauth.token_cache import TokenCache
 from zaikio_oauth.virtual_token import parse_virtual_id, virtual_token
 
 __all__ = ["DEFAULT_VALID_FOR", "TokenManager"]
@@ -38,9 +41,6 @@ log = logging.getLogger("zaikio_oauth")
 
 DEFAULT_VALID_FOR = timedelta(seconds=30)
 """How long a token has to live on to be given to a caller who did not say."""
-
-UNTOLD_LIFETIME = timedelta(minutes=10)
-"""How long a token is trusted whose answer said nothing of its expiry."""
 
 DEADLINE = 30.0
 """Seconds after which a caller gives up waiting for the Hub, or for another process that asks it."""
@@ -60,6 +60,8 @@ class TokenManager:
         access_tokens: AccessTokenRepository,
         leases: LeaseRepository,
         used_flows: UsedFlowRepository,
+        cache: TokenCache[StoredToken],
+        telemetry: Telemetry,
     ) -> None:
         self._settings = settings
         self._http = http
@@ -67,6 +69,8 @@ class TokenManager:
         self._access_tokens = access_tokens
         self._leases = leases
         self._used_flows = used_flows
+        self._cache = cache
+        self._telemetry = telemetry
         self._flights = SingleFlight()
 
     # --- find -----------------------------------------------------------------------------------------
@@ -82,13 +86,8 @@ class TokenManager:
     ) -> AccessToken | None:
         """The newest stored token valid that long whose requested scopes include these, or None; asks no Hub."""
         self._settings.client(client_name)
-        stored = await self._access_tokens.find_usable(
-            audience=client_name,
-            bearer_type=bearer_type,
-            bearer_id=bearer_id,
-            requested_scopes=requested_scopes,
-            valid_for=as_timedelta(valid_for),
-        )
+        search = TokenSearch(client_name, bearer_type, bearer_id, tuple(requested_scopes))
+        stored = await self._usable(search, as_timedelta(valid_for))
         return stored.access_token if stored else None
 
     async def find_active_access_token(
@@ -100,15 +99,64 @@ class TokenManager:
         """
         if access_token_id and (virtual := self._virtual(access_token_id)):
             return virtual
-        stored = await self._access_tokens.get(access_token_id) if access_token_id else None
-        if stored is None:
+        if not access_token_id:
             return None
-        if stored.access_token.valid_for(as_timedelta(valid_for)):
-            return stored.access_token
+        duration = as_timedelta(valid_for)
+        stored = await self._stored(access_token_id, lambda kept: kept.valid_for(duration))
+        if stored is None or stored.access_token.valid_for(duration):
+            return stored.access_token if stored else None
         try:
             return (await self._refreshed(stored)).access_token
         except InvalidGrantError:
             return None
+
+    async def _usable(self, search: TokenSearch, duration: timedelta) -> StoredToken | None:
+        return await self._read(
+            repr(search),
+            lambda kept: kept.valid_for(duration),
+            lambda: self._access_tokens.find_usable(**search.columns, valid_for=duration),
+        )
+
+    async def _stored(self, access_token_id: str, good: Callable[[AccessToken], bool]) -> StoredToken | None:
+        return await self._read(access_token_id, good, lambda: self._access_tokens.get(access_token_id))
+
+    async def _read(
+        self,
+        key: str,
+        good: Callable[[AccessToken], bool],
+        query: Callable[[], Coroutine[Any, Any, StoredToken | None]],
+    ) -> StoredToken | None:
+        """What was read a moment ago if it is still good, else what the store says; many readers are one read."""
+        if not self._cache.enabled:
+            return await query()
+        kept = self._cache.get(key)
+        if kept is not None and good(kept.access_token):
+            return kept
+        dropped = self._cache.dropped
+        # A reader who comes after a logout must not join a read that began before it.
+        stored = await self._flights.run(("read", key, dropped, kept is None), query)
+        if stored is not None:
+            self._cache.put(key, stored, dropped=dropped)
+        return stored
+
+    async def _added(self, token: AccessToken, grant_type: str) -> AccessToken:
+        stored = await self._access_tokens.add(token)
+        # The newest fitting token wins, so what was found before for this bearer is to be looked up again.
+        self._cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
+        self._telemetry.tell(TokenEvent.of("obtained", stored, grant_type=grant_type))
+        return stored
+
+    @contextmanager
+    def _asked(self, grant_type: str, client_name: str) -> Iterator[None]:
+        """Around a request for a token: a span, and an event when it is refused."""
+        try:
+            with self._telemetry.span(grant_type, client_name=client_name):
+                yield
+        except OAuthError as refusal:
+            self._telemetry.tell(
+                TokenEvent("refused", client_name=client_name, grant_type=grant_type, error=refusal.code)
+            )
+            raise
 
     def _virtual(self, access_token_id: str) -> AccessToken | None:
         if self._settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
@@ -135,27 +183,37 @@ class TokenManager:
         """
         client = self._settings.client(client_name)
         wanted = scope_rules.parse(scopes) if scopes is not None else _configured_scopes(client, bearer_type)
-        search: dict[str, Any] = {
-            "audience": client_name,
-            "bearer_type": bearer_type,
-            "bearer_id": bearer_id,
-            "requested_scopes": wanted,
-        }
+        search = TokenSearch(client_name, bearer_type, bearer_id, wanted)
         duration = as_timedelta(valid_for)
-        if usable := await self._access_tokens.find_usable(**search, valid_for=duration):
+        if usable := await self._usable(search, duration):
             return usable.access_token
-        if refreshable := await self._access_tokens.find_refreshable(**search):
+        if refreshable := await self._access_tokens.find_refreshable(**search.columns):
             try:
                 return (await self._refreshed(refreshable)).access_token
             except InvalidGrantError:
                 log.info("The stored grant of %s/%s cannot be refreshed any more.", bearer_type, bearer_id)
         return await self._by_client_credentials(client, search, duration)
 
+    async def get_fresh_access_token(self, refused: AccessToken, **wanted: Any) -> AccessToken:
+        """Another token than this one, which an API has refused: refreshed if that is possible, else fetched."""
+        # As it is stored: another caller who was refused may have replaced it already.
+        self._drop(refused.id)
+        stored = await self._access_tokens.get(refused.id)
+        if stored and stored.access_token.token == refused.token:
+            try:
+                return (await self._refreshed(stored)).access_token
+            except InvalidGrantError:
+                # Expired as far as everybody here is concerned; nobody shall be given it again.
+                await self._forget(refused.id)
+        return await self.get_access_token(**wanted)
+
+    def _drop(self, access_token_id: str) -> None:
+        self._cache.drop_if(lambda kept: kept.access_token.id == access_token_id)
+
     async def _by_client_credentials(
-        self, client: ClientSettings, search: dict[str, Any], valid_for: timedelta
+        self, client: ClientSettings, search: TokenSearch, valid_for: timedelta
     ) -> AccessToken:
-        name, bearer_type, bearer_id = search["audience"], search["bearer_type"], search["bearer_id"]
-        wanted = search["requested_scopes"]
+        name, bearer_type, bearer_id, wanted = search
         if not client.confidential:
             raise ConfigurationError(
                 f"The client {name!r} has no secret and so cannot use client credentials; "
@@ -169,16 +227,17 @@ class TokenManager:
         key = _digest("client_credentials", name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
 
         async def stored() -> AccessToken | None:
-            found = await self._access_tokens.find_usable(**search, valid_for=valid_for)
+            found = await self._access_tokens.find_usable(**search.columns, valid_for=valid_for)
             return found.access_token if found else None
 
         async def fetched() -> AccessToken:
             scopes = scope_rules.with_prefix(wanted, scope_rules.bearer_prefix(bearer_type, bearer_id))
-            response = await self._token_endpoint.client_credentials(client, scopes=scopes, deadline=DEADLINE)
-            token = _new_token(name, response, wanted)
+            with self._asked("client_credentials", name):
+                response = await self._token_endpoint.client_credentials(client, scopes=scopes, deadline=DEADLINE)
+            token = new_token(name, response, wanted)
             if (token.bearer_type, token.bearer_id) != (bearer_type, bearer_id):
                 raise InvalidResponseError("The Hub answered with a token of another bearer.")
-            return await self._access_tokens.add(token)
+            return await self._added(token, "client_credentials")
 
         async def flight() -> AccessToken:
             lease = self._leases.lease(key)
@@ -201,10 +260,11 @@ class TokenManager:
         client = self._settings.client(client_name)
 
         async def exchange() -> AccessToken:
-            response = await self._token_endpoint.authorization_code(
-                client, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, deadline=DEADLINE
-            )
-            return await self._access_tokens.add(_new_token(client_name, response, requested_scopes))
+            with self._asked("authorization_code", client_name):
+                response = await self._token_endpoint.authorization_code(
+                    client, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, deadline=DEADLINE
+                )
+            return await self._added(new_token(client_name, response, requested_scopes), "authorization_code")
 
         return await self._uninterrupted(exchange)
 
@@ -228,15 +288,22 @@ class TokenManager:
         """
 
         async def revoke() -> None:
-            await self._access_tokens.forget(token.id)
+            await self._forget(token.id)
             await self._revoke_at_hub(token)
 
         await self._uninterrupted(revoke)
+
+    async def _forget(self, access_token_id: str) -> None:
+        # Taken out before and after: a look-up on its way must not put it back.
+        self._drop(access_token_id)
+        await self._access_tokens.forget(access_token_id)
+        self._drop(access_token_id)
 
     async def _revoke_at_hub(self, token: AccessToken) -> None:
         # An expired token cannot authenticate its own revocation, and need not be revoked.
         if not token.expired:
             await revocation.revoke(self._http, token=token.token)
+            self._telemetry.tell(TokenEvent.of("revoked", token))
 
     async def _revoke_quietly(self, token: AccessToken) -> None:
         try:
@@ -250,7 +317,7 @@ class TokenManager:
             stored = await self._access_tokens.get(access_token_id)
         except DecryptionError:
             stored = None
-        await self._access_tokens.forget(access_token_id)
+        await self._forget(access_token_id)
         if stored:
             await self._uninterrupted(lambda: self._revoke_quietly(stored.access_token))
 
@@ -292,20 +359,23 @@ class TokenManager:
         old = stored.access_token
         client = self._settings.client(old.audience)
         try:
-            response = await self._token_endpoint.refresh_token(
-                client, refresh_token=old.refresh_token or "", deadline=DEADLINE
-            )
+            with self._asked("refresh_token", old.audience):
+                response = await self._token_endpoint.refresh_token(
+                    client, refresh_token=old.refresh_token or "", deadline=DEADLINE
+                )
         except InvalidGrantError:
             if lease.taken_over and (rescued := await self._wait_for_change(stored)):
                 return rescued
             await self._access_tokens.drop_refresh_token(stored)
             raise
-        fresh = _refreshed_token(old, response)
+        fresh = refreshed_token(old, response)
         replaced = await self._access_tokens.replace(fresh)
         if replaced is None:
             # Logged out or revoked while the Hub was asked: nobody may hold what it just gave.
             await self._revoke_quietly(fresh)
             raise InvalidGrantError("invalid_grant", "this grant was given up during the refresh")
+        self._drop(fresh.id)
+        self._telemetry.tell(TokenEvent.of("refreshed", fresh))
         return replaced
 
     async def _wait_for_change(self, stored: StoredToken) -> StoredToken | None:
@@ -327,58 +397,3 @@ def _configured_scopes(client: ClientSettings, bearer_type: str) -> tuple[str, .
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _same_app(audience: str, client_name: str) -> bool:
-    # A variable's name has neither capitals nor hyphens, the Hub's app may.
-    return audience.casefold().replace("-", "_") == client_name.casefold().replace("-", "_")
-
-
-def _new_token(client_name: str, response: TokenResponse, requested_scopes: Iterable[str]) -> AccessToken:
-    """An answer as a token to be stored; raises InvalidResponseError when it is not one for this client."""
-    if response.bearer_type is None or response.bearer_id is None:
-        raise InvalidResponseError("The Hub's answer does not say whose the token is.")
-    if response.audiences and not any(_same_app(audience, client_name) for audience in response.audiences):
-        raise InvalidResponseError(
-            f"The Hub's token is for {response.audiences[0]!r}, not for the client {client_name!r}; "
-            "a client is to be named as its app is at the Hub."
-        )
-    now = datetime.now(UTC)
-    requested = tuple(scope_rules.unprefixed(scope) for scope in requested_scopes)
-    return AccessToken(
-        id="",
-        jti=response.jti,
-        audience=client_name,
-        bearer_type=response.bearer_type,
-        bearer_id=response.bearer_id,
-        on_behalf_of=response.on_behalf_of,
-        scopes=requested if response.scopes is None else response.scopes,
-        requested_scopes=requested,
-        token=response.token,
-        refresh_token=response.refresh_token,
-        expires_at=response.expires_at or now + UNTOLD_LIFETIME,
-        refresh_expires_at=response.refresh_expires_at,
-        created_at=now,
-    )
-
-
-def _refreshed_token(old: AccessToken, response: TokenResponse) -> AccessToken:
-    """The grant's next token; what the answer leaves out stays as it was (RFC 6749 §5.1, §6)."""
-    if response.bearer_id is not None and (response.bearer_type, response.bearer_id) != (
-        old.bearer_type,
-        old.bearer_id,
-    ):
-        raise InvalidResponseError("The Hub answered a refresh with a token of another bearer.")
-    changes: dict[str, Any] = {
-        "jti": response.jti,
-        "token": response.token,
-        "expires_at": response.expires_at or datetime.now(UTC) + UNTOLD_LIFETIME,
-    }
-    if response.scopes is not None:
-        changes["scopes"] = response.scopes
-    if response.on_behalf_of is not None:
-        changes["on_behalf_of"] = response.on_behalf_of
-    if response.refresh_token is not None:
-        changes["refresh_token"] = response.refresh_token
-        changes["refresh_expires_at"] = response.refresh_expires_at
-    return old.model_copy(update=changes)

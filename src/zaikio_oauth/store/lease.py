@@ -73,6 +73,11 @@ class LeaseRepository:
         async with self._engine.connect() as connection:
             return bool((await connection.execute(statement)).rowcount)
 
+    async def forget_before(self, instant: datetime) -> None:
+        """Drop what processes left that died long ago."""
+        async with self._engine.connect() as connection:
+            await connection.execute(delete(self._table).where(self._table.c.acquired_at < instant))
+
     async def release(self, key: str, holder: str) -> None:
         """Give it back, if it is still this holder's."""
         statement = delete(self._table).where(self._table.c.key == key, self._table.c.holder == holder)

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, insert, or_, select, update
+import stamina
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    Update,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
+from zaikio_oauth.cipher import Cipher
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.store.encryption import UNDECRYPTABLE
 from zaikio_oauth.store.table import Tables, join_scopes, split_scopes
 
-__all__ = ["AccessTokenRepository", "StoredToken"]
+__all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
+
+STORE_SECONDS = 15.0
+"""For how long a refreshed token is tried to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +47,36 @@ class StoredToken:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reencrypted:
+    """What became of one batch: the last id (None at the end), how many changed, which no key fits."""
+
+    last: str | None
+    changed: int
+    unreadable: tuple[str, ...]
+
+
+class TokenSearch(NamedTuple):
+    """Whose token is wanted, and for what."""
+
+    audience: str
+    bearer_type: str
+    bearer_id: str
+    requested_scopes: tuple[str, ...]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As the repository takes it."""
+        return self._asdict()
+
+
 class AccessTokenRepository:
     """Finds, adds and changes rows of ``zaikio_access_tokens``, each call one statement on a connection of its own."""
 
     def __init__(self, engine: AsyncEngine, tables: Tables) -> None:
         self._engine = engine
         self._table = tables.access_tokens
+        self._revocations = tables.revocations
 
     async def add(self, token: AccessToken) -> AccessToken:
         """Store a new grant; gives it its ``id``."""
@@ -47,6 +90,7 @@ class AccessTokenRepository:
         }
         async with self._engine.connect() as connection:
             await connection.execute(insert(self._table).values(values))
+            await connection.execute(self._mark_revoked(stored.id))
         return stored
 
     async def get(self, access_token_id: str) -> StoredToken | None:
@@ -107,8 +151,13 @@ class AccessTokenRepository:
             .values(values)
             .returning(self._table.c.version)
         )
+        # The Hub has spent the old refresh token: what it gave for it must not be lost to a passing fault.
+        async for attempt in stamina.retry_context(on=DBAPIError, attempts=None, timeout=STORE_SECONDS, wait_max=1.0):
+            with attempt:
+                async with self._engine.connect() as connection:
+                    version = (await connection.execute(statement)).scalar()
         async with self._engine.connect() as connection:
-            version = (await connection.execute(statement)).scalar()
+            await connection.execute(self._mark_revoked(token.id))
         return None if version is None else StoredToken(token, version)
 
     async def drop_refresh_token(self, stored: StoredToken) -> None:
@@ -126,6 +175,56 @@ class AccessTokenRepository:
         async with self._engine.connect() as connection:
             result = await connection.execute(delete(self._table).where(self._table.c.id == access_token_id))
         return bool(result.rowcount)
+
+    async def delete_useless(self, now: datetime, batch: int) -> int:
+        """Delete at most ``batch`` tokens that can never be used again; how many there were.
+
+        Revoked ones, and expired ones that cannot be refreshed. Short statements, so that nobody waits for them.
+        """
+        column = self._table.c
+        over = and_(
+            column.expires_at < now,
+            or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
+        )
+        useless = select(column.id).where(or_(over, column.revoked_at.is_not(None))).limit(batch)
+        async with self._engine.connect() as connection:
+            # The condition stands there twice: a row may have been refreshed since it was chosen.
+            statement = delete(self._table).where(column.id.in_(useless), or_(over, column.revoked_at.is_not(None)))
+            return (await connection.execute(statement)).rowcount
+
+    async def reencrypt(self, cipher: Cipher, after: str, batch: int) -> Reencrypted:
+        """Put one batch of rows under the first key: those whose id follows ``after``, in order.
+
+        A row that is refreshed at the same moment is left alone: a refresh writes under the first key anyway.
+        """
+        column = self._table.c
+        token, refresh_token = type_coerce(column.token, Text), type_coerce(column.refresh_token, Text)
+        chosen = select(column.id, token.label("token"), refresh_token.label("refresh_token"))
+        statement = chosen.where(column.id > after).order_by(column.id).limit(batch)
+        done = Reencrypted(last=None, changed=0, unreadable=())
+        async with self._engine.connect() as connection:
+            for row in (await connection.execute(statement)).all():
+                done = replace(done, last=row.id)
+                ciphertexts = {"token": row.token, "refresh_token": row.refresh_token}
+                if all(text is None or cipher.under_first_key(text) for text in ciphertexts.values()):
+                    continue
+                plain = {name: text and cipher.decrypt(text) for name, text in ciphertexts.items()}
+                if any(plain[name] is None for name, text in ciphertexts.items() if text is not None):
+                    done = replace(done, unreadable=(*done.unreadable, row.id))
+                    continue
+                unchanged = and_(column.id == row.id, token == row.token)
+                result = await connection.execute(update(self._table).where(unchanged).values(plain))
+                done = replace(done, changed=done.changed + result.rowcount)
+        return done
+
+    def _mark_revoked(self, access_token_id: str) -> Update:
+        """Mark a row just written whose token was revoked before it was stored: events come in any order."""
+        known = select(self._revocations.c.jti).where(self._revocations.c.jti == self._table.c.jti)
+        return (
+            update(self._table)
+            .where(self._table.c.id == access_token_id, known.exists())
+            .values(revoked_at=datetime.now(UTC))
+        )
 
     async def _first(self, statement: Select[Any]) -> StoredToken | None:
         async with self._engine.connect() as connection:

@@ -73,6 +73,19 @@ class Tables:
             Column("beat", BigInteger, nullable=False),
             Column("acquired_at", UtcDateTime, nullable=False),
         )
+        self.revocations = Table(
+            "zaikio_revocations",
+            self.metadata,
+            Column("jti", String(255), primary_key=True),
+            Column("revoked_at", UtcDateTime, nullable=False),
+            Index("ix_zaikio_revocations_revoked_at", "revoked_at"),
+        )
+        self.schedule = Table(
+            "zaikio_schedule",
+            self.metadata,
+            Column("key", String(64), primary_key=True),
+            Column("due_at", UtcDateTime, nullable=False),
+        )
         self.used_flows = Table(
             "zaikio_used_flows",
             self.metadata,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -58,6 +58,9 @@ class Parts(Protocol):
 
     def opened(self) -> AbstractAsyncContextManager[object]:
         """Connected while the body runs."""
+
+    async def mark_revoked(self, jtis: Collection[str]) -> None:
+        """Refuse the tokens of these ids from now on."""
 
     async def tokens(self) -> TokenManager:
         """The token manager of the running event loop, opened."""

@@ -12,6 +12,7 @@ from zaikio_oauth.web.connections import Connections
 from zaikio_oauth.web.parts import Parts
 from zaikio_oauth.web.sessions import Sessions
 from zaikio_oauth.web.subscriptions import Subscriptions
+from zaikio_oauth.web.webhook import Webhook
 
 __all__ = ["Routers"]
 
@@ -24,8 +25,9 @@ class Routers:
         self.sessions: APIRouter = Sessions(parts).router(lifespan=self._lifespan)
         self.connections: APIRouter = Connections(parts).router(lifespan=self._lifespan)
         self.subscriptions: APIRouter = Subscriptions(parts).router(lifespan=self._lifespan)
+        self.webhook: APIRouter = Webhook(parts).router(lifespan=self._lifespan)
         self.all: APIRouter = APIRouter(lifespan=self._lifespan)
-        for router in (self.sessions, self.connections, self.subscriptions):
+        for router in (self.sessions, self.connections, self.subscriptions, self.webhook):
             self.all.include_router(router)
 
     @asynccontextmanager

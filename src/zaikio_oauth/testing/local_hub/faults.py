@@ -54,6 +54,12 @@ class Faults:
         with self._lock:
             self._planned.insert(0, Fault(target, **options))
 
+    @property
+    def planned(self) -> int:
+        """How many have not yet happened."""
+        with self._lock:
+            return len(self._planned)
+
     def clear(self) -> None:
         """Be a good Hub again."""
         with self._lock:

@@ -1,0 +1,78 @@
+"""The tokens that the Hub has revoked, whether they are stored here or come in from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zaikio_oauth.store.table import Tables
+
+__all__ = ["RevocationRepository"]
+
+BATCH = 500
+"""Ids in one statement."""
+
+LIST = "revoked_access_tokens"
+
+
+class RevocationRepository:
+    """The rows of ``zaikio_revocations``, their effect on ``zaikio_access_tokens``, and when the list is due."""
+
+    def __init__(self, engine: AsyncEngine, tables: Tables) -> None:
+        self._engine = engine
+        self._revocations = tables.revocations
+        self._access_tokens = tables.access_tokens
+        self._schedule = tables.schedule
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+    async def add(self, jtis: Collection[str], now: datetime) -> int:
+        """Remember these as revoked, and mark the rows that hold them; how many rows were marked."""
+        marked = 0
+        ids = sorted(set(jtis))
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            remember = self._insert(self._revocations).on_conflict_do_nothing(index_elements=["jti"])
+            mark = (
+                update(self._access_tokens)
+                .where(self._access_tokens.c.jti.in_(batch), self._access_tokens.c.revoked_at.is_(None))
+                .values(revoked_at=now)
+            )
+            async with self._engine.connect() as connection:
+                # First remembered, then marked: a row that is stored in between looks here for itself.
+                await connection.execute(remember.values([{"jti": jti, "revoked_at": now} for jti in batch]))
+                marked += (await connection.execute(mark)).rowcount
+        return marked
+
+    async def contains(self, jti: str) -> bool:
+        """Whether the token of that id is revoked."""
+        async with self._engine.connect() as connection:
+            row = await connection.execute(select(self._revocations.c.jti).where(self._revocations.c.jti == jti))
+            return row.first() is not None
+
+    async def claim_list(self, now: datetime, every: timedelta) -> bool:
+        """Whether it is this caller who shall fetch the Hub's list now; for the others it is not due for ``every``."""
+        first = (
+            self._insert(self._schedule)
+            .values(key=LIST, due_at=now + every)
+            .on_conflict_do_nothing(index_elements=["key"])
+        )
+        due = self._schedule.c.due_at
+        # A clock that was once an hour ahead must not put the next time off for ever.
+        overdue = or_(due <= now, due > now + every)
+        again = update(self._schedule).where(self._schedule.c.key == LIST, overdue).values(due_at=now + every)
+        async with self._engine.connect() as connection:
+            return bool((await connection.execute(first)).rowcount or (await connection.execute(again)).rowcount)
+
+    async def list_due(self, at: datetime) -> None:
+        """Put the next time at which the list is due."""
+        async with self._engine.connect() as connection:
+            await connection.execute(update(self._schedule).where(self._schedule.c.key == LIST).values(due_at=at))
+
+    async def forget_before(self, instant: datetime) -> None:
+        """Drop what was revoked so long ago that no token of then is alive."""
+        async with self._engine.connect() as connection:
+            await connection.execute(delete(self._revocations).where(self._revocations.c.revoked_at < instant))

@@ -1,0 +1,153 @@
+"""Who may import whom: the floors of the house, read from every import in the source."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "zaikio_oauth"
+PACKAGE = "zaikio_oauth"
+ROOF = "__init__"
+
+IMPORTERS = ("__import__", "import_module", "importlib.import_module")
+GROUND = "errors scopes access_token pkce authorization_request cipher settings virtual_token telemetry"
+PROMISE = "single_flight token_cache revocations housekeeping token_manager"
+
+# unit: (units it may import, foreign libraries it may import). From the ground up: a row names rows above it only.
+TABLE: dict[str, tuple[str, str]] = {
+    "errors": ("", ""),
+    "pkce": ("", ""),
+    "scopes": ("errors", ""),
+    "access_token": ("scopes", "pydantic"),
+    "authorization_request": ("scopes pkce", ""),
+    "cipher": ("", "cryptography"),
+    "settings": ("errors scopes", "cryptography pydantic pydantic_settings"),
+    "virtual_token": ("access_token", ""),
+    "telemetry": ("access_token", "opentelemetry"),
+    "single_flight": ("errors", ""),
+    "token_cache": ("", ""),
+    "hub": ("errors scopes access_token settings", "httpx stamina"),
+    "store": ("errors scopes access_token cipher", "sqlalchemy alembic"),
+    "revocations": (f"{GROUND} hub store token_cache", ""),
+    "housekeeping": (f"{GROUND} store", ""),
+    "token_manager": (f"{GROUND} hub store single_flight token_cache revocations", ""),
+    # The browser asks what keeps the promise, never the Hub or the database.
+    "web": (f"{GROUND} token_manager revocations", "fastapi starlette"),
+    "application": (f"{GROUND} {PROMISE} hub store web", "fastapi"),
+    # It stands in for a ZaikioOAuth in the router and the dependencies, so it knows their types.
+    "default": (f"{GROUND} token_manager web application", ""),
+    ROOF: (f"{GROUND} web application default", ""),
+    "testing": (
+        f"{GROUND} web application",
+        "httpx httpx2 itsdangerous jinja2 joserfc pytest python_multipart starlette uvicorn",
+    ),
+    # `migrate` needs a database and nothing else, so it asks the store and not a whole ZaikioOAuth.
+    "cli": (f"{GROUND} store application testing", "cryptography typer"),
+}
+
+
+def unit_of(path: Path, source: Path) -> str:
+    """The unit that a file belongs to: a module at the top, or a package and all in it."""
+    return path.relative_to(source).with_suffix("").parts[0]
+
+
+def imported_names(path: Path, source: Path) -> Iterator[tuple[int, str]]:
+    """Every import of a file, wherever it stands, as a line and a dotted name; relative ones resolved."""
+    package = [PACKAGE, *path.relative_to(source).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *(node.module or "").split(".")]).rstrip(".")
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTERS:
+            yield from ((node.lineno, name.value) for name in node.args[:1] if isinstance(name, ast.Constant))
+
+
+def complaints(source: Path) -> list[str]:
+    """What the table does not allow."""
+    units = {unit_of(path, source) for path in source.rglob("*.py")}
+    found = [f"{unit} has no row in the table" for unit in sorted(units - TABLE.keys())]
+    for path in sorted(source.rglob("*.py")):
+        unit = unit_of(path, source)
+        own, foreign = (set(names.split()) for names in TABLE.get(unit, ("", "")))
+        for line, name in imported_names(path, source):
+            library, *inner = name.split(".")
+            if library == PACKAGE:
+                # `from zaikio_oauth import X` means the unit X, or else a name that the roof gives.
+                target = inner[0] if inner and inner[0] in units else ROOF
+                allowed = own | {unit}
+            else:
+                target = library
+                allowed = foreign | sys.stdlib_module_names
+            if target not in allowed:
+                found.append(f"{path.relative_to(source)}:{line}: {unit} may not import {target}")
+    return found
+
+
+def test_imports_go_down_only() -> None:
+    """Every import in the source, lazy, relative and typing ones too, is allowed by the table."""
+    assert complaints(SOURCE) == []
+
+
+def test_the_table_itself_goes_down_only() -> None:
+    """A row names rows above it, so there can be no circle; and every row stands for a unit that exists."""
+    above: set[str] = set()
+    for unit, (own, _) in TABLE.items():
+        assert set(own.split()) <= above, unit
+        above.add(unit)
+    assert above == {unit_of(path, SOURCE) for path in SOURCE.rglob("*.py")}
+
+
+@pytest.mark.parametrize(
+    ("file", "planted", "complaint"),
+    [
+        ("hub/http.py", "from zaikio_oauth.store import table", "hub may not import store"),
+        ("hub/http.py", "import fastapi", "hub may not import fastapi"),
+        ("web/login.py", "import sqlalchemy.orm", "web may not import sqlalchemy"),
+        ("web/login.py", "from ..store.table import Tables", "web may not import store"),
+        ("web/login.py", "from .. import hub", "web may not import hub"),
+        ("errors.py", "from zaikio_oauth import AccessToken", "errors may not import __init__"),
+        ("errors.py", "from . import AccessToken", "errors may not import __init__"),
+        ("scopes.py", "import zaikio_oauth", "scopes may not import __init__"),
+        ("token_manager.py", "import zaikio_oauth.application", "token_manager may not import application"),
+        ("token_manager.py", "import httpx", "token_manager may not import httpx"),
+        ("application.py", "from zaikio_oauth.testing import LocalHub", "application may not import testing"),
+        ("scopes.py", "def late():\n    import httpx", "scopes may not import httpx"),
+        (
+            "pkce.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from zaikio_oauth.settings import Settings",
+            "pkce may not import settings",
+        ),
+        ("pkce.py", "import importlib\nimportlib.import_module('zaikio_oauth.scopes')", "pkce may not import scopes"),
+        ("utilities.py", "", "utilities has no row in the table"),
+    ],
+)
+def test_a_planted_violation_is_caught(tmp_path: Path, file: str, planted: str, complaint: str) -> None:
+    """The rule above would notice: one planted import, one complaint."""
+    copy = tmp_path / "source"
+    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / file).open("a") as module:
+        module.write(f"\n{planted}\n")
+    new = [line for line in complaints(copy) if line not in complaints(SOURCE)]
+    assert len(new) == 1
+    assert new[0].endswith(complaint)
+
+
+def test_the_demo_uses_only_the_public_face() -> None:
+    """What a product can do, it does with ``zaikio_oauth`` and ``zaikio_oauth.testing``."""
+    deeper = [
+        f"{path.name}: {node.module}"
+        for path in sorted((ROOT / "demo_app").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE)
+        if node.module not in (PACKAGE, f"{PACKAGE}.testing")
+    ]
+    assert deeper == []

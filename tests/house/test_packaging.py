@@ -1,0 +1,182 @@
+"""What is published is whole, and what development installs is pinned without saying from where."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+VERSION = PROJECT["project"]["version"]
+ASKED_FOR = {
+    "aiosqlite",
+    "alembic",
+    "cryptography",
+    "fastapi",
+    "httpx",
+    "itsdangerous",
+    "pydantic-settings",
+    "sqlalchemy",
+}
+EXTRAS = ("asyncpg", "httpx2", "jinja2", "joserfc", "python_multipart", "typer", "uvicorn")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and with the wheel that is made from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel unpacked, as an installation has it: no source tree beside it."""
+    folder = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(built / f"zaikio_oauth-{VERSION}-py3-none-any.whl") as wheel:
+        wheel.extractall(folder)
+    return folder
+
+
+def run(installed: Path, code: str, *without: str) -> subprocess.CompletedProcess[str]:
+    """The code in a new process that finds our package in the unpacked wheel, and these libraries nowhere."""
+    prologue = f"import sys; sys.path.insert(0, {str(installed)!r}); sys.modules.update(dict.fromkeys({without!r}))\n"
+    command = [sys.executable, "-I", "-c", prologue + code]
+    return subprocess.run(command, cwd=installed, capture_output=True, text=True, check=False)
+
+
+def files_of(folder: Path) -> set[str]:
+    """What lies in a folder of the repository and belongs to it, relative to the folder."""
+    kept = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix() for path in kept}
+
+
+def test_the_wheel_has_all_of_the_package(installed: Path) -> None:
+    """Types, templates and modules, and nothing beside them."""
+    packed = files_of(installed / "zaikio_oauth")
+    assert {name for name in packed if not name.startswith("_alembic/")} == files_of(ROOT / "src" / "zaikio_oauth")
+    assert "py.typed" in packed
+    assert {path.name for path in installed.iterdir()} == {"zaikio_oauth", f"zaikio_oauth-{VERSION}.dist-info"}
+
+
+def test_the_wheel_has_the_migrations(installed: Path) -> None:
+    """All of ``alembic/``, and the library finds them there."""
+    assert files_of(installed / "zaikio_oauth" / "_alembic") == files_of(ROOT / "alembic")
+    found = run(installed, "from zaikio_oauth.store import migrations; print(migrations.directory())")
+    assert found.stdout.strip() == str(installed / "zaikio_oauth" / "_alembic"), found.stderr
+
+
+def test_alembic_is_no_package() -> None:
+    """With an ``__init__.py`` there, ``import alembic`` in the checkout would find our folder, not the library."""
+    assert list((ROOT / "alembic").rglob("__init__.py")) == []
+
+
+def test_the_sdist_has_everything(built: Path) -> None:
+    """Whoever has it can read, test and show the library as in a checkout."""
+    with tarfile.open(built / f"zaikio_oauth-{VERSION}.tar.gz") as sdist:
+        packed = {name.partition("/")[2] for name in sdist.getnames()}
+    for folder in ("src", "alembic", "tests", "scripts", "docs"):
+        missing = {f"{folder}/{name}" for name in files_of(ROOT / folder)} - packed
+        assert missing == set()
+    for file in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "constraints.txt", ".ci/run"):
+        assert file in packed
+    assert {"demo_app/__main__.py", "demo_app/templates/layout.html"} <= packed
+    assert [name for name in packed if re.search(r"\.(db|pyc)$|demo_app/\.data", name)] == []
+
+
+def test_the_version_stands_in_one_place(installed: Path) -> None:
+    """In pyproject.toml; the wheel has it from there, and the changelog tells of it or of what is to come."""
+    described = (installed / f"zaikio_oauth-{VERSION}.dist-info" / "METADATA").read_text()
+    assert f"\nVersion: {VERSION}\n" in described
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(rf"^## (\[?Unreleased\]?|\[?{re.escape(VERSION)}\]?)", changelog, flags=re.MULTILINE)
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    assert f'"{VERSION}"' not in source
+
+
+def test_it_works_without_its_extras(installed: Path) -> None:
+    """What an app imports needs the runtime dependencies only."""
+    ran = run(installed, "import zaikio_oauth; print(zaikio_oauth.__file__)", *EXTRAS)
+    assert ran.stdout.strip() == str(installed / "zaikio_oauth" / "__init__.py"), ran.stderr
+
+
+def test_the_command_says_what_it_lacks(installed: Path) -> None:
+    """Without the extra ``cli``: one line, no traceback."""
+    ran = run(installed, "from zaikio_oauth.cli import main; main()", "typer")
+    assert ran.returncode == 1
+    assert ran.stderr == "zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'\n"
+
+
+# ── what development installs ──────────────────────────────────────────────────────────────────────
+
+
+def pins() -> dict[str, str]:
+    """The constraints, by normalized name."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines())
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line)}
+
+
+def wanted(requirements: list[str], extras: tuple[str, ...] = ()) -> Iterator[tuple[str, set[str]]]:
+    """The names, and their extras, of the requirements that count on this machine."""
+    for requirement in map(Requirement, requirements):
+        environments = [{"extra": extra} for extra in ("", *extras)]
+        if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
+            yield canonicalize_name(requirement.name), requirement.extras
+
+
+def everything_installed() -> set[str]:
+    """What the project, its extras and its groups bring in, and what that brings in, and so on."""
+    project = PROJECT["project"]
+    asked = [*PROJECT["build-system"]["requires"], *project["dependencies"]]
+    asked += [line for extra in project["optional-dependencies"].values() for line in extra]
+    asked += [line for group in PROJECT["dependency-groups"].values() for line in group if isinstance(line, str)]
+    seen: dict[str, set[str]] = {"zaikio-oauth": set()}
+    left = list(wanted(asked))
+    while left:
+        name, extras = left.pop()
+        if name == "zaikio-oauth" or (name in seen and extras <= seen[name]):
+            continue
+        seen[name] = seen.get(name, set()) | extras
+        left += wanted(metadata.requires(name) or [], tuple(seen[name]))
+    return seen.keys() - {"zaikio-oauth"}
+
+
+def test_constraints_are_plain_pins() -> None:
+    """Names and versions: no address, no option, nothing that says where a package comes from."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line)] == []
+    assert not re.search(r"://|@|(^|\s)-", "\n".join(line for line in lines if not line.startswith("#")))
+    assert not re.search(r"://|@", "\n".join(lines))
+
+
+def test_constraints_cover_every_dependency() -> None:
+    """Two environments made on two days are the same."""
+    assert sorted(everything_installed() - pins().keys()) == []
+
+
+def test_no_lock_file_and_no_index() -> None:
+    """Nothing in the repository says where packages come from."""
+    assert [name for name in ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock") if (ROOT / name).exists()] == []
+    scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
+    build_files = [ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / ".ci" / "run", *scripts]
+    assert [path.name for path in build_files if re.search(r"index-url|find-links", path.read_text())] == []
+
+
+def test_every_dependency_of_ours_has_its_reason() -> None:
+    """CONTRIBUTING.md tells why each further runtime dependency is there."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    further = {name for name, _ in wanted(PROJECT["project"]["dependencies"])} - ASKED_FOR
+    assert [name for name in sorted(further) if f"`{name}`" not in contributing] == []

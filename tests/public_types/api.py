@@ -1,0 +1,244 @@
+"""The public face as a user's code sees it. Never executed: mypy reads it, and so may a person."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Annotated, Any, assert_type
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi.testclient import TestClient
+from starlette.responses import RedirectResponse, Response
+
+from zaikio_oauth import (
+    AccessToken,
+    BearerDoesNotExistError,
+    ClientSettings,
+    ConfigurationError,
+    DecryptionError,
+    HubUnavailableError,
+    InvalidGrantError,
+    InvalidResponseError,
+    InvalidScopesError,
+    LoginError,
+    OAuthError,
+    OnBehalfOf,
+    Settings,
+    UnknownClientError,
+    ZaikioOAuth,
+    ZaikioOAuthError,
+    configure,
+    connections_router,
+    current_access_token,
+    find_active_access_token,
+    find_usable_access_token,
+    get_access_token,
+    login_error,
+    optional_access_token,
+    refresh,
+    revoke,
+    sessions_router,
+    subscriptions_router,
+    with_auth,
+    with_client,
+    zaikio_router,
+)
+from zaikio_oauth.testing import (
+    HubApp,
+    HubOrganization,
+    HubPerson,
+    HubRequest,
+    HubServer,
+    LocalHub,
+    logged_in_as,
+    session_cookie,
+)
+
+# ── in an app ──────────────────────────────────────────────────────────────────────────────────────
+
+app = FastAPI()
+app.include_router(zaikio_router, prefix="/zaikio")
+for router in (sessions_router, connections_router, subscriptions_router):
+    assert_type(router, APIRouter)
+
+
+@app.get("/me")
+async def me(token: Annotated[AccessToken, Depends(current_access_token)]) -> str:
+    """Whoever is logged in."""
+    return token.bearer_id
+
+
+@app.get("/sites")
+async def sites(token: Annotated[AccessToken, Security(current_access_token, scopes=["zaikio.sites.r"])]) -> str:
+    """Whoever is logged in and may read sites."""
+    return token.id
+
+
+@app.get("/")
+async def home(
+    request: Request, token: Annotated[AccessToken | None, Depends(optional_access_token)]
+) -> dict[str, str | None]:
+    """Whoever comes."""
+    error = login_error(request)
+    assert_type(error, LoginError | None)
+    if error is None:
+        return {"person": token.person_id if token else None}
+    assert_type(error.code, str)
+    assert_type(error.description, str | None)
+    assert_type(error.message, str)
+    return {"error": error.message}
+
+
+# ── settings and hooks ─────────────────────────────────────────────────────────────────────────────
+
+
+def after_approve(request: Request, access_token: AccessToken, origin: str | None) -> str | Response:
+    """A sync hook that gives either."""
+    return origin or RedirectResponse("/")
+
+
+async def after_destroy(request: Request, access_token_id: str | None) -> str:
+    """An async hook."""
+    return "/goodbye"
+
+
+async def on_error(request: Request, error: LoginError) -> Response | None:
+    """A hook that leaves it to the library now and then."""
+    return None
+
+
+def verify_state(request: Request, state: str) -> bool:
+    """A state of an account-claiming mail."""
+    return state.startswith("claim-")
+
+
+def locale(request: Request) -> str | None:
+    """The language of the Hub's pages."""
+    return request.cookies.get("language")
+
+
+@asynccontextmanager
+async def around_auth(access_token: AccessToken) -> AsyncIterator[None]:
+    """Around every with_auth body."""
+    yield
+
+
+settings = Settings(clients={"warehouse": ClientSettings(client_id="the-id")})
+zaikio = configure(
+    settings,
+    after_approve=after_approve,
+    after_destroy=after_destroy,
+    on_error=on_error,
+    verify_state=verify_state,
+    locale=locale,
+    around_auth=around_auth,
+)
+assert_type(zaikio, ZaikioOAuth)
+assert_type(zaikio.settings, Settings)
+assert_type(zaikio.settings.client("warehouse"), ClientSettings)
+assert_type(zaikio.router, APIRouter)
+
+
+@app.get("/several")
+async def several(token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> str:
+    """One of several objects in a process."""
+    return token.audience
+
+
+# ── a worker ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def worker(organization_id: str) -> None:
+    """Every way to a token."""
+    authorized = with_auth(
+        bearer_type="Organization",
+        bearer_id=organization_id,
+        scopes=["zaikio.organization.r"],
+        valid_for=timedelta(minutes=10),
+    )
+    assert_type(authorized, AbstractAsyncContextManager[AccessToken])
+    async with authorized as access_token:
+        assert_type(access_token, AccessToken)
+    async with with_auth(access_token) as the_same:
+        assert_type(the_same, AccessToken)
+
+    assert_type(with_client("warehouse"), AbstractContextManager[None])
+    with with_client("warehouse"):
+        assert_type(await get_access_token(bearer_id=organization_id, valid_for=30), AccessToken)
+    usable = await find_usable_access_token(bearer_type="Person", bearer_id="the-id", requested_scopes=("a.b.r",))
+    assert_type(usable, AccessToken | None)
+    assert_type(await find_active_access_token("the-id", valid_for=1.5), AccessToken | None)
+    assert_type(await refresh(access_token), AccessToken)
+    await revoke(access_token)
+
+    async with ZaikioOAuth(settings, around_auth=around_auth) as opened:
+        assert_type(opened, ZaikioOAuth)
+        async with opened.with_auth(bearer_id="the-id") as token:
+            assert_type(token, AccessToken)
+
+
+def values(token: AccessToken) -> None:
+    """What a token tells."""
+    assert_type(token.id, str)
+    assert_type(token.jti, str | None)
+    assert_type(token.audience, str)
+    assert_type(token.bearer_type, str)
+    assert_type(token.on_behalf_of, OnBehalfOf | None)
+    assert_type(token.scopes, tuple[str, ...])
+    assert_type(token.requested_scopes, tuple[str, ...])
+    assert_type(token.token, str)
+    assert_type(token.refresh_token, str | None)
+    assert_type(token.expires_at, datetime)
+    assert_type(token.refresh_expires_at, datetime | None)
+    assert_type(token.created_at, datetime)
+    assert_type(token.expired, bool)
+    assert_type(token.expires_in, int)
+    assert_type(token.organization, bool)
+    if token.on_behalf_of is not None:
+        assert_type(token.on_behalf_of.roles, tuple[str, ...])
+
+
+async def failures() -> None:
+    """What a handler finds in each error."""
+    try:
+        await get_access_token(bearer_id="the-id")
+    except (InvalidGrantError, InvalidScopesError, BearerDoesNotExistError) as error:
+        assert_type(error.code, str)
+    except OAuthError as error:
+        assert_type(error.description, str | None)
+        assert_type(error.status_code, int | None)
+    except HubUnavailableError as error:
+        assert_type(error.elapsed, float)
+        assert_type(error.retry_after, float | None)
+    except UnknownClientError as error:
+        assert_type(error.known, tuple[str, ...])
+    except DecryptionError as error:
+        assert_type(error.access_token_id, str)
+    except (ConfigurationError, InvalidResponseError) as error:
+        assert_type(str(error), str)
+    except ZaikioOAuthError:
+        raise
+
+
+# ── tests of one's own ─────────────────────────────────────────────────────────────────────────────
+
+
+def local_hub() -> None:
+    """A Hub in a box, with people and apps of one's own."""
+    organization = HubOrganization("the-organization", "Druckhaus")
+    person = HubPerson("the-person", "Anna", "Möller", "anna@example.com", memberships=((organization.id, ("owner",)),))
+    registered = HubApp.for_client("warehouse", "the-id", "the-secret", base_urls=["http://testserver"])
+    hub = LocalHub([registered], people=[person], organizations=[organization])
+    hub.auto_consent(person.id)
+    hub.fail("refresh_token", status=503, latency=0.5)
+    with HubServer(hub) as server:
+        assert_type(server.url, str)
+    assert_type(hub.requests, list[HubRequest])
+    assert_type(hub.count(grant_type="refresh_token"), int)
+
+
+def logged_in(client: TestClient) -> None:
+    """Without a login."""
+    logged_in_as(client, person_id="the-person", client_name="warehouse")
+    assert_type(session_cookie(app, "the-person"), dict[str, Any])
