@@ -308,7 +308,6 @@ class _Runtime:
             access_tokens=access_tokens,
             revocations=revocations,
             leases=leases,
-            cipher=self.database.cipher,
             telemetry=telemetry,
         )
         self._on_close = on_close

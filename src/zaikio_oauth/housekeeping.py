@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from zaikio_oauth.cipher import Cipher
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.store.lease import LeaseRepository
 from zaikio_oauth.store.repository import AccessTokenRepository
@@ -29,13 +28,11 @@ class Housekeeping:
         access_tokens: AccessTokenRepository,
         revocations: RevocationRepository,
         leases: LeaseRepository,
-        cipher: Cipher,
         telemetry: Telemetry,
     ) -> None:
         self._access_tokens = access_tokens
         self._revocations = revocations
         self._leases = leases
-        self._cipher = cipher
         self._telemetry = telemetry
 
     async def cleanup(self) -> int:
@@ -59,7 +56,7 @@ class Housekeeping:
         changed, after = 0, ""
         unreadable: list[str] = []
         while True:
-            done = await self._access_tokens.reencrypt(self._cipher, after, BATCH)
+            done = await self._access_tokens.reencrypt(after, BATCH)
             changed += done.changed
             unreadable += done.unreadable
             if done.last is None:

@@ -17,7 +17,7 @@ ROOF = "__init__"
 
 IMPORTERS = ("__import__", "import_module", "importlib.import_module")
 GROUND = "errors scopes access_token pkce authorization_request cipher settings virtual_token telemetry"
-PROMISE = "single_flight token_cache revocations housekeeping token_manager"
+PROMISE = "grant single_flight token_cache revocations housekeeping token_manager"
 
 # unit: (units it may import, foreign libraries it may import). From the ground up: a row names rows above it only.
 TABLE: dict[str, tuple[str, str]] = {
@@ -30,25 +30,27 @@ TABLE: dict[str, tuple[str, str]] = {
     "settings": ("errors scopes", "cryptography pydantic pydantic_settings"),
     "virtual_token": ("access_token", ""),
     "telemetry": ("access_token", "opentelemetry"),
+    "grant": ("errors scopes access_token hub", ""),
     "single_flight": ("errors", ""),
     "token_cache": ("", ""),
     "hub": ("errors scopes access_token settings", "httpx stamina"),
-    "store": ("errors scopes access_token cipher", "sqlalchemy alembic"),
+    "store": ("errors scopes access_token cipher", "sqlalchemy alembic stamina"),
     "revocations": (f"{GROUND} hub store token_cache", ""),
     "housekeeping": (f"{GROUND} store", ""),
-    "token_manager": (f"{GROUND} hub store single_flight token_cache revocations", ""),
+    "token_manager": (f"{GROUND} hub store grant single_flight token_cache revocations", ""),
     # The browser asks what keeps the promise, never the Hub or the database.
     "web": (f"{GROUND} token_manager revocations", "fastapi starlette"),
     "application": (f"{GROUND} {PROMISE} hub store web", "fastapi"),
     # It stands in for a ZaikioOAuth in the router and the dependencies, so it knows their types.
     "default": (f"{GROUND} token_manager web application", ""),
-    ROOF: (f"{GROUND} web application default", ""),
+    "httpx_auth": (f"{GROUND} token_manager application default", "httpx httpx2"),
+    ROOF: (f"{GROUND} web application default httpx_auth", ""),
     "testing": (
         f"{GROUND} web application",
         "httpx httpx2 itsdangerous jinja2 joserfc pytest python_multipart starlette uvicorn",
     ),
-    # `migrate` needs a database and nothing else, so it asks the store and not a whole ZaikioOAuth.
-    "cli": (f"{GROUND} store application testing", "cryptography typer"),
+    # `migrate` and `check` ask the database or the Hub alone, without a whole ZaikioOAuth.
+    "cli": (f"{GROUND} hub store application testing", "cryptography typer"),
 }
 
 

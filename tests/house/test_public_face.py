@@ -30,9 +30,12 @@ FACE = {
         "OAuthError",
         "OnBehalfOf",
         "Settings",
+        "TokenEvent",
         "UnknownClientError",
+        "ZaikioAuth",
         "ZaikioOAuth",
         "ZaikioOAuthError",
+        "cleanup_access_tokens",
         "configure",
         "connections_router",
         "current_access_token",
@@ -43,8 +46,10 @@ FACE = {
         "optional_access_token",
         "refresh",
         "revoke",
+        "rotate_encryption_keys",
         "sessions_router",
         "subscriptions_router",
+        "webhook_router",
         "with_auth",
         "with_client",
         "zaikio_router",
@@ -62,11 +67,13 @@ FACE = {
 }
 
 FORWARDED = [
+    "cleanup_access_tokens",
     "find_active_access_token",
     "find_usable_access_token",
     "get_access_token",
     "refresh",
     "revoke",
+    "rotate_encryption_keys",
     "with_auth",
     "with_client",
 ]
@@ -78,6 +85,7 @@ MEMBERS = [
     "router",
     "sessions_router",
     "subscriptions_router",
+    "webhook_router",
 ]
 
 

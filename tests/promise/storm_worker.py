@@ -14,7 +14,8 @@ from zaikio_oauth import Settings, ZaikioOAuth
 async def main() -> None:
     order: dict[str, Any] = json.loads(sys.argv[1])
     async with ZaikioOAuth(Settings(**order["settings"])) as zaikio:
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.readline)
         started = time.monotonic()
         if token_id := order.get("token_id"):
@@ -32,7 +33,7 @@ async def main() -> None:
         "errors": [repr(error) for error in outcomes if isinstance(error, BaseException)],
         "seconds": seconds,
     }
-    print(json.dumps(told), flush=True)
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":

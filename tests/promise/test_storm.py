@@ -165,7 +165,10 @@ async def test_a_killed_refresher_blocks_the_others_for_a_short_time(
     # The request of the first never reaches the Hub's book, so the refresh token is still good.
     hub.fail("refresh_token", latency=30, times=1)
 
-    with workers(1, settings=settings, token_id=token.id) as first, workers(1, settings=settings, token_id=token.id) as rest:
+    with (
+        workers(1, settings=settings, token_id=token.id) as first,
+        workers(1, settings=settings, token_id=token.id) as rest,
+    ):
         go(first)
         await_request(hub)
         go(rest)

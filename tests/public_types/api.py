@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Annotated, Any, assert_type
+from typing import Annotated, Any, Literal, assert_type
 
+import httpx
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.testclient import TestClient
 from starlette.responses import RedirectResponse, Response
@@ -25,9 +26,12 @@ from zaikio_oauth import (
     OAuthError,
     OnBehalfOf,
     Settings,
+    TokenEvent,
     UnknownClientError,
+    ZaikioAuth,
     ZaikioOAuth,
     ZaikioOAuthError,
+    cleanup_access_tokens,
     configure,
     connections_router,
     current_access_token,
@@ -38,8 +42,10 @@ from zaikio_oauth import (
     optional_access_token,
     refresh,
     revoke,
+    rotate_encryption_keys,
     sessions_router,
     subscriptions_router,
+    webhook_router,
     with_auth,
     with_client,
     zaikio_router,
@@ -59,7 +65,7 @@ from zaikio_oauth.testing import (
 
 app = FastAPI()
 app.include_router(zaikio_router, prefix="/zaikio")
-for router in (sessions_router, connections_router, subscriptions_router):
+for router in (sessions_router, connections_router, subscriptions_router, webhook_router):
     assert_type(router, APIRouter)
 
 
@@ -124,6 +130,13 @@ async def around_auth(access_token: AccessToken) -> AsyncIterator[None]:
     yield
 
 
+def on_token_event(event: TokenEvent) -> None:
+    """Told of what happens to tokens."""
+    assert_type(event.kind, Literal["obtained", "refreshed", "revoked", "refused", "cleaned_up"])
+    assert_type(event.access_token_id, str | None)
+    assert_type(event.count, int)
+
+
 settings = Settings(clients={"warehouse": ClientSettings(client_id="the-id")})
 zaikio = configure(
     settings,
@@ -133,6 +146,7 @@ zaikio = configure(
     verify_state=verify_state,
     locale=locale,
     around_auth=around_auth,
+    on_token_event=on_token_event,
 )
 assert_type(zaikio, ZaikioOAuth)
 assert_type(zaikio.settings, Settings)
@@ -171,6 +185,10 @@ async def worker(organization_id: str) -> None:
     assert_type(await find_active_access_token("the-id", valid_for=1.5), AccessToken | None)
     assert_type(await refresh(access_token), AccessToken)
     await revoke(access_token)
+    async with httpx.AsyncClient(auth=ZaikioAuth(bearer_type="Organization", bearer_id=organization_id)) as client:
+        assert_type(await client.get("/"), httpx.Response)
+    assert_type(await cleanup_access_tokens(), int)
+    assert_type(await rotate_encryption_keys(), int)
 
     async with ZaikioOAuth(settings, around_auth=around_auth) as opened:
         assert_type(opened, ZaikioOAuth)

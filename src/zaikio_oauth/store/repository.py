@@ -28,7 +28,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
-from zaikio_oauth.cipher import Cipher
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.store.encryption import UNDECRYPTABLE
 from zaikio_oauth.store.table import Tables, join_scopes, split_scopes
@@ -77,6 +76,7 @@ class AccessTokenRepository:
         self._engine = engine
         self._table = tables.access_tokens
         self._revocations = tables.revocations
+        self._cipher = tables.cipher
 
     async def add(self, token: AccessToken) -> AccessToken:
         """Store a new grant; gives it its ``id``."""
@@ -192,7 +192,7 @@ class AccessTokenRepository:
             statement = delete(self._table).where(column.id.in_(useless), or_(over, column.revoked_at.is_not(None)))
             return (await connection.execute(statement)).rowcount
 
-    async def reencrypt(self, cipher: Cipher, after: str, batch: int) -> Reencrypted:
+    async def reencrypt(self, after: str, batch: int) -> Reencrypted:
         """Put one batch of rows under the first key: those whose id follows ``after``, in order.
 
         A row that is refreshed at the same moment is left alone: a refresh writes under the first key anyway.
@@ -206,9 +206,9 @@ class AccessTokenRepository:
             for row in (await connection.execute(statement)).all():
                 done = replace(done, last=row.id)
                 ciphertexts = {"token": row.token, "refresh_token": row.refresh_token}
-                if all(text is None or cipher.under_first_key(text) for text in ciphertexts.values()):
+                if all(text is None or self._cipher.under_first_key(text) for text in ciphertexts.values()):
                     continue
-                plain = {name: text and cipher.decrypt(text) for name, text in ciphertexts.items()}
+                plain = {name: text and self._cipher.decrypt(text) for name, text in ciphertexts.items()}
                 if any(plain[name] is None for name, text in ciphertexts.items() if text is not None):
                     done = replace(done, unreadable=(*done.unreadable, row.id))
                     continue

@@ -41,6 +41,7 @@ class Tables:
     """The tables of one store, whose secret columns are bound to its cipher."""
 
     def __init__(self, cipher: Cipher) -> None:
+        self.cipher = cipher
         self.metadata = MetaData()
         self.access_tokens = Table(
             "zaikio_access_tokens",

@@ -1,0 +1,127 @@
+"""The read path: one query a look-up, none within the cache's time, and nothing stale from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from tests.apps import small_app
+from tests.visitor import Visitor
+from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.testing import LocalHub
+
+
+@pytest.fixture(params=[5.0, 0.0], ids=["cached", "uncached"])
+async def zaikio(request: pytest.FixtureRequest, make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
+    """With and without a cache."""
+    async with ZaikioOAuth(make_settings(cache_ttl=request.param)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
+    """A person's token."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    visitor = Visitor(small_app(zaikio))
+    await visitor.log_in()
+    found = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"])
+    await visitor.aclose()
+    assert found is not None
+    return found
+
+
+@contextmanager
+def statements(zaikio: ZaikioOAuth, runtime: Any) -> Iterator[list[str]]:
+    """What the database is asked."""
+    asked: list[str] = []
+    engine = runtime.database.engine.sync_engine
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "zaikio_schedule" not in statement:
+            asked.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield asked
+    event.remove(engine, "before_cursor_execute", note)
+
+
+async def test_a_look_up_is_one_query_and_no_transaction(zaikio: ZaikioOAuth, token: AccessToken) -> None:
+    """With the cache none at all; by id and by bearer."""
+    runtime = await zaikio._runtime()
+    search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
+    await zaikio.find_usable_access_token(**search)
+    with statements(zaikio, runtime) as asked:
+        assert (await zaikio.find_active_access_token(token.id)) == token
+        assert (await zaikio.find_usable_access_token(**search)) == token
+
+    cached = zaikio.settings.cache_ttl > 0
+    assert len(asked) == (0 if cached else 2)
+    assert not [statement for statement in asked if not statement.startswith("SELECT")]
+
+
+async def test_concurrent_reads_of_one_token_are_one_read(zaikio: ZaikioOAuth, token: AccessToken) -> None:
+    """A page with thirty images behind a login."""
+    if not zaikio.settings.cache_ttl:
+        pytest.skip("0 always asks the database")
+    runtime = await zaikio._runtime()
+    runtime.tokens._cache.drop(token.id)
+    with statements(zaikio, runtime) as asked:
+        tokens = await asyncio.gather(*(zaikio.find_active_access_token(token.id) for _ in range(30)))
+
+    assert tokens == [token] * 30
+    assert len(asked) == 1
+
+
+async def test_nothing_logged_out_is_served(zaikio: ZaikioOAuth, token: AccessToken) -> None:
+    """Not by id, not by bearer, and not by a read that was under way."""
+    search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
+    assert await zaikio.find_usable_access_token(**search)
+    reading = asyncio.create_task(zaikio.find_active_access_token(token.id))
+    await zaikio.revoke(token)
+    await reading
+
+    assert await zaikio.find_active_access_token(token.id) is None
+    assert await zaikio.find_usable_access_token(**search) is None
+
+
+async def test_nothing_revoked_is_served(zaikio: ZaikioOAuth, token: AccessToken) -> None:
+    """From the moment that the webhook is answered."""
+    assert token.jti
+    await zaikio.mark_revoked([token.jti, "another"])
+
+    assert await zaikio.find_active_access_token(token.id) is None
+    assert await zaikio.find_usable_access_token(bearer_type="Person", bearer_id=token.bearer_id) is None
+    await zaikio.mark_revoked([token.jti])
+
+
+async def test_nothing_too_short_lived_is_served(zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken) -> None:
+    """What is cached may be too old for the caller who needs it longer."""
+    longer = await zaikio.find_active_access_token(token.id, valid_for=3500)
+    assert longer == token
+    refreshed = await zaikio.find_active_access_token(token.id, valid_for=3601)
+
+    assert refreshed is not None
+    assert refreshed.token != token.token
+    assert await zaikio.find_active_access_token(token.id) == refreshed
+    assert hub.count(grant_type="refresh_token") == 1
+
+
+async def test_the_newest_token_is_found_after_another_login(
+    zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken
+) -> None:
+    """What was found before is not remembered over it."""
+    search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
+    assert await zaikio.find_usable_access_token(**search) == token
+    visitor = Visitor(small_app(zaikio))
+    await visitor.log_in()
+    await visitor.aclose()
+
+    newest = await zaikio.find_usable_access_token(**search)
+
+    assert newest is not None
+    assert newest.id == visitor.session["zaikio_access_token_id"] != token.id

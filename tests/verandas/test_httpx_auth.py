@@ -1,0 +1,128 @@
+"""``ZaikioAuth`` in an AsyncClient of httpx and of httpx2, against the local Hub's API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+
+from zaikio_oauth import ZaikioAuth, ZaikioOAuth, configure
+from zaikio_oauth.testing import HubOrganization, HubServer, LocalHub
+
+LIBRARIES = [httpx, httpx2]
+
+
+@pytest.fixture
+def organization(hub: LocalHub) -> HubOrganization:
+    """An organization that has granted the app its data."""
+    hub.grant("warehouse-id", "Organization", hub.organizations[0].id, ["zaikio.organization.r"])
+    return hub.organizations[0]
+
+
+@pytest.fixture
+def auth(zaikio: ZaikioOAuth, organization: HubOrganization) -> ZaikioAuth:
+    return ZaikioAuth(bearer_type="Organization", bearer_id=organization.id, zaikio=zaikio)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_every_request_carries_the_token(
+    library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth, organization: HubOrganization
+) -> None:
+    """Fetched once."""
+    async with library.AsyncClient(auth=auth, base_url=hub_url) as client:
+        answers = await asyncio.gather(*(client.get("/api/v1/organization") for _ in range(5)))
+
+    assert [answer.json()["name"] for answer in answers] == [organization.name] * 5
+    assert hub.count(grant_type="client_credentials") == 1
+    assert organization.id in repr(auth)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_401_is_answered_with_a_fresh_token_once(
+    library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth
+) -> None:
+    """The Hub has ended the token early: ten requests at once fetch one new one."""
+    async with library.AsyncClient(auth=auth, base_url=hub_url) as client:
+        await client.get("/api/v1/organization")
+        hub.expire_access_tokens()
+        answers = await asyncio.gather(*(client.get("/api/v1/organization") for _ in range(10)))
+
+    assert [answer.status_code for answer in answers] == [200] * 10
+    assert hub.count(grant_type="client_credentials") == 2
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_second_401_is_given_back(library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth) -> None:
+    """It does not go on for ever."""
+    hub.fail("/api/v1/organization", status=401, times=None)
+    async with library.AsyncClient(auth=auth, base_url=hub_url) as client:
+        answer = await client.get("/api/v1/organization")
+
+    assert answer.status_code == 401
+    assert hub.count(path="/api/v1/organization") == 2
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_streamed_body_is_not_sent_twice(library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth) -> None:
+    """It is gone; the 401 is given back."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    hub.fail("/api/v1/organization", status=401, times=None)
+    async with library.AsyncClient(auth=auth, base_url=hub_url) as client:
+        answer = await client.post("/api/v1/organization", content=body())
+
+    assert answer.status_code == 401
+    assert hub.count(path="/api/v1/organization") == 1
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_the_token_goes_to_no_other_host(library: Any, hub_url: str, auth: ZaikioAuth, hub: LocalHub) -> None:
+    """Not to another port, and not by way of a redirect."""
+    seen: list[str | None] = []
+
+    async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"])
+        seen.append(headers.get(b"authorization", b"").decode() or None)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with HubServer(elsewhere) as other:
+        hub.fail("/api/v1/roles", status=302, headers={"Location": other.url})
+        async with library.AsyncClient(auth=auth, base_url=hub_url, follow_redirects=True) as client:
+            await client.get("/api/v1/organization")
+            await client.get("/api/v1/roles")
+            await client.get(f"{other.url}/x")
+
+    assert seen == [None, None]
+
+
+async def test_the_origin_can_be_given(hub_url: str, zaikio: ZaikioOAuth, organization: HubOrganization) -> None:
+    """Where the first request is not the one that counts."""
+    wanted: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": organization.id, "zaikio": zaikio}
+    async with httpx2.AsyncClient(auth=ZaikioAuth(**wanted, origin="https://elsewhere.example")) as client:
+        assert (await client.get(f"{hub_url}/api/v1/organization")).status_code == 401
+    async with httpx2.AsyncClient(auth=ZaikioAuth(**wanted, origin=hub_url)) as client:
+        assert (await client.get(f"{hub_url}/api/v1/organization")).status_code == 200
+
+
+async def test_the_default_is_asked_where_none_is_named(
+    hub_url: str, zaikio: ZaikioOAuth, organization: HubOrganization
+) -> None:
+    """``ZaikioAuth(bearer_type=…, bearer_id=…)`` after ``configure``."""
+    configured = configure(zaikio.settings)
+    auth = ZaikioAuth(bearer_type="Organization", bearer_id=organization.id, scopes=["zaikio.organization.r"])
+    async with configured, httpx2.AsyncClient(auth=auth) as client:
+        assert (await client.get(f"{hub_url}/api/v1/organization")).status_code == 200
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_client_that_is_not_async_is_told_so(library: Any, auth: ZaikioAuth) -> None:
+    """Instead of sending requests without a token."""
+    with library.Client(auth=auth) as client, pytest.raises(RuntimeError, match="AsyncClient only"):
+        client.get("http://127.0.0.1:9/")
