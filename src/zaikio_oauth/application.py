@@ -290,16 +290,15 @@ class _Runtime:
         self.database = Database(settings.database_url, _keys(settings))
         self.http = HubHttp(settings.host)
         self.users = 0
-        engine, tables = self.database.engine, self.database.tables
         cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
-        access_tokens, leases = AccessTokenRepository(engine, tables), LeaseRepository(engine, tables)
-        revocations = RevocationRepository(engine, tables)
+        access_tokens, leases = AccessTokenRepository(self.database), LeaseRepository(self.database)
+        revocations = RevocationRepository(self.database)
         self.tokens = TokenManager(
             settings,
             http=self.http,
             access_tokens=access_tokens,
             leases=leases,
-            used_flows=UsedFlowRepository(engine, tables),
+            used_flows=UsedFlowRepository(self.database),
             cache=cache,
             telemetry=telemetry,
         )

@@ -141,8 +141,13 @@ class PostgresqlServer(ExistingServer):
         except PostgresqlUnavailable:
             if not user:
                 raise
-            shutil.copytree(binaries.parent, self._folder / "pginstall", symlinks=True)
-            return self._folder / "pginstall" / "bin"
+            package = binaries.parents[1]
+            shutil.copytree(binaries.parent, self._folder / package.name / "pginstall", symlinks=True)
+            # The programs look for their libraries beside the package.
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, self._folder / libraries.name)
+            return self._folder / package.name / "pginstall" / "bin"
         return binaries
 
     def _log(self) -> str:

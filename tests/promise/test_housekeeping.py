@@ -38,7 +38,7 @@ async def zaikio(database: Database, database_url: str) -> AsyncIterator[ZaikioO
 
 @pytest.fixture
 def tokens(database: Database) -> AccessTokenRepository:
-    return AccessTokenRepository(database.engine, database.tables)
+    return AccessTokenRepository(database)
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,14 @@ async def test_many_are_deleted_in_batches_while_others_read_and_write(
             assert await tokens.get(kept.id)
             await tokens.replace(kept)
             reads += 1
+            await asyncio.sleep(0.005)
 
     reading = asyncio.create_task(read())
+    while not reads:
+        await asyncio.sleep(0.001)
     deleted = await zaikio.cleanup_access_tokens()
     reading.cancel()
+    await asyncio.wait([reading])
 
     assert deleted == 2048
     assert reads > 0
@@ -127,7 +131,7 @@ async def test_a_rotation_that_was_stopped_goes_on(
     for _ in range(5):
         await tokens.add(some_access_token())
     rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
-    first = await AccessTokenRepository(rekeyed.engine, rekeyed.tables).reencrypt("", 2)
+    first = await AccessTokenRepository(rekeyed).reencrypt("", 2)
     await rekeyed.aclose()
     assert (first.changed, bool(first.last)) == (2, True)
 
@@ -155,7 +159,7 @@ async def test_a_refresh_during_the_rotation_wins(tokens: AccessTokenRepository,
     """The rotation must not put the old token back over the one that a refresh has just written."""
     stored = [await tokens.add(some_access_token()) for _ in range(20)]
     rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
-    rotating = AccessTokenRepository(rekeyed.engine, rekeyed.tables)
+    rotating = AccessTokenRepository(rekeyed)
 
     async def refresh() -> None:
         for token in stored:

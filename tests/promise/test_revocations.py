@@ -127,8 +127,8 @@ async def test_a_client_without_a_webhook_secret_has_no_webhook(visitor: Visitor
 
 async def test_an_event_that_comes_before_its_token_is_stored_counts(database: Database) -> None:
     """Events come in any order."""
-    tokens = AccessTokenRepository(database.engine, database.tables)
-    revocations = RevocationRepository(database.engine, database.tables)
+    tokens = AccessTokenRepository(database)
+    revocations = RevocationRepository(database)
     now = datetime.now(UTC)
     await revocations.add(["early"], now)
 
@@ -144,8 +144,8 @@ async def test_an_event_that_comes_before_its_token_is_stored_counts(database: D
 
 async def test_thousands_of_revoked_ids_are_written_in_pieces(database: Database) -> None:
     """A statement takes only so many parameters."""
-    tokens = AccessTokenRepository(database.engine, database.tables)
-    revocations = RevocationRepository(database.engine, database.tables)
+    tokens = AccessTokenRepository(database)
+    revocations = RevocationRepository(database)
     stored = await tokens.add(some_access_token(jti="number-2500"))
 
     marked = await revocations.add([f"number-{number}" for number in range(3000)], datetime.now(UTC))
@@ -157,7 +157,7 @@ async def test_thousands_of_revoked_ids_are_written_in_pieces(database: Database
 
 async def test_the_list_is_fetched_by_one_process_an_hour(database: Database) -> None:
     """Of ten that look at the same time, one; and again when the hour is over, or when a clock was wrong."""
-    repository = RevocationRepository(database.engine, database.tables)
+    repository = RevocationRepository(database)
     now = datetime.now(UTC)
 
     async def claims(at: datetime) -> int:
@@ -180,7 +180,7 @@ async def test_what_the_list_names_is_refused(
     runtime = await zaikio._runtime()
     assert not await runtime.revocations.fetch_if_due()
     await runtime.database.open(auto_migrate=False)
-    repository = RevocationRepository(runtime.database.engine, runtime.database.tables)
+    repository = RevocationRepository(runtime.database)
     await repository.list_due(datetime.now(UTC) - timedelta(seconds=1))
 
     assert await runtime.revocations.fetch_if_due()
@@ -200,7 +200,7 @@ async def test_a_list_that_cannot_be_fetched_stops_nobody(
 ) -> None:
     """The app goes on and says so in the log; the next try is soon."""
     runtime = await zaikio._runtime()
-    repository = RevocationRepository(runtime.database.engine, runtime.database.tables)
+    repository = RevocationRepository(runtime.database)
     await repository.list_due(datetime.now(UTC) - timedelta(seconds=1))
     hub.fail(LIST, times=None, **fault)
 

@@ -25,7 +25,7 @@ HALF_A_MINUTE = timedelta(seconds=30)
 
 @pytest.fixture
 def repository(database: Database) -> AccessTokenRepository:
-    return AccessTokenRepository(database.engine, database.tables)
+    return AccessTokenRepository(database)
 
 
 async def raw_rows(database: Database, table: str = "zaikio_access_tokens") -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ async def test_a_row_that_no_key_fits_is_named_and_kept(database: Database, repo
     """Losing a key must not look like an empty store."""
     stored = await repository.add(some_access_token())
     other = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY])
-    locked = AccessTokenRepository(other.engine, other.tables)
+    locked = AccessTokenRepository(other)
     try:
         with pytest.raises(DecryptionError, match=stored.id) as caught:
             await locked.get(stored.id)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from zaikio_oauth.cipher import Cipher
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.store import migrations
+from zaikio_oauth.store.statements import Statements
 from zaikio_oauth.store.table import Tables
 
 __all__ = ["Database"]
@@ -34,6 +36,9 @@ class Database:
         self.cipher = Cipher(encryption_keys)
         self.tables = Tables(self.cipher)
         self.engine = _engine(url, **engine_options)
+        self.statements = Statements(self.engine)
+        # Both know INSERT … ON CONFLICT, each in a construct of its own.
+        self.insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
 
     def __repr__(self) -> str:
         return f"<Database {self.name}>"
@@ -75,7 +80,8 @@ class Database:
             ) from None
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Let statements end, then close every connection."""
+        await self.statements.drain()
         await self.engine.dispose()
 
 

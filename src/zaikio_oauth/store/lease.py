@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zaikio_oauth.store.table import Tables
+from zaikio_oauth.store.database import Database
 
 __all__ = ["LEASE_SECONDS", "Lease", "LeaseRepository"]
 
@@ -37,10 +35,10 @@ class _Holding:
 class LeaseRepository:
     """The rows of ``zaikio_leases``."""
 
-    def __init__(self, engine: AsyncEngine, tables: Tables) -> None:
-        self._engine = engine
-        self._table = tables.leases
-        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    def __init__(self, database: Database) -> None:
+        self._statements = database.statements
+        self._table = database.tables.leases
+        self._insert = database.insert
 
     def lease(self, key: str) -> Lease:
         """A lease on this key, not yet acquired."""
@@ -53,14 +51,12 @@ class LeaseRepository:
             .values(key=key, holder=holder, beat=0, acquired_at=datetime.now(UTC))
             .on_conflict_do_nothing(index_elements=["key"])
         )
-        async with self._engine.connect() as connection:
-            return bool((await connection.execute(statement)).rowcount)
+        return bool((await self._statements.run(statement)).rowcount)
 
     async def read(self, key: str) -> _Holding | None:
         """Who has it."""
         statement = select(self._table.c.holder, self._table.c.beat).where(self._table.c.key == key)
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(statement)).first()
+        row = (await self._statements.run(statement)).first
         return None if row is None else _Holding(row.holder, row.beat)
 
     async def change(self, key: str, seen: _Holding, to: _Holding) -> bool:
@@ -70,19 +66,16 @@ class LeaseRepository:
             .where(self._table.c.key == key, self._table.c.holder == seen.holder, self._table.c.beat == seen.beat)
             .values(holder=to.holder, beat=to.beat)
         )
-        async with self._engine.connect() as connection:
-            return bool((await connection.execute(statement)).rowcount)
+        return bool((await self._statements.run(statement)).rowcount)
 
     async def forget_before(self, instant: datetime) -> None:
         """Drop what processes left that died long ago."""
-        async with self._engine.connect() as connection:
-            await connection.execute(delete(self._table).where(self._table.c.acquired_at < instant))
+        await self._statements.run(delete(self._table).where(self._table.c.acquired_at < instant))
 
     async def release(self, key: str, holder: str) -> None:
         """Give it back, if it is still this holder's."""
         statement = delete(self._table).where(self._table.c.key == key, self._table.c.holder == holder)
-        async with self._engine.connect() as connection:
-            await connection.execute(statement)
+        await self._statements.run(statement)
 
 
 class Lease:

@@ -24,13 +24,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
 from zaikio_oauth.errors import DecryptionError
+from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import UNDECRYPTABLE
-from zaikio_oauth.store.table import Tables, join_scopes, split_scopes
+from zaikio_oauth.store.table import join_scopes, split_scopes
 
 __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
 
@@ -72,11 +72,11 @@ class TokenSearch(NamedTuple):
 class AccessTokenRepository:
     """Finds, adds and changes rows of ``zaikio_access_tokens``, each call one statement on a connection of its own."""
 
-    def __init__(self, engine: AsyncEngine, tables: Tables) -> None:
-        self._engine = engine
-        self._table = tables.access_tokens
-        self._revocations = tables.revocations
-        self._cipher = tables.cipher
+    def __init__(self, database: Database) -> None:
+        self._statements = database.statements
+        self._table = database.tables.access_tokens
+        self._revocations = database.tables.revocations
+        self._cipher = database.cipher
 
     async def add(self, token: AccessToken) -> AccessToken:
         """Store a new grant; gives it its ``id``."""
@@ -88,9 +88,7 @@ class AccessTokenRepository:
             "created_at": stored.created_at,
             "updated_at": stored.created_at,
         }
-        async with self._engine.connect() as connection:
-            await connection.execute(insert(self._table).values(values))
-            await connection.execute(self._mark_revoked(stored.id))
+        await self._statements.run(insert(self._table).values(values), self._mark_revoked(stored.id))
         return stored
 
     async def get(self, access_token_id: str) -> StoredToken | None:
@@ -154,11 +152,9 @@ class AccessTokenRepository:
         # The Hub has spent the old refresh token: what it gave for it must not be lost to a passing fault.
         async for attempt in stamina.retry_context(on=DBAPIError, attempts=None, timeout=STORE_SECONDS, wait_max=1.0):
             with attempt:
-                async with self._engine.connect() as connection:
-                    version = (await connection.execute(statement)).scalar()
-        async with self._engine.connect() as connection:
-            await connection.execute(self._mark_revoked(token.id))
-        return None if version is None else StoredToken(token, version)
+                row = (await self._statements.run(statement)).first
+        await self._statements.run(self._mark_revoked(token.id))
+        return None if row is None else StoredToken(token, row.version)
 
     async def drop_refresh_token(self, stored: StoredToken) -> None:
         """Forget a refresh token that the Hub no longer takes, unless the row has changed since."""
@@ -167,14 +163,13 @@ class AccessTokenRepository:
             .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
             .values(refresh_token=None, refresh_expires_at=None)
         )
-        async with self._engine.connect() as connection:
-            await connection.execute(statement)
+        await self._statements.run(statement)
 
     async def forget(self, access_token_id: str) -> bool:
         """Delete the row; whether there was one."""
-        async with self._engine.connect() as connection:
-            result = await connection.execute(delete(self._table).where(self._table.c.id == access_token_id))
-        return bool(result.rowcount)
+        return bool(
+            (await self._statements.run(delete(self._table).where(self._table.c.id == access_token_id))).rowcount
+        )
 
     async def delete_useless(self, now: datetime, batch: int) -> int:
         """Delete at most ``batch`` tokens that can never be used again; how many there were.
@@ -187,10 +182,9 @@ class AccessTokenRepository:
             or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
         )
         useless = select(column.id).where(or_(over, column.revoked_at.is_not(None))).limit(batch)
-        async with self._engine.connect() as connection:
-            # The condition stands there twice: a row may have been refreshed since it was chosen.
-            statement = delete(self._table).where(column.id.in_(useless), or_(over, column.revoked_at.is_not(None)))
-            return (await connection.execute(statement)).rowcount
+        # The condition stands there twice: a row may have been refreshed since it was chosen.
+        statement = delete(self._table).where(column.id.in_(useless), or_(over, column.revoked_at.is_not(None)))
+        return (await self._statements.run(statement)).rowcount
 
     async def reencrypt(self, after: str, batch: int) -> Reencrypted:
         """Put one batch of rows under the first key: those whose id follows ``after``, in order.
@@ -202,19 +196,18 @@ class AccessTokenRepository:
         chosen = select(column.id, token.label("token"), refresh_token.label("refresh_token"))
         statement = chosen.where(column.id > after).order_by(column.id).limit(batch)
         done = Reencrypted(last=None, changed=0, unreadable=())
-        async with self._engine.connect() as connection:
-            for row in (await connection.execute(statement)).all():
-                done = replace(done, last=row.id)
-                ciphertexts = {"token": row.token, "refresh_token": row.refresh_token}
-                if all(text is None or self._cipher.under_first_key(text) for text in ciphertexts.values()):
-                    continue
-                plain = {name: text and self._cipher.decrypt(text) for name, text in ciphertexts.items()}
-                if any(plain[name] is None for name, text in ciphertexts.items() if text is not None):
-                    done = replace(done, unreadable=(*done.unreadable, row.id))
-                    continue
-                unchanged = and_(column.id == row.id, token == row.token)
-                result = await connection.execute(update(self._table).where(unchanged).values(plain))
-                done = replace(done, changed=done.changed + result.rowcount)
+        for row in (await self._statements.run(statement)).rows:
+            done = replace(done, last=row.id)
+            ciphertexts = {"token": row.token, "refresh_token": row.refresh_token}
+            if all(text is None or self._cipher.under_first_key(text) for text in ciphertexts.values()):
+                continue
+            plain = {name: text and self._cipher.decrypt(text) for name, text in ciphertexts.items()}
+            if any(plain[name] is None for name, text in ciphertexts.items() if text is not None):
+                done = replace(done, unreadable=(*done.unreadable, row.id))
+                continue
+            unchanged = and_(column.id == row.id, token == row.token)
+            result = await self._statements.run(update(self._table).where(unchanged).values(plain))
+            done = replace(done, changed=done.changed + result.rowcount)
         return done
 
     def _mark_revoked(self, access_token_id: str) -> Update:
@@ -227,8 +220,7 @@ class AccessTokenRepository:
         )
 
     async def _first(self, statement: Select[Any]) -> StoredToken | None:
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(statement)).first()
+        row = (await self._statements.run(statement)).first
         return None if row is None else _stored_token(row)
 
     def _newest(self, condition: ColumnElement[bool]) -> Select[Any]:

@@ -6,10 +6,8 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zaikio_oauth.store.table import Tables
+from zaikio_oauth.store.database import Database
 
 __all__ = ["RevocationRepository"]
 
@@ -22,12 +20,12 @@ LIST = "revoked_access_tokens"
 class RevocationRepository:
     """The rows of ``zaikio_revocations``, their effect on ``zaikio_access_tokens``, and when the list is due."""
 
-    def __init__(self, engine: AsyncEngine, tables: Tables) -> None:
-        self._engine = engine
-        self._revocations = tables.revocations
-        self._access_tokens = tables.access_tokens
-        self._schedule = tables.schedule
-        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    def __init__(self, database: Database) -> None:
+        self._statements = database.statements
+        self._revocations = database.tables.revocations
+        self._access_tokens = database.tables.access_tokens
+        self._schedule = database.tables.schedule
+        self._insert = database.insert
 
     async def add(self, jtis: Collection[str], now: datetime) -> int:
         """Remember these as revoked, and mark the rows that hold them; how many rows were marked."""
@@ -41,17 +39,15 @@ class RevocationRepository:
                 .where(self._access_tokens.c.jti.in_(batch), self._access_tokens.c.revoked_at.is_(None))
                 .values(revoked_at=now)
             )
-            async with self._engine.connect() as connection:
-                # First remembered, then marked: a row that is stored in between looks here for itself.
-                await connection.execute(remember.values([{"jti": jti, "revoked_at": now} for jti in batch]))
-                marked += (await connection.execute(mark)).rowcount
+            # First remembered, then marked: a row that is stored in between looks here for itself.
+            remember = remember.values([{"jti": jti, "revoked_at": now} for jti in batch])
+            marked += (await self._statements.run(remember, mark)).rowcount
         return marked
 
     async def contains(self, jti: str) -> bool:
         """Whether the token of that id is revoked."""
-        async with self._engine.connect() as connection:
-            row = await connection.execute(select(self._revocations.c.jti).where(self._revocations.c.jti == jti))
-            return row.first() is not None
+        statement = select(self._revocations.c.jti).where(self._revocations.c.jti == jti)
+        return (await self._statements.run(statement)).first is not None
 
     async def claim_list(self, now: datetime, every: timedelta) -> bool:
         """Whether it is this caller who shall fetch the Hub's list now; for the others it is not due for ``every``."""
@@ -64,15 +60,12 @@ class RevocationRepository:
         # A clock that was once an hour ahead must not put the next time off for ever.
         overdue = or_(due <= now, due > now + every)
         again = update(self._schedule).where(self._schedule.c.key == LIST, overdue).values(due_at=now + every)
-        async with self._engine.connect() as connection:
-            return bool((await connection.execute(first)).rowcount or (await connection.execute(again)).rowcount)
+        return bool((await self._statements.run(first)).rowcount or (await self._statements.run(again)).rowcount)
 
     async def list_due(self, at: datetime) -> None:
         """Put the next time at which the list is due."""
-        async with self._engine.connect() as connection:
-            await connection.execute(update(self._schedule).where(self._schedule.c.key == LIST).values(due_at=at))
+        await self._statements.run(update(self._schedule).where(self._schedule.c.key == LIST).values(due_at=at))
 
     async def forget_before(self, instant: datetime) -> None:
         """Drop what was revoked so long ago that no token of then is alive."""
-        async with self._engine.connect() as connection:
-            await connection.execute(delete(self._revocations).where(self._revocations.c.revoked_at < instant))
+        await self._statements.run(delete(self._revocations).where(self._revocations.c.revoked_at < instant))

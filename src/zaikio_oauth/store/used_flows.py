@@ -6,10 +6,8 @@ import hashlib
 from datetime import datetime
 
 from sqlalchemy import delete
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zaikio_oauth.store.table import Tables
+from zaikio_oauth.store.database import Database
 
 __all__ = ["UsedFlowRepository"]
 
@@ -17,10 +15,10 @@ __all__ = ["UsedFlowRepository"]
 class UsedFlowRepository:
     """The rows of ``zaikio_used_flows``: digests, so that the table tells nothing."""
 
-    def __init__(self, engine: AsyncEngine, tables: Tables) -> None:
-        self._engine = engine
-        self._table = tables.used_flows
-        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    def __init__(self, database: Database) -> None:
+        self._statements = database.statements
+        self._table = database.tables.used_flows
+        self._insert = database.insert
 
     async def use(self, flow: str, *, expires_at: datetime, now: datetime) -> bool:
         """Mark the flow as used; False when it was already. Rows of flows that have ended are dropped."""
@@ -29,7 +27,6 @@ class UsedFlowRepository:
             .values(digest=hashlib.sha256(flow.encode()).hexdigest(), expires_at=expires_at)
             .on_conflict_do_nothing(index_elements=["digest"])
         )
-        async with self._engine.connect() as connection:
-            fresh = bool((await connection.execute(statement)).rowcount)
-            await connection.execute(delete(self._table).where(self._table.c.expires_at < now))
+        fresh = bool((await self._statements.run(statement)).rowcount)
+        await self._statements.run(delete(self._table).where(self._table.c.expires_at < now))
         return fresh

@@ -1,0 +1,65 @@
+"""Runs statements to their end, whoever goes away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Executable, Row
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = ["Outcome", "Statements"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a statement gave: its rows, or how many it changed."""
+
+    rows: Sequence[Row[Any]]
+    rowcount: int
+
+    @property
+    def first(self) -> Row[Any] | None:
+        """The first row, if there is one."""
+        return self.rows[0] if self.rows else None
+
+
+class Statements:
+    """Runs each call's statements on one connection, in autocommit, as a task of its own.
+
+    A task that is cancelled inside a database driver can leave a statement half done: on SQLite an UPDATE whose
+    rows nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled,
+    statements are not.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._running: set[asyncio.Task[Outcome]] = set()
+
+    async def run(self, *statements: Executable) -> Outcome:
+        """The outcome of the last one."""
+        running = asyncio.create_task(self._run(statements))
+        self._running.add(running)
+        running.add_done_callback(self._done)
+        return await asyncio.shield(running)
+
+    async def drain(self) -> None:
+        """Wait for what is under way."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _run(self, statements: Sequence[Executable]) -> Outcome:
+        outcome = Outcome((), 0)
+        async with self._engine.connect() as connection:
+            for statement in statements:
+                result = await connection.execute(statement)
+                outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
+        return outcome
+
+    def _done(self, running: asyncio.Task[Outcome]) -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            # Marks a failure as seen: the caller may have gone away.
+            running.exception()
