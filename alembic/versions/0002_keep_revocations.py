@@ -7,6 +7,7 @@ Revises: zaikio_0001
 from __future__ import annotations
 
 import sqlalchemy as sa
+
 from alembic import op
 
 revision = "zaikio_0002"

@@ -8,15 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.data import KEY
+from tests.data import KEY, OTHER_KEY, some_access_token
 from zaikio_oauth.store import migrations
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.repository import AccessTokenRepository
 
 COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'zaikio-oauth'; from zaikio_oauth.cli import main; main()"]
 
@@ -90,12 +92,70 @@ def test_bad_input_is_one_clear_line_and_status_2(arguments: list[str], settings
     assert "swordfish" not in result.stdout + result.stderr
 
 
+def store_settings(tmp_path: Path, **more: str) -> dict[str, str]:
+    """The settings of an app whose Hub is nowhere."""
+    return {
+        "ZAIKIO_HOST": "http://127.0.0.1:9",
+        "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/store.db",
+        "ZAIKIO_ENCRYPTION_KEYS": KEY,
+        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "warehouse-id",
+        **more,
+    }
+
+
+async def stored(tmp_path: Path, **changes: object) -> None:
+    """A token in that app's database."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/store.db", [KEY])
+    await database.open(auto_migrate=True)
+    await AccessTokenRepository(database).add(some_access_token(**changes))
+    await database.aclose()
+
+
+async def test_cleanup_says_how_many_tokens_it_deleted(tmp_path: Path) -> None:
+    """For cron: 0 3 * * * zaikio-oauth cleanup."""
+    await stored(tmp_path)
+    await stored(tmp_path, expires_at=datetime.now(UTC) - timedelta(hours=1), refresh_token=None)
+
+    results = [run("cleanup", **store_settings(tmp_path)) for _ in range(2)]
+
+    assert [(result.returncode, result.stdout) for result in results] == [
+        (0, "1 tokens deleted.\n"),
+        (0, "0 tokens deleted.\n"),
+    ]
+
+
+async def test_rotate_keys_says_how_many_tokens_it_re_encrypted(tmp_path: Path) -> None:
+    """With the new key in front of the old one; a row that no key fits is named."""
+    await stored(tmp_path)
+    both = store_settings(tmp_path, ZAIKIO_ENCRYPTION_KEYS=f"{OTHER_KEY},{KEY}")
+
+    assert run("rotate-keys", **both).stdout == "1 tokens re-encrypted.\n"
+    assert run("rotate-keys", **both).stdout == "0 tokens re-encrypted.\n"
+    lost = run("rotate-keys", **store_settings(tmp_path))
+    assert lost.returncode == 2
+    assert "No key of ZAIKIO_ENCRYPTION_KEYS decrypts the access token" in lost.stderr
+    assert "Traceback" not in lost.stderr
+
+
+async def test_check_tries_one_thing_after_the_other(tmp_path: Path, hub_url: str) -> None:
+    """Settings, database, migrations, Hub; the first that is wrong is one line and status 2."""
+    unmigrated = run("check", **store_settings(tmp_path))
+    assert (unmigrated.returncode, unmigrated.stdout.count("ok")) == (2, 1)
+    assert "run: zaikio-oauth migrate" in unmigrated.stderr
+    await stored(tmp_path)
+    no_hub = run("check", **store_settings(tmp_path))
+    assert (no_hub.returncode, no_hub.stdout.count("ok")) == (2, 2)
+    assert "The Zaikio Hub is not available" in no_hub.stderr
+    fine = run("check", **store_settings(tmp_path, ZAIKIO_HOST=hub_url))
+    assert (fine.returncode, fine.stdout.count("ok"), fine.stderr) == (0, 3, "")
+
+
 def test_without_arguments_it_says_what_it_can_do() -> None:
     """Every command with a sentence."""
     result = run("--help")
 
     assert result.returncode == 0
-    for command in ("generate-key", "migrate", "hub"):
+    for command in ("generate-key", "migrate", "cleanup", "rotate-keys", "check", "hub"):
         assert command in result.stdout
 
 
