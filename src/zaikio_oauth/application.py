@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
@@ -44,6 +44,7 @@ class ZaikioOAuth:
     a state that was minted elsewhere; ``locale(request)`` names the language for the Hub's pages;
     ``around_auth(access_token)`` is an async context manager around every ``with_auth`` body;
     ``on_token_event(event)`` hears of every token obtained, refreshed, revoked, refused or cleaned up.
+    ``engine_options`` go to SQLAlchemy's engine, such as ``{"pool_size": 20}``.
 
     In a FastAPI app ``router`` opens and closes it; elsewhere ``async with ZaikioOAuth(settings) as
     zaikio:`` does. Raises ConfigurationError.
@@ -60,11 +61,13 @@ class ZaikioOAuth:
         verify_state: VerifyState | None = None,
         locale: Locale | None = None,
         on_token_event: Listener | None = None,
+        engine_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.hooks = Hooks(after_approve, after_destroy, on_error, verify_state, locale)
         self.around_auth = around_auth
-        self._telemetry = Telemetry(on_token_event)
+        self.telemetry = Telemetry(on_token_event)
+        self.engine_options = dict(engine_options or {})
         self.flow_cipher = Cipher(_keys(self.settings), purpose="zaikio_oauth flow cookie")
         self.current_access_token = CurrentAccessToken(self)
         self.optional_access_token = OptionalAccessToken(self)
@@ -133,7 +136,7 @@ class ZaikioOAuth:
         opening = self._runtimes.get(loop)
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
             opening = self._runtimes[loop] = loop.create_task(
-                _Runtime.open(self.settings, self._telemetry, on_close=lambda: self._runtimes.pop(loop, None))
+                _Runtime.open(self, on_close=lambda: self._runtimes.pop(loop, None))
             )
         return opening.result() if opening.done() else await asyncio.shield(opening)
 
@@ -286,8 +289,9 @@ class ZaikioOAuth:
 class _Runtime:
     """What is open for one event loop."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry, on_close: Callable[[], object]) -> None:
-        self.database = Database(settings.database_url, _keys(settings))
+    def __init__(self, zaikio: ZaikioOAuth, on_close: Callable[[], object]) -> None:
+        settings, telemetry = zaikio.settings, zaikio.telemetry
+        self.database = Database(settings.database_url, _keys(settings), **zaikio.engine_options)
         self.http = HubHttp(settings.host)
         self.users = 0
         cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
@@ -314,9 +318,9 @@ class _Runtime:
         self._fetching: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, settings: Settings, telemetry: Telemetry, on_close: Callable[[], object]) -> _Runtime:
+    async def open(cls, zaikio: ZaikioOAuth, on_close: Callable[[], object]) -> _Runtime:
         """Connect to the store; raises ConfigurationError."""
-        runtime = cls(settings, telemetry, on_close)
+        runtime, settings = cls(zaikio, on_close), zaikio.settings
         auto_migrate = settings.sqlite if settings.auto_migrate is None else settings.auto_migrate
         try:
             await runtime.database.open(auto_migrate=auto_migrate)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
+from typing import Any
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.application import AroundAuth, ZaikioOAuth
@@ -118,6 +119,7 @@ def configure(
     verify_state: VerifyState | None = None,
     locale: Locale | None = None,
     on_token_event: Listener | None = None,
+    engine_options: Mapping[str, Any] | None = None,
 ) -> ZaikioOAuth:
     """Make the process's default ZaikioOAuth; takes what ZaikioOAuth takes. Raises ConfigurationError."""
     return _default.set(
@@ -130,6 +132,7 @@ def configure(
             verify_state=verify_state,
             locale=locale,
             on_token_event=on_token_event,
+            engine_options=engine_options,
         )
     )
 

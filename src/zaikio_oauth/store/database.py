@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,12 +25,25 @@ SQLITE_BUSY_TIMEOUT = 15_000
 """Milliseconds for which a writer waits for another process's write lock."""
 
 
+_PGBOUNCER: dict[str, Any] = {
+    # A pooler that knows no prepared statements gives each transaction another server connection: preparing and
+    # executing have to be in one transaction, under a name that no other connection has used.
+    "connect_args": {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"__zaikio_{uuid.uuid4()}__",
+    },
+    "isolation_level": "READ COMMITTED",
+}
+
+
 class Database:
     """An engine and the tables on it, for one event loop.
 
     Every statement of the store is complete in itself, so the engine is in AUTOCOMMIT: no transaction
     stays open, no connection is held between two statements, and PgBouncer may switch connections
-    after each (transaction pooling).
+    after each (transaction pooling). Before version 1.21 it knows no prepared statements; then
+    ``?pgbouncer=true`` in the address puts each statement into a transaction of its own.
     """
 
     def __init__(self, url: str, encryption_keys: Iterable[str], **engine_options: Any) -> None:
@@ -88,8 +102,10 @@ class Database:
 def _engine(url: str, **options: Any) -> AsyncEngine:
     try:
         parsed = make_url(url)
+        pooled_by_transaction = parsed.query.get("pgbouncer") in ("1", "true", "yes")
+        settled: dict[str, Any] = _PGBOUNCER if pooled_by_transaction else {"isolation_level": "AUTOCOMMIT"}
         engine = create_async_engine(
-            parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=parsed.host is not None, hide_parameters=True, **options
+            parsed.difference_update_query(["pgbouncer"]), hide_parameters=True, **settled, **options
         )
     except ModuleNotFoundError as error:
         raise ConfigurationError(

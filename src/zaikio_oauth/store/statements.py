@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Executable, Row
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["Outcome", "Statements"]
@@ -51,8 +52,18 @@ class Statements:
             await asyncio.wait(self._running)
 
     async def _run(self, statements: Sequence[Executable]) -> Outcome:
+        try:
+            return await self._run_once(statements)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        # A connection that was idle when the server or the network went away. Trying again costs nothing
+        # otherwise; asking each connection first whether it lives would cost every look-up a round trip.
+        return await self._run_once(statements)
+
+    async def _run_once(self, statements: Sequence[Executable]) -> Outcome:
         outcome = Outcome((), 0)
-        async with self._engine.connect() as connection:
+        async with self._engine.begin() as connection:
             for statement in statements:
                 result = await connection.execute(statement)
                 outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
