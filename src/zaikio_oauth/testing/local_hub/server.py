@@ -6,10 +6,9 @@ import socket
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
-from starlette.types import ASGIApp
 
 __all__ = ["HubServer"]
 
@@ -19,7 +18,8 @@ START_SECONDS = 10.0
 class HubServer:
     """Serves a Hub in a thread of its own while the ``with`` body runs; ``url`` is where. Port 0 takes a free one."""
 
-    def __init__(self, hub: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, hub: Any, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.hub = hub
         config = uvicorn.Config(hub, log_config=None, log_level="critical", lifespan="off", ws="none")
         self._server = uvicorn.Server(config)
         self._socket = socket.socket()
