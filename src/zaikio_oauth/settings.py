@@ -88,6 +88,10 @@ class ClientSettings(BaseModel):
         """Whether the client has a secret (RFC 6749 §2.1)."""
         return self.client_secret is not None
 
+    def scopes_for(self, bearer_type: str) -> tuple[str, ...]:
+        """What a bearer of this type is asked for."""
+        return self.organization_scopes if bearer_type == "Organization" else self.default_scopes
+
 
 class DatabaseSettings(BaseSettings):
     """What is needed to reach the store, and nothing more: for migrations.

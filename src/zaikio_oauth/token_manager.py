@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from zaikio_oauth.errors import (
     InvalidGrantError,
     InvalidResponseError,
     OAuthError,
+    UnknownClientError,
 )
 from zaikio_oauth.grant import new_token, refreshed_token
 from zaikio_oauth.hub import revocation
@@ -97,10 +98,10 @@ class TokenManager:
 
         Raises HubUnavailableError when it must be refreshed and cannot be now.
         """
-        if access_token_id and (virtual := self._virtual(access_token_id)):
-            return virtual
         if not access_token_id:
             return None
+        if virtual := self._virtual(access_token_id):
+            return virtual
         duration = as_timedelta(valid_for)
         stored = await self._stored(access_token_id, lambda kept: kept.valid_for(duration))
         if stored is None or stored.access_token.valid_for(duration):
@@ -109,12 +110,17 @@ class TokenManager:
             return (await self._refreshed(stored)).access_token
         except InvalidGrantError:
             return None
+        except UnknownClientError as error:
+            # The app has given up that client; whoever logged in with it has to log in again.
+            log.warning("Access token %s cannot be refreshed: %s", access_token_id, error)
+            return None
 
     async def _usable(self, search: TokenSearch, duration: timedelta) -> StoredToken | None:
         return await self._read(
             repr(search),
             lambda kept: kept.valid_for(duration),
             lambda: self._access_tokens.find_usable(**search.columns, valid_for=duration),
+            asked=duration,
         )
 
     async def _stored(self, access_token_id: str, good: Callable[[AccessToken], bool]) -> StoredToken | None:
@@ -125,6 +131,7 @@ class TokenManager:
         key: str,
         good: Callable[[AccessToken], bool],
         query: Callable[[], Coroutine[Any, Any, StoredToken | None]],
+        asked: Hashable = None,
     ) -> StoredToken | None:
         """What was read a moment ago if it is still good, else what the store says; many readers are one read."""
         if not self._cache.enabled:
@@ -134,7 +141,7 @@ class TokenManager:
             return kept
         dropped = self._cache.dropped
         # A reader who comes after a logout must not join a read that began before it.
-        stored = await self._flights.run(("read", key, dropped, kept is None), query)
+        stored = await self._flights.run(("read", key, asked, dropped), query)
         if stored is not None:
             self._cache.put(key, stored, dropped=dropped)
         return stored
@@ -182,16 +189,14 @@ class TokenManager:
         HubUnavailableError, and ConfigurationError for a client that may not use client credentials.
         """
         client = self._settings.client(client_name)
-        wanted = scope_rules.parse(scopes) if scopes is not None else _configured_scopes(client, bearer_type)
+        wanted = scope_rules.parse(scopes) if scopes is not None else client.scopes_for(bearer_type)
         search = TokenSearch(client_name, bearer_type, bearer_id, wanted)
         duration = as_timedelta(valid_for)
         if usable := await self._usable(search, duration):
             return usable.access_token
         if refreshable := await self._access_tokens.find_refreshable(**search.columns):
-            try:
+            with suppress(InvalidGrantError):
                 return (await self._refreshed(refreshable)).access_token
-            except InvalidGrantError:
-                log.info("The stored grant of %s/%s cannot be refreshed any more.", bearer_type, bearer_id)
         return await self._by_client_credentials(client, search, duration)
 
     async def get_fresh_access_token(self, refused: AccessToken, **wanted: Any) -> AccessToken:
@@ -221,8 +226,7 @@ class TokenManager:
             )
         if not wanted:
             raise ConfigurationError(
-                f"The client {name!r} has no scopes for a bearer of type {bearer_type}; "
-                "configure them or pass scopes=[…]."
+                f"The client {name!r} has no scopes for a bearer of type {bearer_type}; pass scopes=[…]."
             )
         key = _digest("client_credentials", name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
 
@@ -389,10 +393,6 @@ class TokenManager:
     async def _uninterrupted(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run to the end even if the caller is cancelled: a single-use code must not be spent for nothing."""
         return await self._flights.run(object(), call)
-
-
-def _configured_scopes(client: ClientSettings, bearer_type: str) -> tuple[str, ...]:
-    return client.organization_scopes if bearer_type == "Organization" else client.default_scopes
 
 
 def _digest(*parts: str) -> str:

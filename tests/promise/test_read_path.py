@@ -111,6 +111,39 @@ async def test_nothing_too_short_lived_is_served(zaikio: ZaikioOAuth, hub: Local
     assert hub.count(grant_type="refresh_token") == 1
 
 
+async def test_readers_who_need_it_for_different_times_do_not_share_a_read(
+    zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken
+) -> None:
+    """The one who needs an hour must not be given what is good for half a minute."""
+    search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
+    runtime = await zaikio._runtime()
+    runtime.tokens._drop(token.id)
+
+    short, long = await asyncio.gather(
+        zaikio.find_usable_access_token(**search, valid_for=30),
+        zaikio.find_usable_access_token(**search, valid_for=7200),
+    )
+
+    assert (short, long) == (token, None)
+
+
+async def test_a_client_that_is_given_up_logs_its_people_out(
+    zaikio: ZaikioOAuth, hub: LocalHub, make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their tokens serve to their end; then they log in again, instead of meeting an error for ever."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    hub.access_token_lifetime = 20
+    visitor = Visitor(small_app(zaikio))
+    await visitor.log_in("/zaikio/kiosk/sessions/new")
+    await visitor.aclose()
+    clients = {"warehouse": zaikio.settings.clients["warehouse"].model_dump()}
+    async with ZaikioOAuth(make_settings(clients=clients)) as later:
+        access_token_id = visitor.session["zaikio_access_token_id"]
+        assert await later.find_active_access_token(access_token_id, valid_for=0)
+        assert await later.find_active_access_token(access_token_id) is None
+    assert "no client named 'kiosk'" in caplog.text
+
+
 async def test_the_newest_token_is_found_after_another_login(
     zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken
 ) -> None:

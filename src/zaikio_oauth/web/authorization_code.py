@@ -142,7 +142,7 @@ class AuthorizationCode:
             client_name=name,
             path_client=path_client(request),
             redirect_uri=location.url(self._approve_path(request)),
-            scopes=client.default_scopes if self._route == "sessions" else client.organization_scopes,
+            scopes=client.scopes_for("Person" if self._route == "sessions" else "Organization"),
             state=state,
             code_verifier=None,
             origin=safe_origin(origin, location, location.path(self._ours(request))),

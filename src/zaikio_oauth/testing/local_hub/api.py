@@ -14,7 +14,7 @@ from zaikio_oauth.testing.local_hub.grants import IssuedToken
 if TYPE_CHECKING:
     from zaikio_oauth.testing.local_hub.hub import LocalHub
 
-__all__ = ["Api"]
+__all__ = ["Api", "bearer_token", "unauthorized"]
 
 
 class Api:
@@ -38,10 +38,10 @@ class Api:
 
     async def person(self, request: Request) -> Response:
         """The person whose token it is."""
-        issued = self._token(request)
+        issued = bearer_token(self._hub, request)
         if issued is None:
-            return _unauthorized()
-        person = self._hub.person(issued.bearer.person_id or issued.bearer.id)
+            return unauthorized(request)
+        person = self._hub.person(issued.bearer.id)
         if person is None or not _permits(issued, "person"):
             return JSONResponse({"errors": ["unpermitted_scope"]}, 403)
         memberships = [
@@ -64,9 +64,9 @@ class Api:
 
     async def organization(self, request: Request) -> Response:
         """The organization whose token it is."""
-        issued = self._token(request)
+        issued = bearer_token(self._hub, request)
         if issued is None:
-            return _unauthorized()
+            return unauthorized(request)
         organization = self._hub.organization(issued.bearer.id)
         if organization is None or not _permits(issued, "organization"):
             return JSONResponse({"errors": ["unpermitted_scope"]}, 403)
@@ -89,9 +89,9 @@ class Api:
 
     async def revoke(self, request: Request) -> Response:
         """Revoke the token that authenticates the request."""
-        issued = self._token(request)
+        issued = bearer_token(self._hub, request)
         if issued is None:
-            return _unauthorized()
+            return unauthorized(request)
         self._hub.grants.revoke(issued.jti)
         return JSONResponse({"access_token_id": issued.jti}, 201)
 
@@ -99,15 +99,19 @@ class Api:
         """The ids of revoked tokens that have not expired."""
         return JSONResponse({"revoked_token_ids": self._hub.grants.revoked()})
 
-    def _token(self, request: Request) -> IssuedToken | None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        return self._hub.grants.find(token) if scheme.lower() == "bearer" else None
+
+def bearer_token(hub: LocalHub, request: Request) -> IssuedToken | None:
+    """The token of ``Authorization: Bearer``, while it is good (RFC 6750 §2.1)."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return hub.grants.find(token) if scheme.lower() == "bearer" else None
+
+
+def unauthorized(request: Request) -> Response:
+    """401; a token that was shown and is no good is named as the reason (RFC 6750 §3.1)."""
+    shown = ', error="invalid_token"' if "authorization" in request.headers else ""
+    return JSONResponse({"errors": ["unauthorized"]}, 401, {"WWW-Authenticate": f'Bearer realm="Zaikio"{shown}'})
 
 
 def _permits(issued: IssuedToken, what: str) -> bool:
     needed = {f"{app}.{what}.{permission}" for app in ("zaikio", "directory") for permission in ("r", "rw")}
     return bool(needed.intersection(issued.scopes))
-
-
-def _unauthorized() -> Response:
-    return JSONResponse({"errors": ["unauthorized"]}, 401, {"WWW-Authenticate": 'Bearer realm="Zaikio"'})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 __all__ = ["Fault", "Faults"]
 
@@ -26,9 +27,12 @@ class Fault:
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     latency: float = 0.0
+    disconnect: bool = False
 
     def response(self) -> Response | None:
         """The bad answer; None when it is only late."""
+        if self.disconnect:
+            return _CutOff()
         if self.status is None:
             return None
         if isinstance(self.body, str):
@@ -36,6 +40,15 @@ class Fault:
             return Response(self.body, self.status, dict(self.headers), media_type=kind)
         text = "" if self.body is None else json.dumps(self.body)
         return Response(text, self.status, dict(self.headers), media_type="application/json")
+
+
+class _CutOff(Response):
+    """An answer that promises more than it sends: the server closes the connection in the middle of it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": _BROKEN_JSON.encode()})
 
 
 class Faults:

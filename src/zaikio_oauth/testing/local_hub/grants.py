@@ -1,4 +1,4 @@
-"""What a local Hub has handed out: codes, tokens, device codes. In memory, gone with the process."""
+"""What a local Hub has handed out: codes and tokens. In memory, gone with the process."""
 
 from __future__ import annotations
 
@@ -79,11 +79,24 @@ class Grants:
 
     # --- codes ----------------------------------------------------------------------------------------
 
-    def issue_code(self, code: Code) -> None:
-        """Remember a code that goes to the browser; its scopes count as granted by the bearer."""
+    def issue_code(
+        self,
+        app: HubApp,
+        bearer: Bearer,
+        scopes: tuple[str, ...],
+        *,
+        redirect_uri: str,
+        code_challenge: str | None,
+        lifetime: float,
+    ) -> Code:
+        """A new code for the browser to carry; its scopes count as granted by the bearer."""
+        expires_at = self.clock() + lifetime
+        value = secrets.token_urlsafe(24)
+        code = Code(value, app.client_id, redirect_uri, bearer, scopes, code_challenge, expires_at)
         with self._lock:
             self._codes[code.value] = code
             self.grant(code.client_id, code.bearer, code.scopes)
+        return code
 
     def take_code(self, value: str) -> Code | None:
         """The code, once; a second use revokes what the first one gave (RFC 6749 §4.1.2)."""
@@ -146,14 +159,21 @@ class Grants:
                 self._refresh_tokens[issued.refresh_token] = issued
         return issued
 
-    def take_refresh_token(self, value: str, client_id: str) -> IssuedToken | None:
-        """What this refresh token belongs to, once."""
+    def find_refresh_token(self, value: str, client_id: str) -> IssuedToken | None:
+        """What this refresh token of that client belongs to, while it is good."""
         with self._lock:
             issued = self._refresh_tokens.get(value)
-            if issued is None or issued.client_id != client_id:
+            if issued is None or issued.client_id != client_id or (issued.refresh_expires_at or 0) <= self.clock():
                 return None
-            del self._refresh_tokens[value]
-            return issued if (issued.refresh_expires_at or 0) > self.clock() else None
+            return issued
+
+    def take_refresh_token(self, value: str, client_id: str) -> IssuedToken | None:
+        """The same, once."""
+        with self._lock:
+            issued = self.find_refresh_token(value, client_id)
+            if issued is not None:
+                del self._refresh_tokens[value]
+            return issued
 
     def find(self, token: str) -> IssuedToken | None:
         """The token, while it is good."""
@@ -166,7 +186,9 @@ class Grants:
     # --- what was granted before ------------------------------------------------------------------------
 
     def grant(self, client_id: str, bearer: Bearer, scopes: tuple[str, ...]) -> None:
-        """Remember that the bearer has granted these scopes to the app."""
+        """Remember that the bearer has granted these scopes to the app; acting on behalf grants nothing for later."""
+        if bearer.person_id is not None:
+            return
         with self._lock:
             self._granted.setdefault((client_id, bearer.type, bearer.id), set()).update(scopes)
 
@@ -176,6 +198,11 @@ class Grants:
             return set(self._granted.get((client_id, bearer.type, bearer.id), ()))
 
     # --- the end of tokens ------------------------------------------------------------------------------
+
+    def bearer_of(self, jti: str) -> Bearer | None:
+        """Whose token it is, good or not."""
+        with self._lock:
+            return next((issued.bearer for issued in self._tokens.values() if issued.jti == jti), None)
 
     def revoke(self, jti: str) -> None:
         """Revoke the token of that id, and the refresh token that came with it."""

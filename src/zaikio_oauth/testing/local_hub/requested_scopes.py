@@ -13,7 +13,7 @@ _SCOPE = re.compile(
 )
 
 
-class ScopeError(Exception):
+class ScopeError(ValueError):
     """Scopes that the Hub does not take; ``code`` is its word for it, ``scope`` the offender."""
 
     def __init__(self, code: str, scope: str = "") -> None:
@@ -52,8 +52,8 @@ def read_scopes(text: str, desired: tuple[str, ...] | None) -> RequestedScopes:
     bearers = set()
     bare = []
     for scope in text.split(","):
-        match = _SCOPE.match(scope.strip())
-        if match is None:
+        match = _SCOPE.match(scope)
+        if match is None or not _makes_sense(match):
             raise ScopeError("malformed_scope", scope)
         organization = match["bearer"] == "Org" or bool(match["behalf"])
         person_id = match["bearer_id"] if match["bearer"] != "Org" else None
@@ -69,3 +69,10 @@ def read_scopes(text: str, desired: tuple[str, ...] | None) -> RequestedScopes:
         raise ScopeError("different_bearer_ids")
     ((bearer_type, on_behalf, person_id, organization_id),) = bearers
     return RequestedScopes(bearer_type, person_id, organization_id, on_behalf, tuple(dict.fromkeys(bare)))
+
+
+def _makes_sense(match: re.Match[str]) -> bool:
+    """Only people act on behalf, and only organizations subscribe."""
+    if match["behalf"]:
+        return match["bearer"] == "Per" and not match["bare"].startswith("subscription_create")
+    return match["bearer"] == "Org" or not match["bare"].startswith("subscription_create")

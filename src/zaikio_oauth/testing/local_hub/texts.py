@@ -22,14 +22,13 @@ TEXTS: dict[str, dict[str, str]] = {
         "may": "The app may",
         "choose_organization": "For which organization?",
         "no_organization": "You are not a member of the organization that this app asks for.",
-        "new_organization": "The app suggests to create the organization",
-        "on_behalf": "The app acts on your behalf, with your roles there:",
+        "new_organization": "New organization, suggested by the app",
         "choose_plan": "Which plan?",
         "plan": "Plan",
         "confirm_email": "Please check that this is still your e-mail address:",
         "grant": "Allow",
         "cancel": "Cancel",
-        "switch": "Use another account",
+        "switch": "Not you?",
         "return": "You will be sent back to",
         "refused": "This does not work",
         "refused_hint": "The link that brought you here is wrong. Please tell the makers of the app.",
@@ -41,6 +40,21 @@ TEXTS: dict[str, dict[str, str]] = {
         "organizations": "Organizations",
         "confidential": "confidential",
         "public": "non-confidential",
+        "suggested_organization": "The app knows your organization as",
+        "or_choose": "or choose an account",
+        "for_organization": "For your organization",
+        "no_organizations": "You do not belong to any organization yet.",
+        "your_roles": "Your roles there:",
+        "may_on_behalf": "On your behalf, the app may",
+        "same_code": "Is this the code on your device?",
+        "device": "Connect a device",
+        "device_text": "Type the code that your device shows.",
+        "code": "Code",
+        "next": "Continue",
+        "wrong_code": "No device waits with this code. Please check it, or get a new one.",
+        "device_granted": "Your device is connected",
+        "device_cancelled": "Your device is not connected",
+        "device_back": "You can close this page and go back to your device.",
     },
     "de": {
         "language": "Deutsch",
@@ -59,14 +73,13 @@ TEXTS: dict[str, dict[str, str]] = {
         "may": "Die App darf",
         "choose_organization": "Für welche Organisation?",
         "no_organization": "Sie gehören der Organisation nicht an, um die diese App bittet.",
-        "new_organization": "Die App schlägt vor, diese Organisation anzulegen:",
-        "on_behalf": "Die App handelt in Ihrem Namen, mit Ihren Rollen dort:",
+        "new_organization": "Neue Organisation, von der App vorgeschlagen",
         "choose_plan": "Welcher Tarif?",
         "plan": "Tarif",
         "confirm_email": "Bitte prüfen Sie, ob dies noch Ihre E-Mail-Adresse ist:",
         "grant": "Erlauben",
         "cancel": "Abbrechen",
-        "switch": "Anderes Konto verwenden",
+        "switch": "Nicht Sie?",
         "return": "Sie kehren zurück zu",
         "refused": "Das geht so nicht",
         "refused_hint": "Der Link, der Sie hierher geführt hat, ist falsch. "
@@ -79,6 +92,21 @@ TEXTS: dict[str, dict[str, str]] = {
         "organizations": "Organisationen",
         "confidential": "vertraulich",
         "public": "nicht vertraulich",
+        "suggested_organization": "Die App kennt Ihre Organisation als",
+        "or_choose": "oder Konto auswählen",
+        "for_organization": "Für Ihre Organisation",
+        "no_organizations": "Sie gehören noch keiner Organisation an.",
+        "your_roles": "Ihre Rollen dort:",
+        "may_on_behalf": "In Ihrem Namen darf die App",
+        "same_code": "Steht dieser Code auf Ihrem Gerät?",
+        "device": "Gerät verbinden",
+        "device_text": "Geben Sie den Code ein, den Ihr Gerät zeigt.",
+        "code": "Code",
+        "next": "Weiter",
+        "wrong_code": "Kein Gerät wartet auf diesen Code. Bitte prüfen Sie ihn, oder holen Sie einen neuen.",
+        "device_granted": "Ihr Gerät ist verbunden",
+        "device_cancelled": "Ihr Gerät ist nicht verbunden",
+        "device_back": "Sie können diese Seite schließen und zu Ihrem Gerät zurückkehren.",
     },
 }
 
@@ -111,7 +139,8 @@ def permission(scope: str, language: str) -> str:
     app, _, rest = scope.partition(".")
     name, _, right = rest.partition(".")
     if app.startswith("subscription_create"):
-        return {"en": "subscribe your organization", "de": "Ihre Organisation anmelden"}[language]
+        return {"en": "Subscribe your organization", "de": "Ein Abonnement für Ihre Organisation abschließen"}[language]
     thing = _KNOWN[language].get(name, f"{name.replace('_', ' ')} ({app})")
     verb = _VERBS[language].get(right, right)
-    return f"{verb}: {thing}" if language == "en" else f"{thing} {verb}"
+    sentence = f"{verb} {thing}" if language == "en" else f"{thing} {verb}"
+    return sentence[0].upper() + sentence[1:]

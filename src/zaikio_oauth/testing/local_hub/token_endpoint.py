@@ -3,53 +3,39 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from zaikio_oauth.testing.local_hub.authorize import challenge_of
 from zaikio_oauth.testing.local_hub.directory import HubApp
-from zaikio_oauth.testing.local_hub.grants import Bearer, IssuedToken
+from zaikio_oauth.testing.local_hub.grants import Bearer
+from zaikio_oauth.testing.local_hub.oauth_request import OAuthRequest, Refusal, scope_refusal
 from zaikio_oauth.testing.local_hub.requested_scopes import ScopeError, read_scopes
+from zaikio_oauth.testing.local_hub.token_answer import issue_token
 
 if TYPE_CHECKING:
     from zaikio_oauth.testing.local_hub.hub import LocalHub
 
-__all__ = ["TokenEndpoint", "TokenRefused", "token_answer"]
+__all__ = ["DEVICE_CODE", "TokenEndpoint", "challenge_of"]
 
-_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-
-
-class TokenRefused(Exception):
-    """A refusal (RFC 6749 §5.2)."""
-
-    def __init__(self, error: str, description: str = "", status_code: int = 400) -> None:
-        super().__init__(error)
-        self.error = error
-        self.description = description
-        self.status_code = status_code
-
-    def response(self) -> Response:
-        """As the Hub says it."""
-        body = {"error": self.error, "error_description": self.description or self.error}
-        headers = dict(_NO_STORE)
-        if self.status_code == 401:
-            headers["WWW-Authenticate"] = 'Basic realm="Zaikio"'
-        return JSONResponse(body, self.status_code, headers)
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class TokenEndpoint:
-    """Gives tokens for codes, refresh tokens and client credentials."""
+    """Gives tokens for codes, refresh tokens, client credentials and device codes."""
 
     def __init__(self, hub: LocalHub) -> None:
         self._hub = hub
+        self._grants = {
+            "authorization_code": self.authorization_code,
+            "refresh_token": self.refresh_token,
+            "client_credentials": self.client_credentials,
+            DEVICE_CODE: self.device_code,
+        }
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -57,80 +43,75 @@ class TokenEndpoint:
 
     async def token(self, request: Request) -> Response:
         """The token endpoint."""
-        form = await request.form()
-        grants = {
-            "authorization_code": self._authorization_code,
-            "refresh_token": self._refresh_token,
-            "client_credentials": self._client_credentials,
-        }
         try:
-            for name in form:
-                if len(form.getlist(name)) > 1:
-                    raise TokenRefused("invalid_request", f"{name} is there more than once")
-            grant = grants.get(_text(form, "grant_type") or "")
-            if grant is None:
-                raise TokenRefused("unsupported_grant_type")
-            app, by_basic = self._authenticated(request, form)
-            return grant(request, form, app, by_basic)
-        except TokenRefused as refused:
-            return refused.response()
+            form = await OAuthRequest.read(request)
+            grant_type = form.get("grant_type") or ""
+            if grant_type not in self._grants:
+                raise Refusal("unsupported_grant_type")
+            # A device has nowhere to keep a secret; the Hub asks for its client_id only.
+            app = form.client(self._hub, secret_required=grant_type != DEVICE_CODE)
+            return self._grants[grant_type](form, app)
+        except Refusal as refusal:
+            return refusal.response()
 
-    def _authenticated(self, request: Request, form: FormData) -> tuple[HubApp, bool]:
-        """The app that asks, and whether it used HTTP Basic (RFC 6749 §2.3.1)."""
-        basic = _basic_credentials(request)
-        client_id, secret = _text(form, "client_id"), _text(form, "client_secret")
-        if basic is not None:
-            if secret is not None or client_id not in (None, basic[0]):
-                raise TokenRefused("invalid_request", "one way to authenticate is enough")
-            client_id, secret = basic
-        app = self._hub.app_of(client_id or "")
-        if app is None:
-            raise TokenRefused("invalid_client", "Client authentication failed", 401)
-        if app.client_secret is None:
-            if secret:
-                raise TokenRefused("invalid_client", "Client authentication failed", 401)
-        elif secret is None or not hmac.compare_digest(app.client_secret.encode(), secret.encode()):
-            raise TokenRefused("invalid_client", "Client authentication failed", 401)
-        return app, basic is not None
-
-    def _authorization_code(self, request: Request, form: FormData, app: HubApp, by_basic: bool) -> Response:
-        code = self._hub.grants.take_code(_text(form, "code") or "")
+    def authorization_code(self, form: OAuthRequest, app: HubApp) -> Response:
+        """A token for a code (RFC 6749 §4.1.3, RFC 7636 §4.6)."""
+        # Whoever shows a code spends it: one that came into wrong hands is worth nothing any more.
+        code = self._hub.grants.take_code(form.get("code") or "")
         if code is None or code.client_id != app.client_id:
-            raise TokenRefused("invalid_grant", "The code is unknown, used, too old or another app's.")
-        if code.redirect_uri != _text(form, "redirect_uri"):
-            raise TokenRefused("invalid_grant", "The redirect_uri is not that of the authorization request.")
-        verifier = _text(form, "code_verifier")
+            raise Refusal("invalid_grant", "The code is unknown, used, too old or another app's.")
+        if code.redirect_uri != form.get("redirect_uri"):
+            raise Refusal("invalid_grant", "The redirect_uri is not that of the authorization request.")
+        verifier = form.get("code_verifier")
+        # RFC 9700 §2.1.1: a verifier without a challenge is a downgrade, and as wrong as the reverse.
         if (code.code_challenge is None) != (verifier is None):
-            raise TokenRefused("invalid_grant", "The code_verifier belongs to no code_challenge.")
+            raise Refusal("invalid_grant", "The code_verifier belongs to no code_challenge.")
         if verifier is not None and not hmac.compare_digest(code.code_challenge or "", challenge_of(verifier)):
-            raise TokenRefused("invalid_grant", "The code_verifier is not that of the code_challenge.")
-        issued = self._issue(request, app, code.bearer, code.scopes, refreshable=True, code=code.value)
-        return token_answer(self._hub, issued)
+            raise Refusal("invalid_grant", "The code_verifier is not that of the code_challenge.")
+        return issue_token(self._hub, form.request, app, code.bearer, code.scopes, code=code.value)
 
-    def _refresh_token(self, request: Request, form: FormData, app: HubApp, by_basic: bool) -> Response:
-        if app.client_secret is not None and not by_basic:
-            raise TokenRefused("invalid_client", "Confidential apps authenticate with HTTP Basic here.", 401)
-        old = self._hub.grants.take_refresh_token(_text(form, "refresh_token") or "", app.client_id)
+    def refresh_token(self, form: OAuthRequest, app: HubApp) -> Response:
+        """A token for a refresh token, once (RFC 6749 §6)."""
+        self._require_basic(form, app)
+        old = self._hub.grants.find_refresh_token(form.get("refresh_token") or "", app.client_id)
+        scopes = old.scopes if old else ()
+        if old and (narrower := form.get("scope")):
+            scopes = tuple(narrower.split(","))
+            if not set(scopes) <= set(old.scopes):
+                raise Refusal("invalid_scope", "A refresh cannot give more than was granted.")
+        old = self._hub.grants.take_refresh_token(form.get("refresh_token") or "", app.client_id)
         if old is None:
-            raise TokenRefused("invalid_grant", "The refresh token is spent, revoked or too old.")
-        return token_answer(self._hub, self._issue(request, app, old.bearer, old.scopes, refreshable=True))
+            raise Refusal("invalid_grant", "The refresh token is spent, revoked or too old.")
+        return issue_token(self._hub, form.request, app, old.bearer, scopes, code=old.code)
 
-    def _client_credentials(self, request: Request, form: FormData, app: HubApp, by_basic: bool) -> Response:
+    def client_credentials(self, form: OAuthRequest, app: HubApp) -> Response:
+        """A token for what a bearer has granted before; confidential apps only."""
         if app.client_secret is None:
-            raise TokenRefused("unauthorized_client", "Only confidential apps may use client credentials.")
-        if not by_basic:
-            raise TokenRefused("invalid_client", "Confidential apps authenticate with HTTP Basic here.", 401)
+            raise Refusal("unauthorized_client", "Only confidential apps may use client credentials.")
+        self._require_basic(form, app)
         try:
-            bearer, scopes = self._granted_before(app, _text(form, "scope") or "")
+            bearer, scopes = self._granted_before(app, form.get("scope") or "")
         except ScopeError as error:
-            status = 402 if error.code == "ungranted_scope" else 422
-            return JSONResponse({"errors": {"scopes": [error.code]}}, status, _NO_STORE)
-        return token_answer(self._hub, self._issue(request, app, bearer, scopes, refreshable=True))
+            return scope_refusal(error.code)
+        return issue_token(self._hub, form.request, app, bearer, scopes)
+
+    def device_code(self, form: OAuthRequest, app: HubApp) -> Response:
+        """A token for a device whose code somebody has allowed (RFC 8628 §3.4)."""
+        answer = self._hub.device_codes.poll(form.get("device_code") or "", app.client_id)
+        if isinstance(answer, str):
+            raise Refusal(answer, _POLLING.get(answer, ""))
+        bearer, scopes = answer
+        self._hub.grants.grant(app.client_id, bearer, scopes)
+        return issue_token(self._hub, form.request, app, bearer, scopes)
+
+    def _require_basic(self, form: OAuthRequest, app: HubApp) -> None:
+        if app.client_secret is not None and not form.by_basic:
+            raise Refusal("invalid_client", "Confidential apps authenticate with HTTP Basic here.", 401)
 
     def _granted_before(self, app: HubApp, scope: str) -> tuple[Bearer, tuple[str, ...]]:
         requested = read_scopes(scope, app.desired_scopes)
         bearer_id = requested.organization_id if requested.needs_organization else requested.person_id
-        if bearer_id is None:
+        if bearer_id is None or requested.on_behalf:
             raise ScopeError("malformed_scope")
         if requested.needs_organization:
             known: object = self._hub.organization(bearer_id)
@@ -143,64 +124,16 @@ class TokenEndpoint:
             raise ScopeError("ungranted_scope")
         return bearer, requested.scopes
 
-    def _issue(
-        self,
-        request: Request,
-        app: HubApp,
-        bearer: Bearer,
-        scopes: tuple[str, ...],
-        *,
-        refreshable: bool,
-        code: str | None = None,
-    ) -> IssuedToken:
-        return self._hub.grants.issue(
-            app,
-            bearer,
-            scopes,
-            issuer=str(request.base_url).rstrip("/"),
-            lifetime=self._hub.access_token_lifetime,
-            refresh_lifetime=self._hub.refresh_token_lifetime if refreshable else None,
-            code=code,
-        )
+
+_POLLING = {
+    "authorization_pending": "Nobody has answered yet.",
+    "slow_down": "Wait five seconds longer between two questions.",
+    "expired_token": "The device code is too old.",
+    "access_denied": "The person cancelled.",
+    "invalid_grant": "The device code is unknown, used or another app's.",
+}
 
 
-def token_answer(hub: LocalHub, issued: IssuedToken) -> Response:
-    """A token as the Hub hands it out; the spelling of ``expires_in`` is the Hub's choice."""
-    seconds = int(issued.expires_at - hub.clock())
-    expires_in: Any = {
-        "seconds": seconds,
-        "string": str(seconds),
-        "iso8601": datetime.fromtimestamp(issued.expires_at, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z"),
-    }[hub.expires_in_format]
-    body: dict[str, Any] = {
-        "access_token": issued.token,
-        "token_type": "bearer",
-        "scope": ",".join(issued.scopes),
-        "audiences": [issued.audience],
-        "expires_in": expires_in,
-        "bearer": {"id": issued.bearer.id, "type": issued.bearer.type},
-    }
-    if issued.refresh_token:
-        body["refresh_token"] = issued.refresh_token
-    if issued.bearer.person_id:
-        roles = list(issued.bearer.roles)
-        body["bearer_on_behalf_of"] = {"id": issued.bearer.person_id, "type": "Person", "roles": roles}
-    return JSONResponse(body, headers=_NO_STORE)
-
-
-def _text(form: FormData, name: str) -> str | None:
-    value = form.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _basic_credentials(request: Request) -> tuple[str, str] | None:
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeError):
-        raise TokenRefused("invalid_client", "Client authentication failed", 401) from None
-    return unquote_plus(client_id), unquote_plus(secret)
+def challenge_of(code_verifier: str) -> str:
+    """The S256 challenge of a verifier (RFC 7636 §4.6)."""
+    return base64.urlsafe_b64encode(sha256(code_verifier.encode()).digest()).rstrip(b"=").decode()
