@@ -34,6 +34,12 @@ _PGBOUNCER: dict[str, Any] = {
         "prepared_statement_name_func": lambda: f"__zaikio_{uuid.uuid4()}__",
     },
     "isolation_level": "READ COMMITTED",
+    "execution_options": {"in_transactions": True},
+}
+_AUTOCOMMIT: dict[str, Any] = {
+    "isolation_level": "AUTOCOMMIT",
+    # Nothing can be left to roll back, and each rollback would be a round trip (on SQLite a change of threads).
+    "skip_autocommit_rollback": True,
 }
 
 
@@ -50,7 +56,8 @@ class Database:
         self.cipher = Cipher(encryption_keys)
         self.tables = Tables(self.cipher)
         self.engine = _engine(url, **engine_options)
-        self.statements = Statements(self.engine)
+        in_transactions = self.engine.sync_engine.get_execution_options().get("in_transactions", False)
+        self.statements = Statements(self.engine, in_transactions=in_transactions)
         # Both know INSERT … ON CONFLICT, each in a construct of its own.
         self.insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
 
@@ -103,7 +110,7 @@ def _engine(url: str, **options: Any) -> AsyncEngine:
     try:
         parsed = make_url(url)
         pooled_by_transaction = parsed.query.get("pgbouncer") in ("1", "true", "yes")
-        settled: dict[str, Any] = _PGBOUNCER if pooled_by_transaction else {"isolation_level": "AUTOCOMMIT"}
+        settled = _PGBOUNCER if pooled_by_transaction else _AUTOCOMMIT
         engine = create_async_engine(
             parsed.difference_update_query(["pgbouncer"]), hide_parameters=True, **settled, **options
         )

@@ -28,15 +28,16 @@ class Outcome:
 
 
 class Statements:
-    """Runs each call's statements on one connection, in autocommit, as a task of its own.
+    """Runs each call's statements on one connection, in autocommit or one transaction, as a task of its own.
 
     A task that is cancelled inside a database driver can leave a statement half done: on SQLite an UPDATE whose
     rows nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled,
     statements are not.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, in_transactions: bool = False) -> None:
         self._engine = engine
+        self._in_transactions = in_transactions
         self._running: set[asyncio.Task[Outcome]] = set()
 
     async def run(self, *statements: Executable) -> Outcome:
@@ -63,10 +64,12 @@ class Statements:
 
     async def _run_once(self, statements: Sequence[Executable]) -> Outcome:
         outcome = Outcome((), 0)
-        async with self._engine.begin() as connection:
+        async with self._engine.connect() as connection:
             for statement in statements:
                 result = await connection.execute(statement)
                 outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
+            if self._in_transactions:
+                await connection.commit()
         return outcome
 
     def _done(self, running: asyncio.Task[Outcome]) -> None:
