@@ -30,7 +30,7 @@ def issue_token(
 
 def token_answer(hub: LocalHub, issued: IssuedToken) -> Response:
     """The answer; how ``expires_in`` is spelled is the Hub's choice."""
-    seconds = int(issued.expires_at - hub.clock())
+    seconds = round(issued.expires_at - hub.clock())
     instant = datetime.fromtimestamp(issued.expires_at, UTC).isoformat(timespec="milliseconds")
     expires_in: Any = {
         "seconds": seconds,
