@@ -2,11 +2,14 @@
 
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
 from zaikio_oauth.application import ZaikioOAuth
+from zaikio_oauth.bearer_token import BearerToken
 from zaikio_oauth.default import (
+    bearer_token,
     cleanup_access_tokens,
     configure,
     connections_router,
     current_access_token,
+    delegate,
     find_active_access_token,
     find_usable_access_token,
     get_access_token,
@@ -15,12 +18,15 @@ from zaikio_oauth.default import (
     revoke,
     rotate_encryption_keys,
     sessions_router,
+    start_device_authorization,
     subscriptions_router,
+    verify_bearer_token,
     webhook_router,
     with_auth,
     with_client,
     zaikio_router,
 )
+from zaikio_oauth.device_authorization import DeviceAuthorization
 from zaikio_oauth.errors import (
     BearerDoesNotExistError,
     ConfigurationError,
@@ -29,6 +35,7 @@ from zaikio_oauth.errors import (
     InvalidGrantError,
     InvalidResponseError,
     InvalidScopesError,
+    InvalidTokenError,
     OAuthError,
     UnknownClientError,
     ZaikioOAuthError,
@@ -41,13 +48,16 @@ from zaikio_oauth.web.login import LoginError, login_error
 __all__ = [
     "AccessToken",
     "BearerDoesNotExistError",
+    "BearerToken",
     "ClientSettings",
     "ConfigurationError",
     "DecryptionError",
+    "DeviceAuthorization",
     "HubUnavailableError",
     "InvalidGrantError",
     "InvalidResponseError",
     "InvalidScopesError",
+    "InvalidTokenError",
     "LoginError",
     "OAuthError",
     "OnBehalfOf",
@@ -57,10 +67,12 @@ __all__ = [
     "ZaikioAuth",
     "ZaikioOAuth",
     "ZaikioOAuthError",
+    "bearer_token",
     "cleanup_access_tokens",
     "configure",
     "connections_router",
     "current_access_token",
+    "delegate",
     "find_active_access_token",
     "find_usable_access_token",
     "get_access_token",
@@ -70,7 +82,9 @@ __all__ = [
     "revoke",
     "rotate_encryption_keys",
     "sessions_router",
+    "start_device_authorization",
     "subscriptions_router",
+    "verify_bearer_token",
     "webhook_router",
     "with_auth",
     "with_client",

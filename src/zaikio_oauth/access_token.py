@@ -38,7 +38,8 @@ class AccessToken(BaseModel):
     """An access token of the Hub, as stored (Hub documentation, "Bearers and scopes").
 
     ``id`` is ours and stays the same across refreshes; ``jti`` is the Hub's and changes with each.
-    ``audience`` is the name of the client the token belongs to. All instants are aware, in UTC.
+    ``audience`` is the name of the client the token belongs to. ``delegated_from`` is the ``id`` of the token that
+    this one is a delegated part of. All instants are aware, in UTC.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,6 +57,7 @@ class AccessToken(BaseModel):
     expires_at: AwareDatetime
     refresh_expires_at: AwareDatetime | None = None
     created_at: AwareDatetime
+    delegated_from: str | None = None
 
     @property
     def expired(self) -> bool:

@@ -1,9 +1,10 @@
-"""ZaikioOAuth: makes the parts, opens and closes them. The only place that knows all."""
+"""ZaikioOAuth: one app's connection to the Hub, for its routes, its requests and its workers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
@@ -13,24 +14,22 @@ from typing import Any, Self
 from fastapi import APIRouter
 
 from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.bearer_token import BearerToken
 from zaikio_oauth.cipher import Cipher
-from zaikio_oauth.housekeeping import Housekeeping
-from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.revocations import Revocations
+from zaikio_oauth.device_authorization import DeviceAuthorization
+from zaikio_oauth.issuance import Issuance
+from zaikio_oauth.runtime import Runtime
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.lease import LeaseRepository
-from zaikio_oauth.store.repository import AccessTokenRepository, StoredToken
-from zaikio_oauth.store.revocations import RevocationRepository
-from zaikio_oauth.store.used_flows import UsedFlowRepository
 from zaikio_oauth.telemetry import Listener, Telemetry
-from zaikio_oauth.token_cache import TokenCache
 from zaikio_oauth.token_manager import DEFAULT_VALID_FOR, TokenManager
+from zaikio_oauth.web.bearer_token import IncomingBearerToken
 from zaikio_oauth.web.dependencies import CurrentAccessToken, OptionalAccessToken
 from zaikio_oauth.web.parts import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
 from zaikio_oauth.web.router import Routers
 
 __all__ = ["AroundAuth", "ZaikioOAuth"]
+
+log = logging.getLogger("zaikio_oauth")
 
 AroundAuth = Callable[[AccessToken], AbstractAsyncContextManager[Any]]
 
@@ -68,13 +67,16 @@ class ZaikioOAuth:
         self.around_auth = around_auth
         self.telemetry = Telemetry(on_token_event)
         self.engine_options = dict(engine_options or {})
-        self.flow_cipher = Cipher(_keys(self.settings), purpose="zaikio_oauth flow cookie")
+        self.flow_cipher = Cipher(self.settings.plain_encryption_keys, purpose="zaikio_oauth flow cookie")
         self.current_access_token = CurrentAccessToken(self)
         self.optional_access_token = OptionalAccessToken(self)
+        self.bearer_token = IncomingBearerToken(self)
         self._routers = Routers(self)
         self._client_name: ContextVar[str | None] = ContextVar("zaikio_oauth_client_name", default=None)
         # Connections belong to the event loop that opened them, so there is one runtime per loop.
-        self._runtimes: dict[asyncio.AbstractEventLoop, asyncio.Task[_Runtime]] = {}
+        self._runtimes: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
+        if former := self.settings.former_scopes:
+            log.warning("The Hub's own app is called zaikio now, not directory; write %s anew.", ", ".join(former))
 
     def __repr__(self) -> str:
         return f"<ZaikioOAuth {self.settings.environment} {self.settings.host} {sorted(self.settings.clients)}>"
@@ -131,13 +133,18 @@ class ZaikioOAuth:
         """The token manager of the running event loop; opened if nothing else has."""
         return (await self._runtime()).tokens
 
-    async def _runtime(self) -> _Runtime:
+    async def issuance(self) -> Issuance:
+        """What gets new tokens, for the running event loop; opened if nothing else has."""
+        return (await self._runtime()).issuance
+
+    async def _runtime(self) -> Runtime:
         loop = asyncio.get_running_loop()
         opening = self._runtimes.get(loop)
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
-            opening = self._runtimes[loop] = loop.create_task(
-                _Runtime.open(self, on_close=lambda: self._runtimes.pop(loop, None))
+            runtime = Runtime(
+                self.settings, self.telemetry, self.engine_options, on_close=lambda: self._runtimes.pop(loop, None)
             )
+            opening = self._runtimes[loop] = loop.create_task(runtime.open())
         return opening.result() if opening.done() else await asyncio.shield(opening)
 
     # --- tokens ---------------------------------------------------------------------------------------
@@ -270,6 +277,42 @@ class ZaikioOAuth:
             valid_for=valid_for,
         )
 
+    async def delegate(self, token: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
+        """A new token with a part of this one's permissions, for the subsystem's app with that ``client_id``.
+
+        It is stored under that app's audience and cannot be delegated or refreshed; the token it comes from needs
+        ``zaikio.delegations.rw``, and is refreshed first if need be. Asks the Hub each time. Raises
+        InvalidScopesError for a token that is delegated itself and for scopes that are not to be had,
+        InvalidGrantError for one that is no longer stored, ConfigurationError for a client without a secret,
+        OAuthError, HubUnavailableError, InvalidResponseError (Hub documentation, "Delegation").
+        """
+        runtime = await self._runtime()
+        active = token
+        if token.delegated_from is None:
+            active = await runtime.tokens.still_active(token)
+        return await runtime.issuance.delegate(active, client_id=client_id, scopes=scopes)
+
+    async def start_device_authorization(
+        self, client_name: str | None = None, scopes: Iterable[str] | None = None
+    ) -> DeviceAuthorization:
+        """Codes for a device without a browser, whose person lets it in elsewhere; then ``await .wait()`` (RFC 8628).
+
+        ``scopes`` default to the client's, and may be an organization's (``Org.…``) or on behalf of one
+        (``Per>Org.…``). Raises OAuthError, InvalidScopesError, HubUnavailableError, InvalidResponseError,
+        UnknownClientError, and ConfigurationError for a client without scopes.
+        """
+        name = client_name or self.current_client_name
+        response, wanted = await (await self.issuance()).authorize_device(name, scopes)
+        return DeviceAuthorization(response, client_name=name, scopes=wanted, issuance=self.issuance)
+
+    async def verify_bearer_token(self, token: str) -> BearerToken:
+        """What a token says that came in otherwise than in a request's header; in a route use ``bearer_token``.
+
+        Checks signature, issuer, time, audience and revocation. Raises InvalidTokenError, and HubUnavailableError
+        when the Hub's keys cannot be had.
+        """
+        return await (await self._runtime()).resource_server.verify(token)
+
     async def mark_revoked(self, jtis: Collection[str]) -> None:
         """Refuse the access tokens of these ids (``jti``), as the webhook does."""
         await (await self._runtime()).revocations.mark(jtis)
@@ -284,73 +327,3 @@ class ZaikioOAuth:
         May be stopped and run again. Raises DecryptionError, after all others, for a row that no key fits.
         """
         return await (await self._runtime()).housekeeping.rotate_encryption_keys()
-
-
-class _Runtime:
-    """What is open for one event loop."""
-
-    def __init__(self, zaikio: ZaikioOAuth, on_close: Callable[[], object]) -> None:
-        settings, telemetry = zaikio.settings, zaikio.telemetry
-        self.database = Database(settings.database_url, _keys(settings), **zaikio.engine_options)
-        self.http = HubHttp(settings.host)
-        self.users = 0
-        cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
-        access_tokens, leases = AccessTokenRepository(self.database), LeaseRepository(self.database)
-        revocations = RevocationRepository(self.database)
-        self.tokens = TokenManager(
-            settings,
-            http=self.http,
-            access_tokens=access_tokens,
-            leases=leases,
-            used_flows=UsedFlowRepository(self.database),
-            cache=cache,
-            telemetry=telemetry,
-        )
-        self.revocations = Revocations(http=self.http, repository=revocations, cache=cache, telemetry=telemetry)
-        self.housekeeping = Housekeeping(
-            access_tokens=access_tokens,
-            revocations=revocations,
-            leases=leases,
-            telemetry=telemetry,
-        )
-        self._on_close = on_close
-        self._keeper: AsyncGenerator[None, None] | None = None
-        self._fetching: asyncio.Task[None] | None = None
-
-    @classmethod
-    async def open(cls, zaikio: ZaikioOAuth, on_close: Callable[[], object]) -> _Runtime:
-        """Connect to the store; raises ConfigurationError."""
-        runtime, settings = cls(zaikio, on_close), zaikio.settings
-        auto_migrate = settings.sqlite if settings.auto_migrate is None else settings.auto_migrate
-        try:
-            await runtime.database.open(auto_migrate=auto_migrate)
-        except BaseException:
-            await runtime.http.aclose()
-            raise
-        # A script that never closes us: the loop closes its open generators when it ends.
-        runtime._keeper = runtime._closed_with_the_loop()
-        await anext(runtime._keeper)
-        runtime._fetching = asyncio.create_task(runtime.revocations.keep_fetching())
-        return runtime
-
-    async def aclose(self) -> None:
-        """Finish what is under way, then disconnect; once."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            await keeper.aclose()
-
-    async def _closed_with_the_loop(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            self._on_close()
-            if self._fetching is not None:
-                self._fetching.cancel()
-                await asyncio.wait([self._fetching])
-            await self.tokens.drain()
-            await self.http.aclose()
-            await self.database.aclose()
-
-
-def _keys(settings: Settings) -> tuple[str, ...]:
-    return tuple(key.get_secret_value() for key in settings.encryption_keys)

@@ -83,7 +83,7 @@ def check() -> None:
     typer.echo(f"settings    ok: {settings.environment}, clients {', '.join(settings.clients)}")
 
     async def run() -> None:
-        database = Database(settings.database_url, [key.get_secret_value() for key in settings.encryption_keys])
+        database = Database(settings.database_url, settings.plain_encryption_keys)
         await database.open(auto_migrate=False)
         await database.aclose()
         typer.echo(f"database    ok: {database.name}, migrated")

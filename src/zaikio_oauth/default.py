@@ -10,20 +10,26 @@ from typing import Any
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.application import AroundAuth, ZaikioOAuth
+from zaikio_oauth.bearer_token import BearerToken
 from zaikio_oauth.cipher import Cipher
+from zaikio_oauth.device_authorization import DeviceAuthorization
+from zaikio_oauth.issuance import Issuance
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.telemetry import Listener
 from zaikio_oauth.token_manager import DEFAULT_VALID_FOR, TokenManager
+from zaikio_oauth.web.bearer_token import IncomingBearerToken
 from zaikio_oauth.web.dependencies import CurrentAccessToken, OptionalAccessToken
 from zaikio_oauth.web.parts import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
 from zaikio_oauth.web.router import Routers
 
 __all__ = [
+    "bearer_token",
     "cleanup_access_tokens",
     "configure",
     "connections_router",
     "current_access_token",
     "default",
+    "delegate",
     "find_active_access_token",
     "find_usable_access_token",
     "get_access_token",
@@ -32,7 +38,9 @@ __all__ = [
     "revoke",
     "rotate_encryption_keys",
     "sessions_router",
+    "start_device_authorization",
     "subscriptions_router",
+    "verify_bearer_token",
     "webhook_router",
     "with_auth",
     "with_client",
@@ -83,6 +91,12 @@ class _Default:
     async def tokens(self) -> TokenManager:
         return await self.get().tokens()
 
+    async def issuance(self) -> Issuance:
+        return await self.get().issuance()
+
+    async def verify_bearer_token(self, token: str) -> BearerToken:
+        return await self.get().verify_bearer_token(token)
+
 
 _default = _Default()
 _routers = Routers(_default)
@@ -107,6 +121,9 @@ current_access_token = CurrentAccessToken(_default)
 
 optional_access_token = OptionalAccessToken(_default)
 """``Depends(optional_access_token)``: the session's token, or None."""
+
+bearer_token = IncomingBearerToken(_default)
+"""``Security(bearer_token, scopes=[…])``: the verified token that another app has sent; else 401, 403 or 503."""
 
 
 def configure(
@@ -215,6 +232,23 @@ async def refresh(token: AccessToken) -> AccessToken:
 async def revoke(token: AccessToken) -> None:
     """As ZaikioOAuth.revoke."""
     await default().revoke(token)
+
+
+async def delegate(token: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
+    """As ZaikioOAuth.delegate."""
+    return await default().delegate(token, client_id=client_id, scopes=scopes)
+
+
+async def start_device_authorization(
+    client_name: str | None = None, scopes: Iterable[str] | None = None
+) -> DeviceAuthorization:
+    """As ZaikioOAuth.start_device_authorization."""
+    return await default().start_device_authorization(client_name, scopes)
+
+
+async def verify_bearer_token(token: str) -> BearerToken:
+    """As ZaikioOAuth.verify_bearer_token."""
+    return await default().verify_bearer_token(token)
 
 
 async def cleanup_access_tokens() -> int:

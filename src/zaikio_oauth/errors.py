@@ -7,6 +7,7 @@
     │   ├── InvalidGrantError      the code or refresh token is spent, revoked or too old
     │   ├── InvalidScopesError     scopes that the bearer has not granted, or malformed ones
     │   └── BearerDoesNotExistError  the Hub knows no such person or organization
+    ├── InvalidTokenError          a bearer token that came in is not to be trusted (RFC 6750 §3.1)
     ├── HubUnavailableError        no answer, 5xx or 429, also after retries; elapsed seconds
     ├── InvalidResponseError       an answer that is not what the protocol promises
     └── DecryptionError            no configured key fits a stored token; names the row's id
@@ -26,6 +27,7 @@ __all__ = [
     "InvalidGrantError",
     "InvalidResponseError",
     "InvalidScopesError",
+    "InvalidTokenError",
     "OAuthError",
     "UnknownClientError",
     "ZaikioOAuthError",
@@ -71,15 +73,28 @@ class OAuthError(ZaikioOAuthError):
 
 
 class InvalidGrantError(OAuthError):
-    """Raised when a code or refresh token is spent, revoked, too old or another client's."""
+    """Raised when a code, device code or refresh token is spent, revoked, too old or another client's."""
 
 
 class InvalidScopesError(OAuthError):
-    """Raised when the Hub does not give these scopes: not granted before, malformed, or of several bearers."""
+    """Raised when these scopes are not given: not granted before, malformed, of several bearers, or not to delegate."""
 
 
 class BearerDoesNotExistError(OAuthError):
     """Raised when a token is asked for a person or organization that the Hub does not know."""
+
+
+class InvalidTokenError(ZaikioOAuthError):
+    """Raised when a bearer token that came in is malformed, forged, expired, revoked or for another audience.
+
+    ``code`` is ``invalid_token`` (RFC 6750 §3.1), ``description`` says what is wrong with it.
+    """
+
+    code = "invalid_token"
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+        super().__init__(description)
 
 
 class HubUnavailableError(ZaikioOAuthError):

@@ -36,11 +36,19 @@ class Revocations:
     """Keeps the store and this process's cache free of what the Hub has revoked."""
 
     def __init__(
-        self, *, http: HubHttp, repository: RevocationRepository, cache: TokenCache[StoredToken], telemetry: Telemetry
+        self,
+        *,
+        http: HubHttp,
+        repository: RevocationRepository,
+        cache: TokenCache[StoredToken],
+        cache_ttl: float,
+        telemetry: Telemetry,
     ) -> None:
         self._http = http
         self._repository = repository
         self._cache = cache
+        # Of tokens that come in: whether the one of this id is revoked.
+        self._known: TokenCache[bool] = TokenCache(cache_ttl)
         self._telemetry = telemetry
 
     async def mark(self, jtis: Collection[str]) -> None:
@@ -50,8 +58,19 @@ class Revocations:
         marked = await self._repository.add(revoked, datetime.now(UTC))
         # Again: a look-up on its way may have put it back.
         self._cache.drop_if(lambda kept: kept.access_token.jti in revoked)
+        for jti in revoked:
+            self._known.drop(jti)
         if marked:
             self._telemetry.tell(TokenEvent("revoked", count=marked))
+
+    async def contain(self, jti: str) -> bool:
+        """Whether the token of that id is revoked, stored here or not; what was read a moment ago counts."""
+        known = self._known.get(jti)
+        if known is None:
+            dropped = self._known.dropped
+            known = await self._repository.contains(jti)
+            self._known.put(jti, known, dropped=dropped)
+        return known
 
     async def fetch_if_due(self) -> bool:
         """Fetch the Hub's list if no process has within the hour; whether it was fetched. Failures are logged."""

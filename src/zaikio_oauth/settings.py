@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
 
-__all__ = ["ClientSettings", "DatabaseSettings", "Settings"]
+__all__ = ["ClientSettings", "DatabaseSettings", "Settings", "same_app"]
 
 _PREFIX = "ZAIKIO_"
 _HOSTS = {
@@ -55,6 +55,15 @@ def _http_url(value: str | None) -> str | None:
     if not usable:
         raise ValueError("has to be an address such as https://app.example.com, without user, query or fragment")
     return value.rstrip("/")
+
+
+def same_app(audience: str, client_name: str) -> bool:
+    """Whether an audience is the app that a client is named after.
+
+    A variable's name has neither capitals nor hyphens, the Hub's app may. Named credentials of one app have
+    audiences such as ``my_app/prod``.
+    """
+    return audience.partition("/")[0].casefold().replace("-", "_") == client_name.casefold().replace("-", "_")
 
 
 class ClientSettings(BaseModel):
@@ -146,7 +155,9 @@ class DatabaseSettings(BaseSettings):
 class Settings(DatabaseSettings):
     """Everything that can be set, with its ``ZAIKIO_…`` variable (nested names joined with ``__``).
 
-    ``auto_migrate``: whether start-up runs the migrations; by default only on SQLite.
+    ``auto_migrate``: whether start-up runs the migrations; by default only on SQLite. ``bearer_audiences``: apps
+    whose tokens ``bearer_token`` takes, beside those for the clients; ``*`` is every app that the Hub has granted
+    a scope of ours.
     Raises ConfigurationError, naming each variable and what is wrong with it, never a secret's value.
     """
 
@@ -157,6 +168,7 @@ class Settings(DatabaseSettings):
     base_url: str | None = None
     cache_ttl: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     auto_migrate: bool | None = None
+    bearer_audiences: Annotated[tuple[str, ...], NoDecode] = ()
 
     def __init__(self, **values: Any) -> None:
         """Read the environment; ``values`` given here win over it."""
@@ -183,6 +195,11 @@ class Settings(DatabaseSettings):
                 ) from None
         return value
 
+    @field_validator("bearer_audiences", mode="before")
+    @classmethod
+    def _audiences(cls, value: Any) -> Any:
+        return _list_of(value)
+
     @field_validator("host")
     @classmethod
     def _host_of_environment(cls, value: str, info: Any) -> str:
@@ -205,6 +222,21 @@ class Settings(DatabaseSettings):
     def default_client_name(self) -> str:
         """The first configured client."""
         return next(iter(self.clients))
+
+    @property
+    def plain_encryption_keys(self) -> tuple[str, ...]:
+        """The encryption keys as they are; for the cipher, and for nothing that is shown or logged."""
+        return tuple(key.get_secret_value() for key in self.encryption_keys)
+
+    @property
+    def former_scopes(self) -> tuple[str, ...]:
+        """The configured scopes that name the Hub's own app as it was called until October 2023: ``directory``."""
+        configured = (
+            scope for client in self.clients.values() for scope in client.default_scopes + client.organization_scopes
+        )
+        return tuple(
+            dict.fromkeys(scope for scope in configured if scope_rules.unprefixed(scope).startswith("directory."))
+        )
 
     def client(self, name: str) -> ClientSettings:
         """The client of that name; raises UnknownClientError."""

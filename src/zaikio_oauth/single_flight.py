@@ -11,9 +11,12 @@ from typing import Any, Protocol, TypeVar
 
 from zaikio_oauth.errors import HubUnavailableError
 
-__all__ = ["ProcessLease", "SingleFlight", "once_across_processes"]
+__all__ = ["DEADLINE", "ProcessLease", "SingleFlight", "once_across_processes"]
 
 T = TypeVar("T")
+
+DEADLINE = 30.0
+"""Seconds after which a caller gives up waiting for the Hub, or for another process that asks it."""
 
 FIRST_POLL, LONGEST_POLL = 0.02, 0.25
 """Seconds between two looks of a waiting process at what the other one has achieved."""

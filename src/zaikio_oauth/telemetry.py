@@ -6,12 +6,13 @@ No event holds a token, a code, a secret or a key.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.errors import OAuthError
 
 try:
     from opentelemetry import metrics, trace
@@ -90,6 +91,17 @@ class Telemetry:
             except Exception:
                 # Somebody who only listens must not undo what has happened.
                 log.exception("A listener of token events failed.")
+
+    @contextmanager
+    def asking(self, grant_type: str, client_name: str, *, not_yet: Collection[str] = ()) -> Iterator[None]:
+        """Around a request for a token: a span, and an event when it is refused; ``not_yet`` are no refusals."""
+        try:
+            with self.span(grant_type, client_name=client_name):
+                yield
+        except OAuthError as refusal:
+            if refusal.code not in not_yet:
+                self.tell(TokenEvent("refused", client_name=client_name, grant_type=grant_type, error=refusal.code))
+            raise
 
     @contextmanager
     def span(self, name: str, **attributes: str) -> Iterator[None]:

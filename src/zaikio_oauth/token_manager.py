@@ -1,20 +1,18 @@
-"""At run time the only door to the Hub and to the store: find, refresh, fetch, exchange and revoke access tokens."""
+"""Access tokens that are there: find, refresh and revoke them, and get a new one where none will do."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, as_timedelta
 from zaikio_oauth.errors import (
-    ConfigurationError,
     DecryptionError,
     HubUnavailableError,
     InvalidGrantError,
@@ -22,12 +20,14 @@ from zaikio_oauth.errors import (
     OAuthError,
     UnknownClientError,
 )
-from zaikio_oauth.grant import new_token, refreshed_token
+from zaikio_oauth.grant import refreshed_token
 from zaikio_oauth.hub import revocation
 from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
-from zaikio_oauth.settings import ClientSettings, Settings
-from zaikio_oauth.single_flight import SingleFlight, once_across_processes
+from zaikio_oauth.issuance import Issuance
+from zaikio_oauth.settings import Settings
+from zaikio_oauth.single_flight import DEADLINE, SingleFlight, once_across_processes
 from zaikio_oauth.store.lease import Lease, LeaseRepository
 from zaikio_oauth.store.repository import AccessTokenRepository, StoredToken, TokenSearch
 from zaikio_oauth.store.used_flows import UsedFlowRepository
@@ -43,36 +43,39 @@ log = logging.getLogger("zaikio_oauth")
 DEFAULT_VALID_FOR = timedelta(seconds=30)
 """How long a token has to live on to be given to a caller who did not say."""
 
-DEADLINE = 30.0
-"""Seconds after which a caller gives up waiting for the Hub, or for another process that asks it."""
-
 TAKE_OVER_GRACE = 5.0
 """Seconds for which a refusal is doubted when the lease was taken from a process that may still live."""
 
 
 class TokenManager:
-    """Answers every question about tokens for one event loop. Callers see values; nobody else asks Hub or store."""
+    """Answers every question about tokens for one event loop; callers see values. New grants are its Issuance's."""
 
     def __init__(
         self,
         settings: Settings,
         *,
         http: HubHttp,
+        token_endpoint: TokenEndpoint,
+        roles: Roles,
+        issuance: Issuance,
         access_tokens: AccessTokenRepository,
         leases: LeaseRepository,
         used_flows: UsedFlowRepository,
         cache: TokenCache[StoredToken],
+        flights: SingleFlight,
         telemetry: Telemetry,
     ) -> None:
         self._settings = settings
         self._http = http
-        self._token_endpoint = TokenEndpoint(http)
+        self._token_endpoint = token_endpoint
+        self._roles = roles
+        self._issuance = issuance
         self._access_tokens = access_tokens
         self._leases = leases
         self._used_flows = used_flows
         self._cache = cache
         self._telemetry = telemetry
-        self._flights = SingleFlight()
+        self._flights = flights
 
     # --- find -----------------------------------------------------------------------------------------
 
@@ -115,6 +118,13 @@ class TokenManager:
             log.warning("Access token %s cannot be refreshed: %s", access_token_id, error)
             return None
 
+    async def still_active(self, token: AccessToken) -> AccessToken:
+        """This token as it is stored now, refreshed if it must be; raises InvalidGrantError when it is gone."""
+        active = await self.find_active_access_token(token.id)
+        if active is None:
+            raise InvalidGrantError("invalid_grant", "this token is no longer stored: logged out, revoked or too old")
+        return active
+
     async def _usable(self, search: TokenSearch, duration: timedelta) -> StoredToken | None:
         return await self._read(
             repr(search),
@@ -145,25 +155,6 @@ class TokenManager:
         if stored is not None:
             self._cache.put(key, stored, dropped=dropped)
         return stored
-
-    async def _added(self, token: AccessToken, grant_type: str) -> AccessToken:
-        stored = await self._access_tokens.add(token)
-        # The newest fitting token wins, so what was found before for this bearer is to be looked up again.
-        self._cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
-        self._telemetry.tell(TokenEvent.of("obtained", stored, grant_type=grant_type))
-        return stored
-
-    @contextmanager
-    def _asked(self, grant_type: str, client_name: str) -> Iterator[None]:
-        """Around a request for a token: a span, and an event when it is refused."""
-        try:
-            with self._telemetry.span(grant_type, client_name=client_name):
-                yield
-        except OAuthError as refusal:
-            self._telemetry.tell(
-                TokenEvent("refused", client_name=client_name, grant_type=grant_type, error=refusal.code)
-            )
-            raise
 
     def _virtual(self, access_token_id: str) -> AccessToken | None:
         if self._settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
@@ -197,7 +188,7 @@ class TokenManager:
         if refreshable := await self._access_tokens.find_refreshable(**search.columns):
             with suppress(InvalidGrantError):
                 return (await self._refreshed(refreshable)).access_token
-        return await self._by_client_credentials(client, search, duration)
+        return await self._issuance.by_client_credentials(search, duration)
 
     async def get_fresh_access_token(self, refused: AccessToken, **wanted: Any) -> AccessToken:
         """Another token than this one, which an API has refused: refreshed if that is possible, else fetched."""
@@ -215,62 +206,7 @@ class TokenManager:
     def _drop(self, access_token_id: str) -> None:
         self._cache.drop_if(lambda kept: kept.access_token.id == access_token_id)
 
-    async def _by_client_credentials(
-        self, client: ClientSettings, search: TokenSearch, valid_for: timedelta
-    ) -> AccessToken:
-        name, bearer_type, bearer_id, wanted = search
-        if not client.confidential:
-            raise ConfigurationError(
-                f"The client {name!r} has no secret and so cannot use client credentials; "
-                f"{bearer_type}/{bearer_id} has to log in or connect first."
-            )
-        if not wanted:
-            raise ConfigurationError(
-                f"The client {name!r} has no scopes for a bearer of type {bearer_type}; pass scopes=[…]."
-            )
-        key = _digest("client_credentials", name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
-
-        async def stored() -> AccessToken | None:
-            found = await self._access_tokens.find_usable(**search.columns, valid_for=valid_for)
-            return found.access_token if found else None
-
-        async def fetched() -> AccessToken:
-            scopes = scope_rules.with_prefix(wanted, scope_rules.bearer_prefix(bearer_type, bearer_id))
-            with self._asked("client_credentials", name):
-                response = await self._token_endpoint.client_credentials(client, scopes=scopes, deadline=DEADLINE)
-            token = new_token(name, response, wanted)
-            if (token.bearer_type, token.bearer_id) != (bearer_type, bearer_id):
-                raise InvalidResponseError("The Hub answered with a token of another bearer.")
-            return await self._added(token, "client_credentials")
-
-        async def flight() -> AccessToken:
-            lease = self._leases.lease(key)
-            return await once_across_processes(lease, result=stored, call=fetched, deadline=DEADLINE)
-
-        return await self._flights.run(key, flight)
-
-    # --- exchange, refresh, revoke --------------------------------------------------------------------
-
-    async def exchange_code(
-        self,
-        client_name: str,
-        *,
-        code: str,
-        redirect_uri: str,
-        code_verifier: str | None,
-        requested_scopes: Iterable[str],
-    ) -> AccessToken:
-        """The stored token for an authorization code (RFC 6749 §4.1.3), also if the caller is cancelled meanwhile."""
-        client = self._settings.client(client_name)
-
-        async def exchange() -> AccessToken:
-            with self._asked("authorization_code", client_name):
-                response = await self._token_endpoint.authorization_code(
-                    client, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, deadline=DEADLINE
-                )
-            return await self._added(new_token(client_name, response, requested_scopes), "authorization_code")
-
-        return await self._uninterrupted(exchange)
+    # --- refresh, revoke ------------------------------------------------------------------------------
 
     async def refresh(self, token: AccessToken) -> AccessToken:
         """This grant's next token; one request to the Hub, however many ask at once.
@@ -295,7 +231,7 @@ class TokenManager:
             await self._forget(token.id)
             await self._revoke_at_hub(token)
 
-        await self._uninterrupted(revoke)
+        await self._issuance.uninterrupted(revoke)
 
     async def _forget(self, access_token_id: str) -> None:
         # Taken out before and after: a look-up on its way must not put it back.
@@ -323,15 +259,11 @@ class TokenManager:
             stored = None
         await self._forget(access_token_id)
         if stored:
-            await self._uninterrupted(lambda: self._revoke_quietly(stored.access_token))
+            await self._issuance.uninterrupted(lambda: self._revoke_quietly(stored.access_token))
 
     async def use_flow(self, flow: str, *, expires_at: datetime) -> bool:
         """Mark a started flow as used; False when it was used before, in whichever process."""
         return await self._used_flows.use(flow, expires_at=expires_at, now=datetime.now(UTC))
-
-    async def drain(self) -> None:
-        """Wait for the requests under way, so that a shutdown loses no token."""
-        await self._flights.drain()
 
     async def _refreshed(self, stored: StoredToken) -> StoredToken:
         if not stored.access_token.refreshable():
@@ -363,7 +295,7 @@ class TokenManager:
         old = stored.access_token
         client = self._settings.client(old.audience)
         try:
-            with self._asked("refresh_token", old.audience):
+            with self._telemetry.asking("refresh_token", old.audience):
                 response = await self._token_endpoint.refresh_token(
                     client, refresh_token=old.refresh_token or "", deadline=DEADLINE
                 )
@@ -372,7 +304,7 @@ class TokenManager:
                 return rescued
             await self._access_tokens.drop_refresh_token(stored)
             raise
-        fresh = refreshed_token(old, response)
+        fresh = refreshed_token(old, await self._roles.told(response))
         replaced = await self._access_tokens.replace(fresh)
         if replaced is None:
             # Logged out or revoked while the Hub was asked: nobody may hold what it just gave.
@@ -389,11 +321,3 @@ class TokenManager:
                 return changed
             await asyncio.sleep(0.25)
         return None
-
-    async def _uninterrupted(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run to the end even if the caller is cancelled: a single-use code must not be spent for nothing."""
-        return await self._flights.run(object(), call)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

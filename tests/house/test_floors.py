@@ -16,8 +16,11 @@ PACKAGE = "zaikio_oauth"
 ROOF = "__init__"
 
 IMPORTERS = ("__import__", "import_module", "importlib.import_module")
-GROUND = "errors scopes access_token pkce authorization_request cipher settings virtual_token telemetry"
-PROMISE = "grant single_flight token_cache revocations housekeeping token_manager"
+GROUND = "errors scopes access_token bearer_token pkce authorization_request cipher settings virtual_token telemetry"
+PROMISE = (
+    "grant single_flight token_cache issuance device_authorization revocations resource_server housekeeping "
+    "token_manager"
+)
 
 # unit: (units it may import, foreign libraries it may import). From the ground up: a row names rows above it only.
 TABLE: dict[str, tuple[str, str]] = {
@@ -25,26 +28,32 @@ TABLE: dict[str, tuple[str, str]] = {
     "pkce": ("", ""),
     "scopes": ("errors", ""),
     "access_token": ("scopes", "pydantic"),
+    "bearer_token": ("errors scopes access_token", "pydantic"),
     "authorization_request": ("scopes pkce", ""),
     "cipher": ("", "cryptography"),
     "settings": ("errors scopes", "cryptography pydantic pydantic_settings"),
     "virtual_token": ("access_token", ""),
-    "telemetry": ("access_token", "opentelemetry"),
+    "telemetry": ("errors access_token", "opentelemetry"),
     "single_flight": ("errors", ""),
     "token_cache": ("", ""),
-    "hub": ("errors scopes access_token settings", "httpx stamina"),
+    "hub": ("errors scopes access_token settings", "httpx joserfc stamina"),
     "store": ("errors scopes access_token cipher", "sqlalchemy alembic stamina"),
-    "grant": ("errors scopes access_token hub", ""),
+    "grant": ("errors scopes access_token settings hub", ""),
+    "issuance": (f"{GROUND} hub store grant single_flight token_cache", ""),
+    "device_authorization": (f"{GROUND} hub issuance", ""),
     "revocations": (f"{GROUND} hub store token_cache", ""),
+    "resource_server": (f"{GROUND} hub revocations", ""),
     "housekeeping": (f"{GROUND} store", ""),
-    "token_manager": (f"{GROUND} hub store grant single_flight token_cache revocations", ""),
+    "token_manager": (f"{GROUND} hub store grant single_flight token_cache issuance", ""),
     # The browser asks what keeps the promise, never the Hub or the database.
-    "web": (f"{GROUND} token_manager revocations", "fastapi starlette"),
-    "application": (f"{GROUND} {PROMISE} hub store web", "fastapi"),
+    "web": (f"{GROUND} token_manager issuance revocations", "fastapi starlette"),
+    # The only place that knows all parts.
+    "runtime": (f"{GROUND} {PROMISE} hub store", ""),
+    "application": (f"{GROUND} device_authorization issuance token_manager runtime web", "fastapi"),
     # It stands in for a ZaikioOAuth in the router and the dependencies, so it knows their types.
-    "default": (f"{GROUND} token_manager web application", ""),
+    "default": (f"{GROUND} token_manager issuance device_authorization web application", ""),
     "httpx_auth": (f"{GROUND} token_manager application default", "httpx httpx2"),
-    ROOF: (f"{GROUND} web application default httpx_auth", ""),
+    ROOF: (f"{GROUND} device_authorization web application default httpx_auth", ""),
     "testing": (
         f"{GROUND} web application",
         "httpx httpx2 itsdangerous jinja2 joserfc pytest python_multipart starlette uvicorn",

@@ -30,7 +30,7 @@ ASKED_FOR = {
     "pydantic-settings",
     "sqlalchemy",
 }
-EXTRAS = ("asyncpg", "httpx2", "jinja2", "joserfc", "python_multipart", "typer", "uvicorn")
+EXTRAS = ("asyncpg", "httpx2", "jinja2", "python_multipart", "segno", "typer", "uvicorn")
 
 
 @pytest.fixture(scope="module")

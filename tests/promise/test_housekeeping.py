@@ -82,7 +82,7 @@ async def test_many_are_deleted_in_batches_while_others_read_and_write(
     kept = await tokens.add(some_access_token())
     copy = (
         "INSERT INTO zaikio_access_tokens SELECT :prefix || id, jti, audience, bearer_type, bearer_id, on_behalf_of, scopes,"
-        " requested_scopes, token, refresh_token, version, expires_at, refresh_expires_at, revoked_at, created_at, updated_at"
+        " requested_scopes, token, refresh_token, version, expires_at, refresh_expires_at, revoked_at, created_at, updated_at, delegated_from"
         " FROM zaikio_access_tokens WHERE refresh_token IS NULL"
     )
     async with database.engine.connect() as connection:

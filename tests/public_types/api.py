@@ -15,13 +15,16 @@ from starlette.responses import RedirectResponse, Response
 from zaikio_oauth import (
     AccessToken,
     BearerDoesNotExistError,
+    BearerToken,
     ClientSettings,
     ConfigurationError,
     DecryptionError,
+    DeviceAuthorization,
     HubUnavailableError,
     InvalidGrantError,
     InvalidResponseError,
     InvalidScopesError,
+    InvalidTokenError,
     LoginError,
     OAuthError,
     OnBehalfOf,
@@ -31,10 +34,12 @@ from zaikio_oauth import (
     ZaikioAuth,
     ZaikioOAuth,
     ZaikioOAuthError,
+    bearer_token,
     cleanup_access_tokens,
     configure,
     connections_router,
     current_access_token,
+    delegate,
     find_active_access_token,
     find_usable_access_token,
     get_access_token,
@@ -44,7 +49,9 @@ from zaikio_oauth import (
     revoke,
     rotate_encryption_keys,
     sessions_router,
+    start_device_authorization,
     subscriptions_router,
+    verify_bearer_token,
     webhook_router,
     with_auth,
     with_client,
@@ -79,6 +86,18 @@ async def me(token: Annotated[AccessToken, Depends(current_access_token)]) -> st
 async def sites(token: Annotated[AccessToken, Security(current_access_token, scopes=["zaikio.sites.r"])]) -> str:
     """Whoever is logged in and may read sites."""
     return token.id
+
+
+@app.get("/catalog")
+async def catalog(token: Annotated[BearerToken, Security(bearer_token, scopes=["my_app.catalog.r"])]) -> str:
+    """Another Zaikio app."""
+    return token.subject_id
+
+
+@app.get("/orders")
+async def orders(token: Annotated[BearerToken, Security(bearer_token.of("Organization"), scopes=[])]) -> str:
+    """Another Zaikio app, for an organization."""
+    return token.jti
 
 
 @app.get("/")
@@ -184,7 +203,15 @@ async def worker(organization_id: str) -> None:
     assert_type(usable, AccessToken | None)
     assert_type(await find_active_access_token("the-id", valid_for=1.5), AccessToken | None)
     assert_type(await refresh(access_token), AccessToken)
+    assert_type(await delegate(access_token, client_id="the-id", scopes=["a.b.r"]), AccessToken)
     await revoke(access_token)
+    device = await start_device_authorization(client_name="kiosk", scopes=["Per>Org.a.b.r"])
+    assert_type(device, DeviceAuthorization)
+    assert_type(device.user_code, str)
+    assert_type(device.verification_uri, str)
+    assert_type(device.verification_uri_complete, str | None)
+    assert_type(device.expires_at, datetime)
+    assert_type(await device.wait(), AccessToken)
     async with httpx.AsyncClient(auth=ZaikioAuth(bearer_type="Organization", bearer_id=organization_id)) as client:
         assert_type(await client.get("/"), httpx.Response)
     assert_type(await cleanup_access_tokens(), int)
@@ -217,6 +244,20 @@ def values(token: AccessToken) -> None:
         assert_type(token.on_behalf_of.roles, tuple[str, ...])
 
 
+async def incoming(text: str) -> None:
+    """What a token that came in tells."""
+    token = await verify_bearer_token(text)
+    assert_type(token, BearerToken)
+    assert_type(token.jti, str)
+    assert_type(token.subject_type, str)
+    assert_type(token.subject_id, str)
+    assert_type(token.on_behalf_of, OnBehalfOf | None)
+    assert_type(token.audiences, tuple[str, ...])
+    assert_type(token.scopes, tuple[str, ...])
+    assert_type(token.expires_at, datetime)
+    assert_type(token.person_id, str | None)
+
+
 async def failures() -> None:
     """What a handler finds in each error."""
     try:
@@ -231,6 +272,9 @@ async def failures() -> None:
         assert_type(error.retry_after, float | None)
     except UnknownClientError as error:
         assert_type(error.known, tuple[str, ...])
+    except InvalidTokenError as error:
+        assert_type(error.code, str)
+        assert_type(error.description, str)
     except DecryptionError as error:
         assert_type(error.access_token_id, str)
     except (ConfigurationError, InvalidResponseError) as error:

@@ -15,6 +15,7 @@ from zaikio_oauth.settings import ClientSettings
 __all__ = ["TokenEndpoint"]
 
 _PATH = "/oauth/access_token"
+_DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class TokenEndpoint:
@@ -61,6 +62,15 @@ class TokenEndpoint:
         data = {"grant_type": "client_credentials", "scope": scope_rules.join(scopes)}
         answer = await self._http.request("POST", _PATH, data=data, auth=auth, deadline=deadline, repeatable=True)
         return replace(token_response(answer), refresh_token=None, refresh_expires_at=None)
+
+    async def device_code(self, client: ClientSettings, *, device_code: str, deadline: float = 30.0) -> TokenResponse:
+        """RFC 8628 §3.4; OAuthError ``authorization_pending`` or ``slow_down`` until somebody has decided.
+
+        The Hub knows a device by its ``client_id`` alone, also where the client has a secret.
+        """
+        data = {"grant_type": _DEVICE_CODE, "device_code": device_code, "client_id": client.client_id}
+        answer = await self._http.request("POST", _PATH, data=data, deadline=deadline, repeatable=False)
+        return token_response(answer)
 
 
 def basic(client: ClientSettings) -> tuple[str, str] | None:

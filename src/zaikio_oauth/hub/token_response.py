@@ -21,7 +21,7 @@ from zaikio_oauth.errors import (
 )
 from zaikio_oauth.hub.http import HubAnswer
 
-__all__ = ["TokenResponse", "refusal", "token_response"]
+__all__ = ["TokenResponse", "instant_of", "refusal", "role_bits", "token_response"]
 
 _SCOPE_ERRORS = frozenset(
     {
@@ -33,6 +33,8 @@ _SCOPE_ERRORS = frozenset(
         "unpermitted_bearer_id",
         "ungranted_scope",
         "scope_was_not_granted_in_parent",
+        "delegation_access_token_cannot_delegate",
+        "parent_has_no_delegation_permission",
         "unpermitted_scope",
     }
 )
@@ -51,6 +53,9 @@ class TokenResponse:
     bearer_type: str | None
     bearer_id: str | None
     on_behalf_of: OnBehalfOf | None
+    roles_told: bool
+    """Whether ``on_behalf_of`` has the roles; else they may be in ``role_bits``."""
+    role_bits: int | None
     expires_at: datetime | None
     refresh_expires_at: datetime | None
     jti: str | None
@@ -70,6 +75,8 @@ def token_response(answer: HubAnswer) -> TokenResponse:
         raise InvalidResponseError("The Hub's token is of a type other than bearer.")
     claims = _claims(token)
     bearer_type, bearer_id, on_behalf_of = _bearer(body, claims)
+    acting = body.get("bearer_on_behalf_of")
+    roles_told = isinstance(acting, dict) and isinstance(acting.get("roles"), list)
     refresh_token = body.get("refresh_token")
     refresh_token = refresh_token if isinstance(refresh_token, str) and refresh_token else None
     jti = claims.get("jti")
@@ -77,10 +84,12 @@ def token_response(answer: HubAnswer) -> TokenResponse:
         token=token,
         refresh_token=refresh_token,
         scopes=_scopes(body.get("scope")),
-        audiences=_texts(body.get("audiences")),
+        audiences=_texts(body.get("audiences")) or _texts(claims.get("aud")),
         bearer_type=bearer_type,
         bearer_id=bearer_id,
         on_behalf_of=on_behalf_of,
+        roles_told=roles_told,
+        role_bits=role_bits(claims.get("roles")),
         expires_at=_expires_at(body.get("expires_in"), claims.get("exp"), answer.received_at),
         refresh_expires_at=answer.received_at + REFRESH_TOKEN_LIFETIME if refresh_token else None,
         jti=jti if isinstance(jti, str) and len(jti) <= 255 else None,
@@ -143,9 +152,22 @@ def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | N
     return kind, identifier, OnBehalfOf(id=person_of_claims) if person_of_claims else None
 
 
+def role_bits(roles: Any) -> int | None:
+    """The ``roles`` claim of a JWT, when it is a bit field over the Hub's list of roles."""
+    return roles if type(roles) is int and 0 <= roles < 1 << 256 else None
+
+
 def _expires_at(expires_in: Any, exp: Any, received_at: datetime) -> datetime | None:
     if expires_in is None:
         return datetime.fromtimestamp(exp, UTC) if type(exp) in (int, float) and 0 < exp < 1e11 else None
+    return instant_of(expires_in, received_at)
+
+
+def instant_of(expires_in: Any, received_at: datetime) -> datetime:
+    """When something expires: ``expires_in`` in seconds, as a number or a text, or an ISO 8601 instant.
+
+    Raises InvalidResponseError for anything else.
+    """
     seconds = expires_in
     if isinstance(expires_in, str):
         try:

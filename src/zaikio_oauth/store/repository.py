@@ -256,6 +256,7 @@ def _grant_values(token: AccessToken) -> dict[str, Any]:
         "id": token.id,
         "audience": token.audience,
         "requested_scopes": join_scopes(token.requested_scopes),
+        "delegated_from": token.delegated_from,
     }
 
 
@@ -292,5 +293,6 @@ def _stored_token(row: Row[Any]) -> StoredToken:
         expires_at=row.expires_at,
         refresh_expires_at=row.refresh_expires_at,
         created_at=row.created_at,
+        delegated_from=row.delegated_from,
     )
     return StoredToken(token, row.version)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import HTTPException
+from fastapi import HTTPException, WebSocketException
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 
-__all__ = ["not_found", "private", "redirect", "refused"]
+__all__ = ["not_found", "private", "redirect", "refusal", "refused"]
+
+_POLICY_VIOLATION = 1008
 
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
@@ -29,3 +32,12 @@ def refused(status_code: int, detail: str) -> HTTPException:
 def not_found(detail: str) -> HTTPException:
     """What is not configured is not there."""
     return refused(404, detail)
+
+
+def refusal(
+    connection: HTTPConnection, status_code: int, detail: str, headers: dict[str, str] | None = None
+) -> HTTPException | WebSocketException:
+    """An error for a dependency to raise; a WebSocket is closed before it opens (RFC 6455 §7.4.1)."""
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(_POLICY_VIOLATION, detail)
+    return HTTPException(status_code, detail, headers=headers)

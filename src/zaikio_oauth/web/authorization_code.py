@@ -155,9 +155,9 @@ class AuthorizationCode:
             raise _Failure(*_readable(error, _only(request, "error_description")))
         if not (code := _only(request, "code")):
             raise _Failure("invalid_response", "The Hub sent neither a code nor an error.")
-        tokens = await self.parts.tokens()
+        issuance = await self.parts.issuance()
         try:
-            return await tokens.exchange_code(
+            return await issuance.exchange_code(
                 flow.client_name,
                 code=code,
                 redirect_uri=flow.redirect_uri,

@@ -16,14 +16,13 @@ from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.token_manager import DEFAULT_VALID_FOR, TokenManager
 from zaikio_oauth.web import login
+from zaikio_oauth.web.answers import refusal
 from zaikio_oauth.web.location import Location, route_path
 from zaikio_oauth.web.parts import Parts
 
 __all__ = ["CurrentAccessToken", "OptionalAccessToken"]
 
 log = logging.getLogger("zaikio_oauth")
-
-_POLICY_VIOLATION = 1008
 
 
 class _SessionSecurity(SecurityBase):
@@ -63,17 +62,17 @@ class CurrentAccessToken(_SessionSecurity):
             token = await self.find(connection)
         except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
             log.warning("A session's access token cannot be refreshed: %s", error)
-            raise _refusal(connection, 503, "Zaikio cannot be reached at the moment.", {"Retry-After": "10"}) from error
+            raise refusal(connection, 503, "Zaikio cannot be reached at the moment.", {"Retry-After": "10"}) from error
         if token is None:
             raise self._nobody(connection)
         if missing := token.missing_scopes(security_scopes.scopes):
-            raise _refusal(connection, 403, f"The login does not include the scope {', '.join(missing)}.")
+            raise refusal(connection, 403, f"The login does not include the scope {', '.join(missing)}.")
         return token
 
     def _nobody(self, connection: HTTPConnection) -> HTTPException | WebSocketException:
         if _is_page_view(connection) and (login_page := self._login_page(connection)):
             return HTTPException(303, "Log in first.", headers={"Location": login_page, "Cache-Control": "no-store"})
-        return _refusal(connection, 401, "Nobody is logged in.", {"WWW-Authenticate": "Cookie"})
+        return refusal(connection, 401, "Nobody is logged in.", {"WWW-Authenticate": "Cookie"})
 
     def _login_page(self, connection: HTTPConnection) -> str | None:
         request = Request(connection.scope)
@@ -112,11 +111,3 @@ def _is_page_view(connection: HTTPConnection) -> bool:
         if media_type.strip().lower() in ("text/html", "application/xhtml+xml"):
             return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return False
-
-
-def _refusal(
-    connection: HTTPConnection, status_code: int, detail: str, headers: dict[str, str] | None = None
-) -> HTTPException | WebSocketException:
-    if connection.scope["type"] == "websocket":
-        return WebSocketException(_POLICY_VIOLATION, detail)
-    return HTTPException(status_code, detail, headers=headers)

@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.bearer_token import BearerToken
 from zaikio_oauth.cipher import Cipher
+from zaikio_oauth.issuance import Issuance
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.token_manager import TokenManager
 from zaikio_oauth.web.login import LoginError
@@ -64,6 +66,12 @@ class Parts(Protocol):
 
     async def tokens(self) -> TokenManager:
         """The token manager of the running event loop, opened."""
+
+    async def issuance(self) -> Issuance:
+        """What gets new tokens."""
+
+    async def verify_bearer_token(self, token: str) -> BearerToken:
+        """What a token says that came in."""
 
 
 async def called(hook: Callable[..., Any], *arguments: Any) -> Any:

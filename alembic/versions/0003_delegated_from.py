@@ -1,0 +1,25 @@
+"""Keep which token a delegated one is a part of.
+
+Revision ID: zaikio_0003
+Revises: zaikio_0002
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from alembic import op
+
+revision = "zaikio_0003"
+down_revision = "zaikio_0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # Nullable, so that processes of the former version go on working.
+    op.add_column("zaikio_access_tokens", sa.Column("delegated_from", sa.String(36)))
+
+
+def downgrade() -> None:
+    op.drop_column("zaikio_access_tokens", "delegated_from")
