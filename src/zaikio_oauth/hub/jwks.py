@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from joserfc import jws
@@ -29,8 +30,8 @@ class Jwks:
     A key that a token brings along or points to (``jwk``, ``jku``, ``x5u``) is never looked at.
     """
 
-    def __init__(self, http: HubHttp) -> None:
-        self._keys: Published[tuple[RSAKey, ...]] = Published(http, _PATH, _rsa_keys)
+    def __init__(self, http: HubHttp, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._keys: Published[tuple[RSAKey, ...]] = Published(http, _PATH, _rsa_keys, monotonic=monotonic)
         # Header parameters that are not understood are ignored, unless "crit" lists them (RFC 7515 §4).
         self._registry = jws.JWSRegistry(algorithms=[_ALGORITHM], strict_check_header=False)
         self._registry.max_header_length = _LONGEST_TOKEN
@@ -45,7 +46,7 @@ class Jwks:
         keys = await self._keys.get()
         if kid is not None and not any(key.kid == kid for key in keys):
             # The Hub changes its keys unannounced.
-            keys = await self._keys.get_newer()
+            keys = await self._keys.get_newer(keys)
         # Keys without an id may be any; a token without one may be signed with any.
         fitting = [key for key in keys if kid is None or key.kid in (None, kid)]
         if not any(self._signed_with(key, signed) for key in fitting):

@@ -22,8 +22,8 @@ FRESH = 3600.0
 USABLE = 23 * 3600.0
 """Seconds after which nobody gets it any more: "do not cache longer than a day" (Hub documentation, JWT)."""
 
-PAUSE = 10.0
-"""Seconds between two requests, whatever is asked for: strangers decide how often an unknown key is named."""
+BURST, REFILL = 10.0, 6.0
+"""So many requests at once, and one more every so many seconds: strangers decide how often an unknown key is named."""
 
 log = logging.getLogger("zaikio_oauth")
 
@@ -47,7 +47,7 @@ class Published(Generic[T]):
         self._monotonic = monotonic
         self._deadline = deadline
         self._kept: tuple[float, T] | None = None
-        self._asked_at: float | None = None
+        self._allowance, self._refilled_at = BURST, monotonic()
         self._failure = ""
         self._fetching: asyncio.Task[None] | None = None
 
@@ -60,9 +60,12 @@ class Published(Generic[T]):
             self._fetch()
         return self._kept[1]
 
-    async def get_newer(self) -> T:
-        """The value as it is now, because the kept one lacks something; the kept one if it is hardly older."""
-        if self._kept is not None and self._age() < PAUSE:
+    async def get_newer(self, than: T) -> T:
+        """The value as it is now, because this one lacks something; the kept one when the Hub was asked too often.
+
+        Raises HubUnavailableError when the Hub cannot be asked.
+        """
+        if self._kept is not None and self._kept[1] is not than:
             return self._kept[1]
         return await self._fetched()
 
@@ -85,12 +88,14 @@ class Published(Generic[T]):
         return self._kept[1]
 
     def _fetch(self) -> asyncio.Task[None] | None:
-        """The request under way, or a new one; None when the last one is too recent for another."""
+        """The request under way, or a new one; None when there were too many."""
         if self._fetching is None or self._fetching.done():
             now = self._monotonic()
-            if self._asked_at is not None and now - self._asked_at < PAUSE:
+            self._allowance = min(BURST, self._allowance + (now - self._refilled_at) / REFILL)
+            self._refilled_at = now
+            if self._allowance < 1:
                 return None
-            self._asked_at = now
+            self._allowance -= 1
             self._fetching = asyncio.create_task(self._request())
         return self._fetching
 

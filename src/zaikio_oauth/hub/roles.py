@@ -45,7 +45,7 @@ class Roles:
             names = await self._names.get()
             if bits >> len(names):
                 # A role that is newer than the list.
-                names = await self._names.get_newer()
+                names = await self._names.get_newer(names)
         except HubUnavailableError as error:
             log.warning("The roles of a token are left out: %s", error)
             return None

@@ -1,0 +1,170 @@
+"""What the Hub publishes: its keys, and the names of its roles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.data import PERSON_ID
+from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError
+from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.jwks import Jwks
+from zaikio_oauth.hub.published import FRESH, USABLE
+from zaikio_oauth.hub.roles import Roles
+from zaikio_oauth.testing import LocalHub
+
+KEYS = "/api/v1/jwt_public_keys.json"
+DAY = 24 * 3600
+
+
+class Clock:
+    """Goes when it is told to."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def http(hub_url: str) -> AsyncIterator[HubHttp]:
+    http = HubHttp(hub_url)
+    yield http
+    await http.aclose()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def jwks(http: HubHttp, clock: Clock) -> AsyncIterator[Jwks]:
+    jwks = Jwks(http, monotonic=clock)
+    yield jwks
+    await jwks.aclose()
+
+
+@pytest.fixture
+def token(hub: LocalHub) -> str:
+    return hub.mint_token("warehouse-id", PERSON_ID, "zaikio.person.r")
+
+
+def test_nothing_is_kept_for_a_day() -> None:
+    """ "Do not cache longer than a day" (Hub documentation)."""
+    assert FRESH < USABLE < DAY
+
+
+async def test_keys_are_kept_for_an_hour(jwks: Jwks, clock: Clock, hub: LocalHub, token: str) -> None:
+    """Then they are fetched while those who ask get what is kept: nobody waits."""
+    for age in (0, FRESH - 1):
+        clock.now = 1000.0 + age
+        assert (await jwks.claims(token))["sub"] == f"Person/{PERSON_ID}"
+    assert hub.count(path=KEYS) == 1
+
+    hub.fail(KEYS, latency=0.2)
+    clock.now += 1
+    started = asyncio.get_running_loop().time()
+    await jwks.claims(token)
+    assert asyncio.get_running_loop().time() - started < 0.1
+    await asyncio.sleep(0.4)
+    await jwks.claims(token)
+    assert hub.count(path=KEYS) == 2
+
+
+async def test_keys_outlive_a_hub_that_is_down_for_less_than_a_day(
+    jwks: Jwks, clock: Clock, hub: LocalHub, token: str
+) -> None:
+    """After that nobody is let in, because a key that was withdrawn must not count for ever."""
+    await jwks.claims(token)
+    hub.fail(KEYS, status=404, body={"errors": ["gone"]}, times=None)
+    clock.now += USABLE - 1
+    await jwks.claims(token)
+    await asyncio.sleep(0.1)
+    clock.now += 1
+    with pytest.raises(HubUnavailableError, match="jwt_public_keys"):
+        await jwks.claims(token)
+
+
+async def test_a_key_that_is_no_longer_published_does_not_count(
+    jwks: Jwks, clock: Clock, hub: LocalHub, token: str
+) -> None:
+    """Once the list has been fetched anew."""
+    await jwks.claims(token)
+    hub.rotate_signing_key()
+    del hub.grants.keys._keys[1]
+    clock.now += USABLE
+    with pytest.raises(InvalidTokenError):
+        await jwks.claims(token)
+
+
+async def test_a_key_without_an_id_and_a_token_without_one_are_tried(jwks: Jwks, hub: LocalHub, token: str) -> None:
+    """RFC 7515 §4.1.4: ``kid`` is only a hint. The Hub's documentation says to try all published keys."""
+    published = hub.grants.keys.published()
+    for key in published["keys"]:
+        del key["kid"]
+    hub.fail(KEYS, body=published)
+    assert await jwks.claims(token)
+
+
+async def test_a_caller_who_goes_away_does_not_stop_the_others(jwks: Jwks, hub: LocalHub, token: str) -> None:
+    """The request is shared."""
+    hub.fail(KEYS, latency=0.3)
+    first = asyncio.create_task(jwks.claims(token))
+    await asyncio.sleep(0.05)
+    second = asyncio.create_task(jwks.claims(token))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    assert await second
+    assert hub.count(path=KEYS) == 1
+
+
+async def test_closing_gives_up_a_request_under_way(http: HubHttp, hub: LocalHub, token: str) -> None:
+    """A shutdown does not wait for it."""
+    jwks = Jwks(http)
+    await jwks.aclose()
+    hub.fail(KEYS, latency=5)
+    asking = asyncio.create_task(jwks.claims(token))
+    await asyncio.sleep(0.1)
+    await jwks.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+@pytest.mark.parametrize(
+    ("bits", "names"),
+    [
+        (0b0, ()),
+        (0b1, ("owner",)),
+        (0b11, ("owner", "admin")),
+        (0b100000, ("sales",)),
+        (0b111111, ("owner", "admin", "billing", "production", "purchasing", "sales")),
+        (0b1000001, ("owner",)),
+    ],
+)
+async def test_the_lowest_bit_is_the_first_role(http: HubHttp, bits: int, names: tuple[str, ...]) -> None:
+    """Those that the Hub has no name for are left out."""
+    roles = Roles(http)
+    assert await roles.named(bits) == names
+    await roles.aclose()
+
+
+async def test_a_role_that_is_newer_than_the_list_is_looked_up(http: HubHttp, hub: LocalHub) -> None:
+    """The list only grows at its end."""
+    roles = Roles(http)
+    hub.fail("/api/v1/roles", body=["owner"])
+    assert await roles.named(0b1) == ("owner",)
+    assert await roles.named(0b10) == ("admin",)
+    assert hub.count(path="/api/v1/roles") == 2
+    await roles.aclose()
+
+
+@pytest.mark.parametrize("body", [{"roles": []}, "owner", [1], [{"name": "owner"}]])
+async def test_a_list_that_is_none_names_nothing(http: HubHttp, hub: LocalHub, body: object) -> None:
+    """A token is not lost for want of a name."""
+    roles = Roles(http)
+    hub.fail("/api/v1/roles", body=body, times=None)
+    assert await roles.named(0b1) is None
+    await roles.aclose()
