@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
+from zaikio_oauth.enduring_task import EnduringTask
 from zaikio_oauth.errors import HubUnavailableError
 
 __all__ = ["DEADLINE", "ProcessLease", "SingleFlight", "once_across_processes"]
@@ -42,11 +43,11 @@ class SingleFlight:
         """The result of the call under way for this key, or of a new one.
 
         The call is a task of its own: a caller that is cancelled neither stops it nor loses its result
-        for the others.
+        for the others, and the end of the event loop waits for it.
         """
         flight: asyncio.Task[T] | None = self._flights.get(key)
         if flight is None:
-            flight = asyncio.create_task(call())
+            flight = EnduringTask(call())
             self._flights[key] = flight
             flight.add_done_callback(lambda done: self._land(key, done))
         return await asyncio.shield(flight)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
 from tests.promise.test_bad_days import expiring_token
-from zaikio_oauth import HubUnavailableError, ZaikioOAuth
+from zaikio_oauth import HubUnavailableError, Settings, ZaikioOAuth
 from zaikio_oauth.single_flight import SingleFlight, once_across_processes
 from zaikio_oauth.store.lease import LEASE_SECONDS
 from zaikio_oauth.testing import LocalHub
@@ -104,3 +105,57 @@ async def test_a_refusal_after_a_take_over_is_doubted(zaikio: ZaikioOAuth, hub: 
     assert found is not None
     assert found.token == "what the stalled one got"
     assert time.monotonic() - started < LEASE_SECONDS
+
+
+def test_the_end_of_a_script_waits_for_what_is_in_the_air() -> None:
+    """A refresh token that is spent for nothing would be lost; ``asyncio.run`` cancels every task."""
+    done: list[str] = []
+
+    async def flight() -> None:
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0.2)
+        done.append("landed")
+
+    async def script() -> None:
+        flights = SingleFlight()
+        caller = asyncio.create_task(flights.run("key", flight))
+        await asyncio.sleep(0.05)
+        assert not caller.done()
+
+    asyncio.run(script())
+    assert done == ["landed"]
+
+
+async def test_time_outs_inside_a_flight_work() -> None:
+    """Nothing waits for ever."""
+
+    async def flight() -> None:
+        async with asyncio.timeout(0.05):
+            await asyncio.sleep(5)
+
+    with pytest.raises(TimeoutError):
+        await SingleFlight().run("key", flight)
+
+
+def test_a_script_that_ends_in_a_refresh_keeps_the_grant(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """Ctrl-C at the wrong moment: nobody closes anything, and the next run finds the refreshed token."""
+
+    async def log_in() -> str:
+        async with ZaikioOAuth(make_settings()) as zaikio:
+            return (await expiring_token(zaikio, hub)).id
+
+    async def leave(token_id: str) -> None:
+        asyncio.create_task(ZaikioOAuth(make_settings()).find_active_access_token(token_id))  # noqa: RUF006
+        while hub.faults.planned:
+            await asyncio.sleep(0.01)
+
+    async def come_back(token_id: str) -> bool:
+        async with ZaikioOAuth(make_settings()) as zaikio:
+            return await zaikio.find_active_access_token(token_id) is not None
+
+    token_id = asyncio.run(log_in())
+    hub.fail("refresh_token", latency=0.8)
+    asyncio.run(leave(token_id))
+    hub.fail("refresh_token", status=400, body={"error": "invalid_grant"}, times=None)
+    assert asyncio.run(come_back(token_id))
+    assert hub.count(grant_type="refresh_token") == 1

@@ -11,6 +11,8 @@ from sqlalchemy import Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from zaikio_oauth.enduring_task import EnduringTask
+
 __all__ = ["Outcome", "Statements"]
 
 
@@ -32,7 +34,7 @@ class Statements:
 
     A task that is cancelled inside a database driver can leave a statement half done: on SQLite an UPDATE whose
     rows nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled,
-    statements are not.
+    statements are not, not even by the end of the event loop.
     """
 
     def __init__(self, engine: AsyncEngine, *, in_transactions: bool = False) -> None:
@@ -42,7 +44,7 @@ class Statements:
 
     async def run(self, *statements: Executable) -> Outcome:
         """The outcome of the last one."""
-        running = asyncio.create_task(self._run(statements))
+        running = EnduringTask(self._run(statements))
         self._running.add(running)
         running.add_done_callback(self._done)
         return await asyncio.shield(running)
@@ -64,12 +66,16 @@ class Statements:
 
     async def _run_once(self, statements: Sequence[Executable]) -> Outcome:
         outcome = Outcome((), 0)
-        async with self._engine.connect() as connection:
+        # Not "async with": that gives the connection back in a task of its own, which the loop's end would cancel.
+        connection = await self._engine.connect()
+        try:
             for statement in statements:
                 result = await connection.execute(statement)
                 outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
             if self._in_transactions:
                 await connection.commit()
+        finally:
+            await connection.close()
         return outcome
 
     def _done(self, running: asyncio.Task[Outcome]) -> None:
