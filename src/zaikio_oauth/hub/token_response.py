@@ -134,12 +134,12 @@ def _scopes(value: Any) -> tuple[str, ...] | None:
 
 
 def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | None, str | None, OnBehalfOf | None]:
+    """Whose token it is, and who acts with it: the answer says it, or else the JWT's subject."""
+    subject = claims.get("sub")
+    person_of_subject, _, bearer_of_subject = subject.rpartition(">") if isinstance(subject, str) else ("", "", "")
     bearer = body.get("bearer")
-    person_of_claims = None
-    if bearer is None and isinstance(subject := claims.get("sub"), str):
-        *before, last = subject.split(">")
-        bearer = dict(zip(("type", "id"), last.split("/", 1), strict=False))
-        person_of_claims = before[0].partition("/")[2] if before else None
+    if bearer is None and bearer_of_subject:
+        bearer = dict(zip(("type", "id"), bearer_of_subject.split("/", 1), strict=False))
     if bearer is None:
         return None, None, None
     kind = _BEARER_TYPES.get(str(bearer.get("type"))) if isinstance(bearer, dict) else None
@@ -149,7 +149,8 @@ def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | N
     acting = body.get("bearer_on_behalf_of")
     if isinstance(acting, dict) and isinstance(acting.get("id"), str):
         return kind, identifier, OnBehalfOf(id=acting["id"], roles=_texts(acting.get("roles")))
-    return kind, identifier, OnBehalfOf(id=person_of_claims) if person_of_claims else None
+    person_id = person_of_subject.partition("/")[2]
+    return kind, identifier, OnBehalfOf(id=person_id) if person_id else None
 
 
 def role_bits(roles: Any) -> int | None:

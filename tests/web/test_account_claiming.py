@@ -1,0 +1,154 @@
+"""People who had an account before Zaikio claim it, by a link in a mail (Hub documentation, "Migrate")."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import pytest
+from fastapi import FastAPI, Request
+
+from tests.apps import small_app
+from tests.data import ORGANIZATION_ID, PERSON_ID
+from tests.visitor import BASE_URL, Visitor
+from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.testing import LocalHub
+
+OTHER_PERSON_ID = "9c7f6d5e-4b3a-4210-8fed-cba987654321"
+
+
+@dataclass
+class Accounts:
+    """The app's own table of accounts, as the read-me's example has it."""
+
+    zaikio_ids: dict[str, str] = field(default_factory=dict)
+    invitations: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def mail_link(self, hub_url: str, account: str, *, client_id: str = "warehouse-id", callback: str) -> str:
+        """What is mailed: straight to the Hub, with a state that only this mail knows."""
+        state = secrets.token_urlsafe(32)
+        self.invitations[state] = (account, time.time() + 3600)
+        parameters = {
+            "client_id": client_id,
+            "redirect_uri": f"{BASE_URL}/zaikio/{callback}",
+            "response_type": "code",
+            "scope": "Org.zaikio.organization.r" if callback.startswith("connections") else "zaikio.person.r",
+            "state": state,
+        }
+        return f"{hub_url}/oauth/authorize?{urlencode(parameters)}"
+
+    def verify_state(self, request: Request, state: str) -> bool:
+        """Only while the mail is good."""
+        _, good_until = self.invitations.get(state, ("", 0.0))
+        return time.time() < good_until
+
+    def after_approve(self, request: Request, token: AccessToken, origin: str | None) -> str | None:
+        """The mapping; an invitation works once."""
+        account, _ = self.invitations.pop(request.query_params.get("state", ""), ("", 0.0))
+        if not account:
+            return None
+        self.zaikio_ids[account] = token.bearer_id
+        return f"/welcome/{account}"
+
+
+@pytest.fixture
+def accounts() -> Accounts:
+    return Accounts()
+
+
+@pytest.fixture
+async def zaikio(make_settings: Callable[..., Settings], accounts: Accounts) -> AsyncIterator[ZaikioOAuth]:
+    hooks = {"verify_state": accounts.verify_state, "after_approve": accounts.after_approve}
+    async with ZaikioOAuth(make_settings(), **hooks) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(zaikio: ZaikioOAuth) -> FastAPI:
+    return small_app(zaikio)
+
+
+async def test_from_the_mails_link_to_the_stored_mapping(
+    visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts
+) -> None:
+    """A browser that was never here before: it follows the link, agrees, and is logged in to the old account."""
+    hub.auto_consent(PERSON_ID)
+    callback = await visitor.consent(accounts.mail_link(hub_url, "anna", callback="sessions/approve"))
+    answer = await visitor.get(callback)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/welcome/anna")
+    assert accounts.zaikio_ids == {"anna": PERSON_ID}
+    assert (await visitor.get("/me")).json()["person"] == PERSON_ID
+
+
+async def test_an_organization_is_claimed_in_the_same_way(
+    visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts, zaikio: ZaikioOAuth
+) -> None:
+    """By its owner; nobody is logged in by it, and workers have its token."""
+    hub.auto_consent(PERSON_ID, ORGANIZATION_ID)
+    callback = await visitor.consent(accounts.mail_link(hub_url, "druckhaus", callback="connections/approve"))
+    assert (await visitor.get(callback)).headers["location"] == "/welcome/druckhaus"
+
+    assert accounts.zaikio_ids == {"druckhaus": ORGANIZATION_ID}
+    assert "zaikio_person_id" not in visitor.session
+    assert await zaikio.find_usable_access_token(bearer_type="Organization", bearer_id=ORGANIZATION_ID)
+
+
+async def test_a_link_works_once(visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts) -> None:
+    """Whoever finds the mail later claims nothing."""
+    link = accounts.mail_link(hub_url, "anna", callback="sessions/approve")
+    hub.auto_consent(PERSON_ID)
+    await visitor.get(await visitor.consent(link))
+    finder = Visitor(visitor.app._transport.app)  # type: ignore[attr-defined]
+    hub.auto_consent(OTHER_PERSON_ID)
+    exchanged = hub.count(grant_type="authorization_code")
+    await finder.get(await finder.consent(link))
+
+    assert (await finder.get("/")).json()["error"]["code"] == "invalid_state"
+    assert accounts.zaikio_ids == {"anna": PERSON_ID}
+    assert hub.count(grant_type="authorization_code") == exchanged
+    await finder.aclose()
+
+
+async def test_a_link_that_is_too_old_or_made_up_claims_nothing(
+    visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts
+) -> None:
+    """The app decides, in ``verify_state``."""
+    hub.auto_consent(PERSON_ID)
+    old = accounts.mail_link(hub_url, "anna", callback="sessions/approve")
+    for state in accounts.invitations:
+        accounts.invitations[state] = ("anna", time.time() - 1)
+    guessed = old.partition("&state=")[0] + "&state=guessed"
+    for link in (old, guessed):
+        await visitor.get(await visitor.consent(link))
+        assert (await visitor.get("/")).json()["error"]["code"] == "invalid_state"
+    assert accounts.zaikio_ids == {}
+    assert hub.count(grant_type="authorization_code") == 0
+
+
+async def test_a_person_who_cancels_may_follow_the_link_again(
+    visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts
+) -> None:
+    """The invitation is spent by success only."""
+    link = accounts.mail_link(hub_url, "anna", callback="sessions/approve")
+    hub.auto_cancel()
+    await visitor.get(await visitor.consent(link))
+    assert accounts.zaikio_ids == {}
+    hub.auto_consent(PERSON_ID)
+    await visitor.get(await visitor.consent(link))
+    assert accounts.zaikio_ids == {"anna": PERSON_ID}
+
+
+async def test_a_link_through_the_app_works_for_clients_without_a_secret_too(
+    visitor: Visitor, hub: LocalHub, accounts: Accounts
+) -> None:
+    """``sessions/new?state=``: PKCE and all; the state need not even be vouched for, this browser has started it."""
+    hub.auto_consent(PERSON_ID)
+    accounts.mail_link("", "anna", callback="sessions/approve")
+    (state,) = accounts.invitations
+    answer = await visitor.log_in("/zaikio/kiosk/sessions/new", state=state)
+    assert answer.headers["location"] == "/welcome/anna"
+    assert accounts.zaikio_ids == {"anna": PERSON_ID}
