@@ -1,8 +1,9 @@
-"""The command ``zaikio-oauth``. Bad input: one clear line and exit status 2."""
+"""The command ``zaikio-oauth``. Bad input: one clear line and exit status 2; Ctrl-C: exit status 130."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from zaikio_oauth.store.database import Database
 
 try:
     import typer
+
+    from zaikio_oauth import device_login
 except ModuleNotFoundError:  # pragma: no cover (shown by the packaging tests, in an environment without the extra)
     sys.exit("zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'")
 
@@ -81,6 +84,9 @@ def check() -> None:
     """Try the settings, the database and its migrations, and whether the Hub can be reached."""
     settings = Settings()
     typer.echo(f"settings    ok: {settings.environment}, clients {', '.join(settings.clients)}")
+    if settings.former_scopes:
+        former = ", ".join(settings.former_scopes)
+        typer.echo(f"            the Hub's own app is called zaikio now, not directory; write {former} anew")
 
     async def run() -> None:
         database = Database(settings.database_url, settings.plain_encryption_keys)
@@ -95,6 +101,20 @@ def check() -> None:
         typer.echo(f"Hub         ok: {settings.host}")
 
     asyncio.run(run())
+
+
+@app.command()
+def login(
+    device: Annotated[bool, typer.Option("--device", help="Log in with another device (RFC 8628).")] = False,
+    client: Annotated[str | None, typer.Option(help="The name of the client; by default the first one.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A scope to ask for, instead of the client's. Repeatable.")
+    ] = None,
+) -> None:
+    """Log in without a browser on this machine: scan a QR code, or enter a code elsewhere. The token is stored."""
+    if not device:
+        raise ConfigurationError("There is one way to log in here: zaikio-oauth login --device")
+    asyncio.run(device_login.log_in(client, scope, echo=typer.echo))
 
 
 @app.command()
@@ -116,8 +136,13 @@ def hub(
 
 def main() -> None:
     """Run the command; every error of ours is one line and exit status 2."""
+    # What a command has to say it says itself; without a handler Python would print the log beside it.
+    for name in ("zaikio_oauth", "stamina"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     try:
         app(standalone_mode=True)
     except ZaikioOAuthError as error:
         typer.echo(f"zaikio-oauth: {error}", err=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -10,8 +10,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.data import KEY, OTHER_KEY
-from zaikio_oauth import ClientSettings, ConfigurationError, Settings, UnknownClientError
-from zaikio_oauth.settings import DatabaseSettings
+from zaikio_oauth import ClientSettings, ConfigurationError, Settings, UnknownClientError, ZaikioOAuth
+from zaikio_oauth.settings import DatabaseSettings, same_app
 
 CLIENT = {"client_id": "id"}
 
@@ -187,3 +187,51 @@ def test_settings_cannot_be_changed() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         settings.environment = "production"
+
+
+def test_scopes_under_the_hubs_former_name_are_known() -> None:
+    """With and without a prefix, of every client, each once; those of an app whose name only begins so are not."""
+    settings = Settings(
+        encryption_keys=[KEY],
+        clients={
+            "a": {
+                "client_id": "a",
+                "default_scopes": ["directory.person.r", "zaikio.sites.r", "directory_app.x.r"],
+                "organization_scopes": ["Org.directory.organization.r"],
+            },
+            "b": {"client_id": "b", "default_scopes": ["directory.person.r", "Per>Org.directory.machines.rw"]},
+        },
+    )
+    assert settings.former_scopes == (
+        "directory.person.r",
+        "Org.directory.organization.r",
+        "Per>Org.directory.machines.rw",
+    )
+
+
+def test_they_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """When the object is made, in one line; where there are none, nothing is said."""
+    client = {"client_id": "a", "default_scopes": ["directory.person.r", "directory.sites.r"]}
+    ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client}))
+    assert [record.getMessage() for record in caplog.records] == [
+        "The Hub's own app is called zaikio now, not directory; write directory.person.r, directory.sites.r anew."
+    ]
+    caplog.clear()
+    ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client | {"default_scopes": ["zaikio.person.r"]}}))
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("audience", "client_name", "same"),
+    [
+        ("warehouse", "warehouse", True),
+        ("Ware-House", "ware_house", True),
+        ("warehouse/prod", "warehouse", True),
+        ("warehouses", "warehouse", False),
+        ("prod/warehouse", "warehouse", False),
+        ("", "warehouse", False),
+    ],
+)
+def test_an_audience_is_the_app_that_a_client_is_named_after(audience: str, client_name: str, same: bool) -> None:
+    """Capitals, hyphens and the name of the credentials apart."""
+    assert same_app(audience, client_name) is same

@@ -59,8 +59,9 @@ TABLE: dict[str, tuple[str, str]] = {
         f"{GROUND} web application",
         "httpx httpx2 itsdangerous jinja2 joserfc pytest python_multipart starlette uvicorn",
     ),
+    "device_login": (f"{GROUND} device_authorization application", "segno"),
     # `migrate` and `check` ask the database or the Hub alone, without a whole ZaikioOAuth.
-    "cli": (f"{GROUND} hub store application testing", "cryptography typer"),
+    "cli": (f"{GROUND} hub store application device_login testing", "cryptography typer"),
 }
 
 

@@ -150,12 +150,25 @@ async def test_check_tries_one_thing_after_the_other(tmp_path: Path, hub_url: st
     assert (fine.returncode, fine.stdout.count("ok"), fine.stderr) == (0, 3, "")
 
 
+async def test_check_tells_of_scopes_under_the_hubs_former_name(tmp_path: Path, hub_url: str) -> None:
+    """It is no error yet."""
+    await stored(tmp_path)
+    scopes = "directory.person.r,zaikio.sites.r"
+    result = run(
+        "check",
+        **store_settings(tmp_path, ZAIKIO_HOST=hub_url, ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES=scopes),
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "zaikio now, not directory; write directory.person.r anew" in result.stdout
+
+
 def test_without_arguments_it_says_what_it_can_do() -> None:
     """Every command with a sentence."""
     result = run("--help")
 
     assert result.returncode == 0
-    for command in ("generate-key", "migrate", "cleanup", "rotate-keys", "check", "hub"):
+    for command in ("generate-key", "migrate", "cleanup", "rotate-keys", "check", "login", "hub"):
         assert command in result.stdout
 
 
