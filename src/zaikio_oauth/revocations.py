@@ -49,6 +49,8 @@ class Revocations:
         self._cache = cache
         # Of tokens that come in: whether the one of this id is revoked.
         self._known: TokenCache[bool] = TokenCache(cache_ttl)
+        self._looked = asyncio.Event()
+        self._looked.set()
         self._telemetry = telemetry
 
     async def mark(self, jtis: Collection[str]) -> None:
@@ -65,6 +67,8 @@ class Revocations:
 
     async def contain(self, jti: str) -> bool:
         """Whether the token of that id is revoked, stored here or not; what was read a moment ago counts."""
+        # Right after the start: the first list may name it.
+        await self._looked.wait()
         known = self._known.get(jti)
         if known is None:
             dropped = self._known.dropped
@@ -85,14 +89,20 @@ class Revocations:
             return False
         return True
 
-    async def keep_fetching(self) -> None:
-        """Look every minute whether the list is due; ends by being cancelled."""
+    def keep_fetching(self) -> asyncio.Task[None]:
+        """Look every minute whether the list is due, from now on; ends by being cancelled."""
+        self._looked.clear()
+        return asyncio.create_task(self._keep_fetching())
+
+    async def _keep_fetching(self) -> None:
         while True:
             try:
                 await self.fetch_if_due()
             except Exception:
                 # The database may be away for a moment; the next look is soon.
                 log.exception("The Hub's list of revoked tokens cannot be kept.")
+            finally:
+                self._looked.set()
             await asyncio.sleep(LOOK)
 
 

@@ -85,7 +85,7 @@ class Runtime:
         # A script that never closes us: the loop closes its open generators when it ends.
         self._keeper = self._closed_with_the_loop()
         await anext(self._keeper)
-        self._fetching = asyncio.create_task(self.revocations.keep_fetching())
+        self._fetching = self.revocations.keep_fetching()
         return self
 
     async def aclose(self) -> None:

@@ -235,3 +235,11 @@ def test_they_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_an_audience_is_the_app_that_a_client_is_named_after(audience: str, client_name: str, same: bool) -> None:
     """Capitals, hyphens and the name of the credentials apart."""
     assert same_app(audience, client_name) is same
+
+
+@pytest.mark.parametrize("value", ["partner, another_app", '["partner", "another_app"]'])
+def test_audiences_are_a_list_like_the_others(environment: pytest.MonkeyPatch, value: str) -> None:
+    """Comma-separated or JSON; none by default."""
+    assert Settings().bearer_audiences == ()
+    environment.setenv("ZAIKIO_BEARER_AUDIENCES", value)
+    assert Settings().bearer_audiences == ("partner", "another_app")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from fastapi import FastAPI, Request
 
 from tests.apps import small_app
-from tests.data import ORGANIZATION_ID, PERSON_ID
+from tests.data import KEY, ORGANIZATION_ID, PERSON_ID, SECRET
 from tests.visitor import BASE_URL, Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.default import default
 from zaikio_oauth.testing import LocalHub
 
 OTHER_PERSON_ID = "9c7f6d5e-4b3a-4210-8fed-cba987654321"
@@ -152,3 +156,37 @@ async def test_a_link_through_the_app_works_for_clients_without_a_secret_too(
     answer = await visitor.log_in("/zaikio/kiosk/sessions/new", state=state)
     assert answer.headers["location"] == "/welcome/anna"
     assert accounts.zaikio_ids == {"anna": PERSON_ID}
+
+
+async def test_the_example_in_the_docs_works(
+    visitor: Visitor, hub: LocalHub, hub_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands there, with the address of the test's app in it."""
+    page = (Path(__file__).parents[2] / "docs" / "account-claiming.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    for name, value in {
+        "ZAIKIO_HOST": hub_url,
+        "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/example.db",
+        "ZAIKIO_ENCRYPTION_KEYS": KEY,
+        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "warehouse-id",
+        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET": SECRET,
+        "ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES": "zaikio.person.r",
+    }.items():
+        monkeypatch.setenv(name, value)
+    names: dict[str, Any] = {}
+    exec(compile(example.replace("https://your.app", BASE_URL), "account-claiming.md", "exec"), names)
+
+    hub.auto_consent(PERSON_ID)
+    link = names["mail_link"](7)
+    async with default():
+        reader = Visitor(names["app"])
+        answer = await reader.get(await reader.consent(link))
+        assert answer.headers["location"] == "/welcome"
+        assert names["zaikio_ids"] == {7: PERSON_ID}
+        assert (await reader.log_in()).headers["location"] == "/"
+        finder = Visitor(names["app"])
+        assert (await finder.get(await finder.consent(link))).headers["location"] == "/"
+        assert "zaikio_person_id" not in finder.session
+        await reader.aclose()
+        await finder.aclose()
+    assert names["zaikio_ids"] == {7: PERSON_ID}
