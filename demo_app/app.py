@@ -15,7 +15,8 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo_app import pages
+from demo_app import device_pages, pages
+from demo_app.devices import Devices
 from demo_app.language import language_of
 from zaikio_oauth import AccessToken, LoginError, Settings, configure, zaikio_router
 
@@ -33,7 +34,7 @@ def create_app(settings: Settings, session_secret: str) -> FastAPI:
         on_error=on_error,
         locale=language_of,  # so that the Hub, too, speaks the language chosen here
     )
-    app = FastAPI(title="Bogenlager", lifespan=hub_client, openapi_url=None)
+    app = FastAPI(title="Bogenlager", lifespan=while_it_runs, openapi_url=None)
     app.state.settings = settings
     app.add_middleware(
         SessionMiddleware,
@@ -44,6 +45,7 @@ def create_app(settings: Settings, session_secret: str) -> FastAPI:
     app.add_middleware(SecurityHeaders, hub=settings.host)
     app.include_router(zaikio_router, prefix="/zaikio")
     app.include_router(pages.router)
+    app.include_router(device_pages.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.exception_handler(HTTPException)(pages.http_error)
     app.exception_handler(Exception)(pages.broken)
@@ -51,11 +53,13 @@ def create_app(settings: Settings, session_secret: str) -> FastAPI:
 
 
 @asynccontextmanager
-async def hub_client(app: FastAPI) -> AsyncIterator[None]:
-    """One HTTP client for the life of the process: opening one for each page is slow."""
+async def while_it_runs(app: FastAPI) -> AsyncIterator[None]:
+    """One HTTP client for the life of the process, because opening one for each page is slow; and the devices."""
+    app.state.devices = Devices()
     async with httpx.AsyncClient(base_url=f"{app.state.settings.host}/api/v1", timeout=5) as client:
         app.state.hub = client
         yield
+    await app.state.devices.aclose()
 
 
 def after_approve(request: Request, access_token: AccessToken, origin: str | None) -> str:

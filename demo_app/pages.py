@@ -25,12 +25,12 @@ from zaikio_oauth import (
     with_auth,
 )
 
-__all__ = ["broken", "forget_organization", "http_error", "router"]
+__all__ = ["broken", "forget_organization", "from_hub", "http_error", "page", "router", "said_scopes"]
 
 router = APIRouter()
 
 PLANS = ("free", "pro")
-SWITCHABLE = ("/", "/me", "/organization", "/subscription")
+SWITCHABLE = ("/", "/me", "/organization", "/subscription", "/device")
 
 
 @router.get("/")

@@ -163,6 +163,49 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Wählen Sie auf der Startseite einen Tarif. Zaikio fragt, für welche Organisation er gilt.",
     ),
     "subscription.choose": ("Choose a plan", "Tarif wählen"),
+    # A device without a keyboard
+    "device.ask": ("A tablet at the cutting machine?", "Ein Tablet an der Schneidemaschine?"),
+    "device.title": ("Connect a device", "Gerät verbinden"),
+    "device.label": ("At the cutting machine", "An der Schneidemaschine"),
+    "device.headline": ("Connect a device", "Gerät verbinden"),
+    "device.text": (
+        "This screen has no keyboard? It shows a code, and you let it in with your telephone.",
+        "Dieser Bildschirm hat keine Tastatur? Er zeigt einen Code, und Sie lassen ihn mit Ihrem Telefon herein.",
+    ),
+    "device.start": ("Show a code", "Code anzeigen"),
+    "device.how": (
+        "With your telephone or any other computer. Nothing has to be typed on this device.",
+        "Mit Ihrem Telefon oder einem anderen Rechner. Auf diesem Gerät muss nichts eingegeben werden.",
+    ),
+    "device.scan": ("Scan this", "Scannen Sie das"),
+    "device.picture": ("QR code that opens {address}", "QR-Code, der {address} öffnet"),
+    "device.type": ("Or type this", "Oder tippen Sie das"),
+    "device.same": (
+        "Allow it only if Zaikio shows you the same code.",
+        "Erlauben Sie es nur, wenn Zaikio Ihnen denselben Code zeigt.",
+    ),
+    "device.left": ("until this code is too old", "bis dieser Code zu alt ist"),
+    "device.waiting": ("Waiting for you …", "Warten auf Sie …"),
+    "device.over": ("Time is up.", "Die Zeit ist um."),
+    "device.cancel": ("Cancel", "Abbrechen"),
+    "device.connected": ("Connected for {name}.", "Verbunden für {name}."),
+    "device.connected.text": (
+        "This device has a token of its own now, encrypted on the server. Nobody is logged in here. It may:",
+        "Dieses Gerät hat jetzt ein eigenes Token, verschlüsselt auf dem Server. Hier ist niemand angemeldet. Es darf:",
+    ),
+    "device.another": ("Connect another device", "Weiteres Gerät verbinden"),
+    "device.cancelled": ("Not connected.", "Nicht verbunden."),
+    "device.cancelled.text": (
+        "Somebody cancelled it at Zaikio. Nothing was stored.",
+        "Jemand hat es bei Zaikio abgebrochen. Es wurde nichts gespeichert.",
+    ),
+    "device.expired": ("That code is too old.", "Dieser Code ist zu alt."),
+    "device.expired.text": (
+        "Nobody entered it in time. Take a new one.",
+        "Niemand hat ihn rechtzeitig eingegeben. Nehmen Sie einen neuen.",
+    ),
+    "device.failed": ("Zaikio cannot be reached just now.", "Zaikio ist gerade nicht erreichbar."),
+    "device.failed.text": ("Please try again in a minute.", "Bitte versuchen Sie es in einer Minute noch einmal."),
     # When something did not work
     "cancelled.title": ("You cancelled, and that is fine.", "Sie haben abgebrochen, und das ist in Ordnung."),
     "cancelled.text": (

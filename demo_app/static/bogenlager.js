@@ -1,4 +1,5 @@
-// Bogenlager works without this file; with it the time left counts down and notices can be put away.
+// Bogenlager works without this file; with it the time left counts down, notices can be put away, and the page of a
+// device changes in the moment in which somebody lets it in.
 "use strict";
 
 function countDown(clock) {
@@ -24,6 +25,24 @@ function countDown(clock) {
 
 for (const clock of document.querySelectorAll("[data-countdown]")) {
   countDown(clock);
+}
+
+function watchDevice(address) {
+  const looking = setInterval(async () => {
+    try {
+      const answer = await fetch(address, { cache: "no-store" });
+      if (answer.ok && (await answer.json()).state !== "waiting") {
+        clearInterval(looking);
+        location.reload();
+      }
+    } catch {
+      // The server is away for a moment; the next look is soon.
+    }
+  }, 2000);
+}
+
+for (const page of document.querySelectorAll("[data-device]")) {
+  watchDevice(page.dataset.device);
 }
 
 for (const cross of document.querySelectorAll("[data-dismiss]")) {

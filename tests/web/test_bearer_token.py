@@ -410,6 +410,7 @@ NOW = int(time.time())
         ({"nbf": NOW + 3600}, "not valid yet"),
         ({"nbf": NOW + 60}, "not valid yet"),
         ({"nbf": "soon"}, "not valid yet"),
+        ({"nbf": True}, "not valid yet"),
         ({"jti": None}, "no id"),
         ({"jti": ""}, "no id"),
         ({"jti": 7}, "no id"),
@@ -620,6 +621,36 @@ async def test_a_key_that_cannot_be_looked_up_is_no_reason_to_refuse(caller: Cal
     hub.fail(KEYS, status=404, body={"errors": ["gone"]}, times=None)
     assert (await caller.get("/catalog", hub.mint_token("warehouse-id", PERSON_ID, CATALOG))).status_code == 503
     assert (await caller.get("/catalog", token)).status_code == 200
+
+
+def published(key: rsa.RSAPrivateKey, **more: str) -> dict[str, str]:
+    """A key as a set has it."""
+    numbers = key.public_key().public_numbers()
+    return {"kty": "RSA", "n": _encoded(numbers.n.to_bytes(key.key_size // 8, "big")), "e": "AQAB", **more}
+
+
+@pytest.mark.parametrize(
+    ("size", "more", "let_in"),
+    [
+        (2048, {"kid": "it"}, True),
+        (2048, {"kid": "it", "use": "sig", "alg": "RS256"}, True),
+        (2048, {}, True),
+        (1024, {"kid": "it"}, False),
+        (2048, {"kid": "it", "use": "enc"}, False),
+        (2048, {"kid": "it", "alg": "RS512"}, False),
+        (2048, {"kid": "another"}, False),
+    ],
+)
+async def test_a_published_key_has_to_be_one_for_this(
+    caller: Caller, hub: LocalHub, token: str, size: int, more: dict[str, str], let_in: bool
+) -> None:
+    """Long enough (RFC 7518 §3.3), for signatures, for RS256, and the one that the token names."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=size)
+    keys = [published(key, **more), *hub.grants.keys.published()["keys"]]
+    hub.fail(KEYS, body={"keys": keys}, times=None)
+    answer = await caller.get("/anything", signed_by(key, {"alg": "RS256", "kid": "it"}, claims_of(token)))
+    assert answer.status_code == (200 if let_in else 401)
+    assert (await caller.get("/anything", token)).status_code == 200
 
 
 @pytest.mark.parametrize(
