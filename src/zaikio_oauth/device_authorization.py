@@ -73,12 +73,14 @@ class DeviceAuthorization:
         while self._token is None:
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
-            pause = self._next - time.monotonic()
-            if pause > 0:
-                await asyncio.sleep(pause)
-                continue
-            issuance = await self._issuance()
-            await issuance.uninterrupted(lambda: self._ask(issuance), key=self)  # noqa: B023 (run at once)
+            now = time.monotonic()
+            if now >= self._next:
+                issuance = await self._issuance()
+                await issuance.uninterrupted(lambda: self._ask(issuance), key=self)  # noqa: B023 (run at once)
+            elif now >= self._deadline:
+                self._failure = self._trouble or OAuthError("expired_token", "nobody has entered the code in time")
+            else:
+                await asyncio.sleep(min(self._next, self._deadline) - now)
         return self._token
 
     async def _ask(self, issuance: Issuance) -> None:
@@ -93,10 +95,9 @@ class DeviceAuthorization:
             log.warning("The Hub could not be asked whether a device may come in: %s", trouble)
             self._trouble = trouble
             self._pause = min(self._pause * 2, max(LONGEST_PAUSE, self.interval))
-        now = time.monotonic()
-        self._next = now + self._pause
-        if self._token is None and self._failure is None and now >= self._deadline:
-            self._failure = self._trouble or OAuthError("expired_token", "nobody has entered the code in time")
+            if isinstance(trouble, HubUnavailableError) and trouble.retry_after is not None:
+                self._pause = max(self._pause, trouble.retry_after)
+        self._next = time.monotonic() + self._pause
 
     def _heard(self, refusal: OAuthError) -> None:
         if refusal.code == "slow_down":

@@ -47,19 +47,30 @@ class Runtime:
         cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
         access_tokens, leases = AccessTokenRepository(self.database), LeaseRepository(self.database)
         revocations = RevocationRepository(self.database)
-        shared: dict[str, Any] = {
-            "http": self.http,
-            "token_endpoint": TokenEndpoint(self.http),
-            "roles": self.roles,
-            "access_tokens": access_tokens,
-            "leases": leases,
-            "cache": cache,
-            "flights": self.flights,
-            "telemetry": telemetry,
-        }
-        self.issuance = Issuance(settings, **shared)
+        token_endpoint = TokenEndpoint(self.http)
+        self.issuance = Issuance(
+            settings,
+            http=self.http,
+            token_endpoint=token_endpoint,
+            roles=self.roles,
+            access_tokens=access_tokens,
+            leases=leases,
+            cache=cache,
+            flights=self.flights,
+            telemetry=telemetry,
+        )
         self.tokens = TokenManager(
-            settings, issuance=self.issuance, used_flows=UsedFlowRepository(self.database), **shared
+            settings,
+            http=self.http,
+            token_endpoint=token_endpoint,
+            roles=self.roles,
+            issuance=self.issuance,
+            access_tokens=access_tokens,
+            leases=leases,
+            used_flows=UsedFlowRepository(self.database),
+            cache=cache,
+            flights=self.flights,
+            telemetry=telemetry,
         )
         self.revocations = Revocations(
             http=self.http, repository=revocations, cache=cache, cache_ttl=settings.cache_ttl, telemetry=telemetry

@@ -286,6 +286,19 @@ async def test_a_hub_that_stays_away_is_told_when_the_code_is_over(zaikio: Zaiki
         await device.wait()
 
 
+async def test_a_hub_that_asks_to_wait_longer_than_the_code_lives(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """It is not asked again, and nobody waits for it in vain."""
+    hub.device_code_lifetime = 3
+    device = await zaikio.start_device_authorization()
+    hub.rate_limit(DEVICE_CODE, reset_in=120, times=None)
+    started = time.monotonic()
+    with pytest.raises(HubUnavailableError) as caught:
+        await device.wait()
+    assert time.monotonic() - started < 5
+    assert caught.value.retry_after is not None
+    assert polls(hub) == 1
+
+
 async def test_an_answer_that_spent_the_code_is_told_for_what_it_was(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
     """Instead of the ``invalid_grant`` that comes after it."""
     device = await zaikio.start_device_authorization()

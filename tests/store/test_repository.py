@@ -36,7 +36,11 @@ async def raw_rows(database: Database, table: str = "zaikio_access_tokens") -> l
 
 async def test_a_token_comes_back_as_it_was_stored(repository: AccessTokenRepository) -> None:
     """Every attribute, with instants in UTC to the microsecond; the id is ours."""
-    token = some_access_token(bearer_type="Organization", on_behalf_of=some_on_behalf_of())
+    token = some_access_token(
+        bearer_type="Organization",
+        on_behalf_of=some_on_behalf_of(),
+        delegated_from="6f0e1a6e-0c6b-4f0a-8d2e-2d4c0f1f5a11",
+    )
 
     stored = await repository.add(token)
     found = await repository.get(stored.id)
@@ -45,6 +49,34 @@ async def test_a_token_comes_back_as_it_was_stored(repository: AccessTokenReposi
     assert found.access_token == token.model_copy(update={"id": stored.id})
     assert found.access_token.expires_at.tzinfo is not None
     assert len(stored.id) == 36
+
+
+async def test_what_the_hub_gave_outlives_a_passing_fault(
+    database: Database, repository: AccessTokenRepository
+) -> None:
+    """A new grant and a refreshed one: what was spent for them cannot be spent again."""
+    stored = await repository.add(some_access_token())
+
+    async def rename(old: str, new: str) -> None:
+        async with database.engine.connect() as connection:
+            await connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    await rename("zaikio_access_tokens", "elsewhere")
+    storing = asyncio.gather(
+        repository.add(some_access_token(token="new")),
+        repository.replace(stored.model_copy(update={"token": "refreshed"})),
+    )
+    await asyncio.sleep(0.5)
+    assert not storing.done()
+    await rename("elsewhere", "zaikio_access_tokens")
+    added, replaced = await asyncio.wait_for(storing, 10)
+
+    assert replaced is not None
+    assert len(await raw_rows(database)) == 2
+    for token_id, token in ((added.id, "new"), (stored.id, "refreshed")):
+        found = await repository.get(token_id)
+        assert found is not None
+        assert found.access_token.token == token
 
 
 async def test_the_database_holds_no_secret_in_the_clear(database: Database, repository: AccessTokenRepository) -> None:

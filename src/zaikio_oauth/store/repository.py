@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import stamina
 from sqlalchemy import (
     ColumnElement,
+    Executable,
     Row,
     Select,
     Text,
     Update,
     and_,
     delete,
-    insert,
     or_,
     select,
     type_coerce,
@@ -30,12 +30,13 @@ from zaikio_oauth.access_token import AccessToken, OnBehalfOf
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import UNDECRYPTABLE
+from zaikio_oauth.store.statements import Outcome
 from zaikio_oauth.store.table import join_scopes, split_scopes
 
 __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
 
 STORE_SECONDS = 15.0
-"""For how long a refreshed token is tried to be stored."""
+"""For how long a token is tried to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class AccessTokenRepository:
         self._table = database.tables.access_tokens
         self._revocations = database.tables.revocations
         self._cipher = database.cipher
+        self._insert = database.insert
 
     async def add(self, token: AccessToken) -> AccessToken:
         """Store a new grant; gives it its ``id``."""
@@ -88,7 +90,9 @@ class AccessTokenRepository:
             "created_at": stored.created_at,
             "updated_at": stored.created_at,
         }
-        await self._statements.run(insert(self._table).values(values), self._mark_revoked(stored.id))
+        # Tried again after a connection broke, it may be there already.
+        insert = self._insert(self._table).values(values).on_conflict_do_nothing(index_elements=["id"])
+        await self._kept(insert, self._mark_revoked(stored.id))
         return stored
 
     async def get(self, access_token_id: str) -> StoredToken | None:
@@ -149,10 +153,7 @@ class AccessTokenRepository:
             .values(values)
             .returning(self._table.c.version)
         )
-        # The Hub has spent the old refresh token: what it gave for it must not be lost to a passing fault.
-        async for attempt in stamina.retry_context(on=DBAPIError, attempts=None, timeout=STORE_SECONDS, wait_max=1.0):
-            with attempt:
-                row = (await self._statements.run(statement)).first
+        row = (await self._kept(statement)).first
         await self._statements.run(self._mark_revoked(token.id))
         return None if row is None else StoredToken(token, row.version)
 
@@ -209,6 +210,13 @@ class AccessTokenRepository:
             result = await self._statements.run(update(self._table).where(unchanged).values(plain))
             done = replace(done, changed=done.changed + result.rowcount)
         return done
+
+    async def _kept(self, *statements: Executable) -> Outcome:
+        """Store what the Hub gave: a code or a refresh token is spent for it, and a passing fault must not lose it."""
+        async for attempt in stamina.retry_context(on=DBAPIError, attempts=None, timeout=STORE_SECONDS, wait_max=1.0):
+            with attempt:
+                outcome = await self._statements.run(*statements)
+        return outcome
 
     def _mark_revoked(self, access_token_id: str) -> Update:
         """Mark a row just written whose token was revoked before it was stored: events come in any order."""
