@@ -50,6 +50,8 @@ class Terminal:
             stderr=other_end,
             env=surroundings,
             start_new_session=True,
+            # A run in the background may ignore Ctrl-C; what a person starts in a terminal does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(other_end)
         self.shown = ""
