@@ -15,7 +15,6 @@ from tests.data import ORGANIZATION_ID, PERSON_ID, SECRET
 from zaikio_oauth import (
     AccessToken,
     ConfigurationError,
-    DeviceAuthorization,
     HubUnavailableError,
     InvalidGrantError,
     InvalidResponseError,
@@ -392,8 +391,3 @@ async def test_waiting_is_no_refusal_and_no_secret_is_logged(
     assert [(event.kind, event.grant_type) for event in events] == [("obtained", "device_code")]
     for secret in (device._device_code, device.user_code, token.token, token.refresh_token or "", SECRET):
         assert secret not in caplog.text
-
-
-def test_the_kind_is_public() -> None:
-    """For type annotations."""
-    assert DeviceAuthorization.wait.__doc__
