@@ -2,7 +2,6 @@
 
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
 from zaikio_oauth.application import ZaikioOAuth
-from zaikio_oauth.bearer_token import BearerToken
 from zaikio_oauth.default import (
     bearer_token,
     cleanup_access_tokens,
@@ -26,7 +25,6 @@ from zaikio_oauth.default import (
     with_client,
     zaikio_router,
 )
-from zaikio_oauth.device_authorization import DeviceAuthorization
 from zaikio_oauth.errors import (
     BearerDoesNotExistError,
     ConfigurationError,
@@ -41,9 +39,11 @@ from zaikio_oauth.errors import (
     ZaikioOAuthError,
 )
 from zaikio_oauth.httpx_auth import ZaikioAuth
+from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import ClientSettings, Settings
-from zaikio_oauth.telemetry import TokenEvent
-from zaikio_oauth.web.login import LoginError, login_error
+from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
+from zaikio_oauth.tokens.telemetry import TokenEvent
+from zaikio_oauth.web.session import LoginError, login_error
 
 __all__ = [
     "AccessToken",

@@ -10,16 +10,16 @@ from typing import Any
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.application import AroundAuth, ZaikioOAuth
-from zaikio_oauth.bearer_token import BearerToken
-from zaikio_oauth.cipher import Cipher
-from zaikio_oauth.device_authorization import DeviceAuthorization
-from zaikio_oauth.issuance import Issuance
+from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.telemetry import Listener
-from zaikio_oauth.token_manager import DEFAULT_VALID_FOR, TokenManager
-from zaikio_oauth.web.bearer_token import IncomingBearerToken
+from zaikio_oauth.store.encryption import Cipher
+from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
+from zaikio_oauth.tokens.issuance import Issuance
+from zaikio_oauth.tokens.telemetry import Listener
+from zaikio_oauth.tokens.token_manager import DEFAULT_VALID_FOR, TokenManager
+from zaikio_oauth.web.bearer_dependency import IncomingBearerToken
 from zaikio_oauth.web.dependencies import CurrentAccessToken, OptionalAccessToken
-from zaikio_oauth.web.parts import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
+from zaikio_oauth.web.hooks import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
 from zaikio_oauth.web.router import Routers
 
 __all__ = [

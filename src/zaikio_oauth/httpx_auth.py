@@ -11,7 +11,7 @@ import httpx
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.application import ZaikioOAuth
 from zaikio_oauth.default import default
-from zaikio_oauth.token_manager import DEFAULT_VALID_FOR
+from zaikio_oauth.tokens.token_manager import DEFAULT_VALID_FOR
 
 __all__ = ["ZaikioAuth"]
 

@@ -10,9 +10,9 @@ import pytest
 from tests.data import PERSON_ID
 from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.jwks import Jwks
 from zaikio_oauth.hub.published import FRESH, USABLE
 from zaikio_oauth.hub.roles import Roles
+from zaikio_oauth.hub.signing_keys import Jwks
 from zaikio_oauth.testing import LocalHub
 
 KEYS = "/api/v1/jwt_public_keys.json"

@@ -7,8 +7,8 @@ import asyncio
 from sqlalchemy import text
 
 from tests.data import some_access_token
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.repository import AccessTokenRepository
 
 
 async def test_a_caller_that_is_cancelled_leaves_no_lock_behind(database: Database) -> None:

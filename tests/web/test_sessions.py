@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from tests.apps import small_app
 from tests.visitor import BASE_URL, Visitor, query_of
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
-from zaikio_oauth.pkce import s256_code_challenge
 from zaikio_oauth.testing import LocalHub
+from zaikio_oauth.web.pkce import s256_code_challenge
 
 
 @pytest.fixture(autouse=True)

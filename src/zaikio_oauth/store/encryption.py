@@ -1,45 +1,49 @@
-"""A column whose text is encrypted at rest."""
+"""Fernet under the first of several keys, for what lies in the database and in the browser."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+import base64
+from collections.abc import Iterable
 
-from sqlalchemy import Text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from zaikio_oauth.cipher import Cipher
-
-__all__ = ["UNDECRYPTABLE", "EncryptedText"]
-
-
-class _Undecryptable:
-    """What a column holds that no key fits. The row's reader knows the id and raises DecryptionError."""
-
-    def __repr__(self) -> str:
-        return "<undecryptable>"
+__all__ = ["Cipher"]
 
 
-UNDECRYPTABLE: Final = _Undecryptable()
+class Cipher:
+    """Encrypts under the first key, decrypts with any (as ``MultiFernet``; itsdangerous orders its keys the other way).
 
+    ``keys`` are URL-safe base64 Fernet keys. With a ``purpose`` the keys are derived from them, so that
+    what is sealed for one purpose opens for no other.
+    """
 
-class EncryptedText(TypeDecorator[Any]):
-    """A text column that is encrypted in the database; what cannot be decrypted reads as UNDECRYPTABLE."""
+    def __init__(self, keys: Iterable[str], purpose: str | None = None) -> None:
+        fernets = [Fernet(key if purpose is None else _derived(key, purpose)) for key in keys]
+        self._first = fernets[0]
+        self._all = MultiFernet(fernets)
 
-    impl = Text
-    cache_ok = True
+    def encrypt(self, plaintext: str) -> str:
+        """The ciphertext, URL-safe text."""
+        return self._all.encrypt(plaintext.encode()).decode("ascii")
 
-    def __init__(self, cipher: Cipher) -> None:
-        super().__init__()
-        self.cipher = cipher
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Encrypt on the way in."""
-        return None if value is None else self.cipher.encrypt(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | _Undecryptable | None:
-        """Decrypt on the way out."""
-        if value is None:
+    def decrypt(self, ciphertext: str) -> str | None:
+        """The plaintext; None when no key fits."""
+        try:
+            return self._all.decrypt(ciphertext.encode()).decode()
+        except (InvalidToken, UnicodeError):
             return None
-        plaintext = self.cipher.decrypt(value)
-        return UNDECRYPTABLE if plaintext is None else plaintext
+
+    def under_first_key(self, ciphertext: str) -> bool:
+        """Whether the ciphertext needs no re-encryption."""
+        try:
+            self._first.decrypt(ciphertext.encode())
+        except (InvalidToken, UnicodeError):
+            return False
+        return True
+
+
+def _derived(key: str, purpose: str) -> bytes:
+    derivation = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode())
+    return base64.urlsafe_b64encode(derivation.derive(base64.urlsafe_b64decode(key)))

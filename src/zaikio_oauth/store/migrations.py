@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.store.table import Tables
+from zaikio_oauth.store.tables import Tables
 
 __all__ = ["VERSION_TABLE", "directory", "missing_columns", "upgrade"]
 

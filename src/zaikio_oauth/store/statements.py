@@ -11,7 +11,7 @@ from sqlalchemy import Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zaikio_oauth.enduring_task import EnduringTask
+from zaikio_oauth.store.enduring_task import EnduringTask
 
 __all__ = ["Outcome", "Statements"]
 

@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.middleware.sessions import SessionMiddleware
 
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.virtual_token import virtual_id
-from zaikio_oauth.web.login import ACCESS_TOKEN_ID, PERSON_ID
+from zaikio_oauth.tokens.virtual_token import virtual_id
+from zaikio_oauth.web.session import ACCESS_TOKEN_ID, PERSON_ID
 
 __all__ = ["logged_in_as", "session_cookie"]
 

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.web.answers import refused
-from zaikio_oauth.web.authorization_code import AuthorizationCode
-from zaikio_oauth.web.parts import Parts
+from zaikio_oauth.web.hooks import Parts
+from zaikio_oauth.web.login_flow import AuthorizationCode
+from zaikio_oauth.web.responses import refused
 from zaikio_oauth.web.routes import START_PARAMETERS, add_routes, query_parameter
 
 __all__ = ["Connections", "identifier"]

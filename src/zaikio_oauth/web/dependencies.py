@@ -14,11 +14,11 @@ from starlette.requests import HTTPConnection, Request
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
-from zaikio_oauth.token_manager import DEFAULT_VALID_FOR, TokenManager
-from zaikio_oauth.web import login
-from zaikio_oauth.web.answers import refusal
-from zaikio_oauth.web.location import Location, route_path
-from zaikio_oauth.web.parts import Parts
+from zaikio_oauth.tokens.token_manager import DEFAULT_VALID_FOR, TokenManager
+from zaikio_oauth.web import session as login
+from zaikio_oauth.web.hooks import Parts
+from zaikio_oauth.web.responses import refusal
+from zaikio_oauth.web.return_address import Location, route_path
 
 __all__ = ["CurrentAccessToken", "OptionalAccessToken"]
 

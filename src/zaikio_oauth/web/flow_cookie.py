@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.authorization_request import LIFETIME, AuthorizationRequest
-from zaikio_oauth.cipher import Cipher
+from zaikio_oauth.store.encryption import Cipher
+from zaikio_oauth.web.flow import LIFETIME, AuthorizationRequest
 
 __all__ = ["FlowCookies"]
 

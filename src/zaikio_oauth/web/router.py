@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.applications import Starlette
 
 from zaikio_oauth.web.connections import Connections
-from zaikio_oauth.web.parts import Parts
+from zaikio_oauth.web.hooks import Parts
 from zaikio_oauth.web.sessions import Sessions
 from zaikio_oauth.web.subscriptions import Subscriptions
 from zaikio_oauth.web.webhook import Webhook

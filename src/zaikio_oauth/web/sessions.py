@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.web import login
-from zaikio_oauth.web.authorization_code import AuthorizationCode, go
-from zaikio_oauth.web.parts import Parts, called
+from zaikio_oauth.web import session as login
+from zaikio_oauth.web.hooks import Parts, called
+from zaikio_oauth.web.login_flow import AuthorizationCode, go
 from zaikio_oauth.web.routes import START_PARAMETERS, add_routes
 
 __all__ = ["Sessions"]

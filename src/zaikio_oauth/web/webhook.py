@@ -11,10 +11,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from zaikio_oauth.revocations import loom_signature, revoked_by_event
-from zaikio_oauth.web.answers import not_found, private, refused
-from zaikio_oauth.web.authorization_code import path_client
-from zaikio_oauth.web.parts import Parts
+from zaikio_oauth.resource_server.revocation_list import loom_signature, revoked_by_event
+from zaikio_oauth.web.hooks import Parts
+from zaikio_oauth.web.login_flow import path_client
+from zaikio_oauth.web.responses import not_found, private, refused
 from zaikio_oauth.web.routes import add_routes
 
 __all__ = ["Webhook"]

@@ -1,0 +1,148 @@
+"""The command ``zaikio-oauth``. Bad input: one clear line and exit status 2; Ctrl-C: exit status 130."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Annotated
+
+from cryptography.fernet import Fernet
+
+from zaikio_oauth.application import ZaikioOAuth
+from zaikio_oauth.errors import ConfigurationError, ZaikioOAuthError
+from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.revocation_endpoint import revoked_token_ids
+from zaikio_oauth.settings import DatabaseSettings, Settings
+from zaikio_oauth.store.database import Database
+
+try:
+    import typer
+
+    from zaikio_oauth.cli import device_login
+except ModuleNotFoundError:  # pragma: no cover (shown by the packaging tests, in an environment without the extra)
+    sys.exit("zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'")
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="zaikio-oauth",
+    help="Keys, database and a local Hub for zaikio_oauth. Settings are read from ZAIKIO_… variables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("generate-key")
+def generate_key() -> None:
+    """Print a new key for ZAIKIO_ENCRYPTION_KEYS."""
+    typer.echo(Fernet.generate_key().decode("ascii"))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database of ZAIKIO_DATABASE_URL to the newest revision."""
+    url = DatabaseSettings().database_url
+
+    async def run() -> str:
+        # No token is read or written by a migration, so any key will do.
+        database = Database(url, [Fernet.generate_key().decode("ascii")])
+        try:
+            await database.migrate()
+        finally:
+            await database.aclose()
+        return database.name
+
+    typer.echo(f"{asyncio.run(run())} is up to date.")
+
+
+@app.command()
+def cleanup() -> None:
+    """Delete, in small batches, the tokens that can never be used again. For cron: 0 3 * * * zaikio-oauth cleanup."""
+
+    async def run() -> int:
+        async with ZaikioOAuth() as zaikio:
+            return await zaikio.cleanup_access_tokens()
+
+    typer.echo(f"{asyncio.run(run())} tokens deleted.")
+
+
+@app.command("rotate-keys")
+def rotate_keys() -> None:
+    """Re-encrypt what is not under the first key of ZAIKIO_ENCRYPTION_KEYS; may be stopped and run again."""
+
+    async def run() -> int:
+        async with ZaikioOAuth() as zaikio:
+            return await zaikio.rotate_encryption_keys()
+
+    typer.echo(f"{asyncio.run(run())} tokens re-encrypted.")
+
+
+@app.command()
+def check() -> None:
+    """Try the settings, the database and its migrations, and whether the Hub can be reached."""
+    settings = Settings()
+    typer.echo(f"settings    ok: {settings.environment}, clients {', '.join(settings.clients)}")
+    if settings.former_scopes:
+        former = ", ".join(settings.former_scopes)
+        typer.echo(f"            the Hub's own app is called zaikio now, not directory; write {former} anew")
+
+    async def run() -> None:
+        database = Database(settings.database_url, settings.plain_encryption_keys)
+        await database.open(auto_migrate=False)
+        await database.aclose()
+        typer.echo(f"database    ok: {database.name}, migrated")
+        http = HubHttp(settings.host)
+        try:
+            await revoked_token_ids(http)
+        finally:
+            await http.aclose()
+        typer.echo(f"Hub         ok: {settings.host}")
+
+    asyncio.run(run())
+
+
+@app.command()
+def login(
+    device: Annotated[bool, typer.Option("--device", help="Log in with another device (RFC 8628).")] = False,
+    client: Annotated[str | None, typer.Option(help="The name of the client; by default the first one.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A scope to ask for, instead of the client's. Repeatable.")
+    ] = None,
+) -> None:
+    """Log in without a browser on this machine: scan a QR code, or enter a code elsewhere. The token is stored."""
+    if not device:
+        raise ConfigurationError("There is one way to log in here: zaikio-oauth login --device")
+    asyncio.run(device_login.log_in(client, scope, echo=typer.echo))
+
+
+@app.command()
+def hub(
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8001,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    app_url: Annotated[
+        list[str] | None, typer.Option(help="Where your app runs; its callbacks there are registered. Repeatable.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="The prefix of zaikio_router in your app.")] = "/zaikio",
+) -> None:
+    """Serve a local Hub, with the clients of ZAIKIO_CLIENTS__… registered (without any: the client "warehouse")."""
+    try:
+        from zaikio_oauth.testing import serving  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"The local Hub needs {error.name}: pip install 'zaikio_oauth[cli,testing]'") from None
+    serving.serve(host=host, port=port, app_urls=app_url, prefix=prefix, echo=typer.echo)
+
+
+def main() -> None:
+    """Run the command; every error of ours is one line and exit status 2."""
+    # What a command has to say it says itself; without a handler Python would print the log beside it.
+    for name in ("zaikio_oauth", "stamina"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    try:
+        app(standalone_mode=True)
+    except ZaikioOAuthError as error:
+        typer.echo(f"zaikio-oauth: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,306 @@
+"""The stored access tokens."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import stamina
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Row,
+    Select,
+    Text,
+    Update,
+    and_,
+    delete,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+
+from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import AccessToken, OnBehalfOf
+from zaikio_oauth.errors import DecryptionError
+from zaikio_oauth.store.columns import UNDECRYPTABLE
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.statements import Outcome
+from zaikio_oauth.store.tables import join_scopes, split_scopes
+
+__all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
+
+STORE_SECONDS = 15.0
+"""For how long a token is tried to be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A row: the token as callers see it, and ``version``, which each refresh raises by one."""
+
+    access_token: AccessToken
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reencrypted:
+    """What became of one batch: the last id (None at the end), how many changed, which no key fits."""
+
+    last: str | None
+    changed: int
+    unreadable: tuple[str, ...]
+
+
+class TokenSearch(NamedTuple):
+    """Whose token is wanted, and for what."""
+
+    audience: str
+    bearer_type: str
+    bearer_id: str
+    requested_scopes: tuple[str, ...]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As the repository takes it."""
+        return self._asdict()
+
+
+class AccessTokenRepository:
+    """Finds, adds and changes rows of ``zaikio_access_tokens``, each call one statement on a connection of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._statements = database.statements
+        self._table = database.tables.access_tokens
+        self._revocations = database.tables.revocations
+        self._cipher = database.cipher
+        self._insert = database.insert
+
+    async def add(self, token: AccessToken) -> AccessToken:
+        """Store a new grant; gives it its ``id``."""
+        stored = token.model_copy(update={"id": str(uuid.uuid4())})
+        values = {
+            **_grant_values(stored),
+            **_token_values(stored),
+            "version": 1,
+            "created_at": stored.created_at,
+            "updated_at": stored.created_at,
+        }
+        # Tried again after a connection broke, it may be there already.
+        insert = self._insert(self._table).values(values).on_conflict_do_nothing(index_elements=["id"])
+        await self._kept(insert, self._mark_revoked(stored.id))
+        return stored
+
+    async def get(self, access_token_id: str) -> StoredToken | None:
+        """The row, unless it is gone or revoked; raises DecryptionError."""
+        condition = and_(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
+        return await self._first(select(self._table).where(condition))
+
+    async def find_usable(
+        self,
+        *,
+        audience: str,
+        bearer_type: str,
+        bearer_id: str,
+        requested_scopes: Iterable[str],
+        valid_for: timedelta,
+        now: datetime | None = None,
+    ) -> StoredToken | None:
+        """The newest token valid that long whose requested scopes include these; raises DecryptionError."""
+        condition = and_(
+            self._belongs_to(audience, bearer_type, bearer_id, requested_scopes),
+            self._table.c.expires_at > (now or datetime.now(UTC)) + valid_for,
+        )
+        return await self._first(self._newest(condition))
+
+    async def find_refreshable(
+        self,
+        *,
+        audience: str,
+        bearer_type: str,
+        bearer_id: str,
+        requested_scopes: Iterable[str],
+        now: datetime | None = None,
+    ) -> StoredToken | None:
+        """The newest such token with a refresh token that may still live; raises DecryptionError."""
+        live = or_(
+            self._table.c.refresh_expires_at.is_(None), self._table.c.refresh_expires_at > (now or datetime.now(UTC))
+        )
+        condition = and_(
+            self._belongs_to(audience, bearer_type, bearer_id, requested_scopes),
+            self._table.c.refresh_token.is_not(None),
+            live,
+        )
+        return await self._first(self._newest(condition))
+
+    async def replace(self, token: AccessToken, now: datetime | None = None) -> StoredToken | None:
+        """Put a refreshed token into its grant's row, in one statement; None when the row is gone or revoked.
+
+        The id stays, so that every tab and job that holds it goes on.
+        """
+        values = {
+            **_token_values(token),
+            "version": self._table.c.version + 1,
+            "updated_at": now or datetime.now(UTC),
+        }
+        statement = (
+            update(self._table)
+            .where(self._table.c.id == token.id, self._table.c.revoked_at.is_(None))
+            .values(values)
+            .returning(self._table.c.version)
+        )
+        row = (await self._kept(statement)).first
+        await self._statements.run(self._mark_revoked(token.id))
+        return None if row is None else StoredToken(token, row.version)
+
+    async def drop_refresh_token(self, stored: StoredToken) -> None:
+        """Forget a refresh token that the Hub no longer takes, unless the row has changed since."""
+        statement = (
+            update(self._table)
+            .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
+            .values(refresh_token=None, refresh_expires_at=None)
+        )
+        await self._statements.run(statement)
+
+    async def forget(self, access_token_id: str) -> bool:
+        """Delete the row; whether there was one."""
+        return bool(
+            (await self._statements.run(delete(self._table).where(self._table.c.id == access_token_id))).rowcount
+        )
+
+    async def delete_useless(self, now: datetime, batch: int) -> int:
+        """Delete at most ``batch`` tokens that can never be used again; how many there were.
+
+        Revoked ones, and expired ones that cannot be refreshed. Short statements, so that nobody waits for them.
+        """
+        column = self._table.c
+        over = and_(
+            column.expires_at < now,
+            or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
+        )
+        useless = select(column.id).where(or_(over, column.revoked_at.is_not(None))).limit(batch)
+        # The condition stands there twice: a row may have been refreshed since it was chosen.
+        statement = delete(self._table).where(column.id.in_(useless), or_(over, column.revoked_at.is_not(None)))
+        return (await self._statements.run(statement)).rowcount
+
+    async def reencrypt(self, after: str, batch: int) -> Reencrypted:
+        """Put one batch of rows under the first key: those whose id follows ``after``, in order.
+
+        A row that is refreshed at the same moment is left alone: a refresh writes under the first key anyway.
+        """
+        column = self._table.c
+        token, refresh_token = type_coerce(column.token, Text), type_coerce(column.refresh_token, Text)
+        chosen = select(column.id, token.label("token"), refresh_token.label("refresh_token"))
+        statement = chosen.where(column.id > after).order_by(column.id).limit(batch)
+        done = Reencrypted(last=None, changed=0, unreadable=())
+        for row in (await self._statements.run(statement)).rows:
+            done = replace(done, last=row.id)
+            ciphertexts = {"token": row.token, "refresh_token": row.refresh_token}
+            if all(text is None or self._cipher.under_first_key(text) for text in ciphertexts.values()):
+                continue
+            plain = {name: text and self._cipher.decrypt(text) for name, text in ciphertexts.items()}
+            if any(plain[name] is None for name, text in ciphertexts.items() if text is not None):
+                done = replace(done, unreadable=(*done.unreadable, row.id))
+                continue
+            unchanged = and_(column.id == row.id, token == row.token)
+            result = await self._statements.run(update(self._table).where(unchanged).values(plain))
+            done = replace(done, changed=done.changed + result.rowcount)
+        return done
+
+    async def _kept(self, *statements: Executable) -> Outcome:
+        """Store what the Hub gave: a code or a refresh token is spent for it, and a passing fault must not lose it."""
+        async for attempt in stamina.retry_context(on=DBAPIError, attempts=None, timeout=STORE_SECONDS, wait_max=1.0):
+            with attempt:
+                outcome = await self._statements.run(*statements)
+        return outcome
+
+    def _mark_revoked(self, access_token_id: str) -> Update:
+        """Mark a row just written whose token was revoked before it was stored: events come in any order."""
+        known = select(self._revocations.c.jti).where(self._revocations.c.jti == self._table.c.jti)
+        return (
+            update(self._table)
+            .where(self._table.c.id == access_token_id, known.exists())
+            .values(revoked_at=datetime.now(UTC))
+        )
+
+    async def _first(self, statement: Select[Any]) -> StoredToken | None:
+        row = (await self._statements.run(statement)).first
+        return None if row is None else _stored_token(row)
+
+    def _newest(self, condition: ColumnElement[bool]) -> Select[Any]:
+        return select(self._table).where(condition).order_by(self._table.c.updated_at.desc()).limit(1)
+
+    def _belongs_to(
+        self, audience: str, bearer_type: str, bearer_id: str, requested_scopes: Iterable[str]
+    ) -> ColumnElement[bool]:
+        column = self._table.c
+        asked = (
+            or_(
+                *(
+                    column.requested_scopes.contains(join_scopes([each]), autoescape=True)
+                    for each in scope_rules.spellings(scope)
+                )
+            )
+            for scope in requested_scopes
+        )
+        return and_(
+            column.audience == audience,
+            column.bearer_type == bearer_type,
+            column.bearer_id == bearer_id,
+            column.revoked_at.is_(None),
+            # A person's right to act for an organization is not the organization's own.
+            column.on_behalf_of.is_(None),
+            *asked,
+        )
+
+
+def _grant_values(token: AccessToken) -> dict[str, Any]:
+    """What a refresh does not change."""
+    return {
+        "id": token.id,
+        "audience": token.audience,
+        "requested_scopes": join_scopes(token.requested_scopes),
+        "delegated_from": token.delegated_from,
+    }
+
+
+def _token_values(token: AccessToken) -> dict[str, Any]:
+    """What the Hub says anew with each refresh."""
+    return {
+        "jti": token.jti,
+        "bearer_type": token.bearer_type,
+        "bearer_id": token.bearer_id,
+        "on_behalf_of": token.on_behalf_of.model_dump(mode="json") if token.on_behalf_of else None,
+        "scopes": join_scopes(token.scopes),
+        "token": token.token,
+        "refresh_token": token.refresh_token,
+        "expires_at": token.expires_at,
+        "refresh_expires_at": token.refresh_expires_at,
+    }
+
+
+def _stored_token(row: Row[Any]) -> StoredToken:
+    if row.token is UNDECRYPTABLE or row.refresh_token is UNDECRYPTABLE:
+        raise DecryptionError(row.id)
+    # model_construct: the values were validated when they were stored, and this is the hot path.
+    token = AccessToken.model_construct(
+        id=row.id,
+        jti=row.jti,
+        audience=row.audience,
+        bearer_type=row.bearer_type,
+        bearer_id=row.bearer_id,
+        on_behalf_of=OnBehalfOf(**row.on_behalf_of) if row.on_behalf_of else None,
+        scopes=split_scopes(row.scopes),
+        requested_scopes=split_scopes(row.requested_scopes),
+        token=row.token,
+        refresh_token=row.refresh_token,
+        expires_at=row.expires_at,
+        refresh_expires_at=row.refresh_expires_at,
+        created_at=row.created_at,
+        delegated_from=row.delegated_from,
+    )
+    return StoredToken(token, row.version)

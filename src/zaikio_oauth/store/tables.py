@@ -1,0 +1,110 @@
+"""The tables. Their columns are the migrations' in ``alembic/versions``; a test compares the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, MetaData, String, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from zaikio_oauth.store.columns import EncryptedText
+from zaikio_oauth.store.encryption import Cipher
+
+__all__ = ["Tables", "UtcDateTime", "join_scopes", "split_scopes"]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware on both sides, also on SQLite, which keeps no offset."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """UTC on the way in; TypeError for a naive datetime."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError("a datetime without a time zone names no instant")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware UTC on the way out."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Tables:
+    """The tables of one store, whose secret columns are bound to its cipher."""
+
+    def __init__(self, cipher: Cipher) -> None:
+        self.cipher = cipher
+        self.metadata = MetaData()
+        self.access_tokens = Table(
+            "zaikio_access_tokens",
+            self.metadata,
+            Column("id", String(36), primary_key=True),
+            Column("jti", String(255)),
+            Column("audience", String(255), nullable=False),
+            Column("bearer_type", String(32), nullable=False),
+            Column("bearer_id", String(255), nullable=False),
+            Column("on_behalf_of", JSON(none_as_null=True)),
+            Column("scopes", Text, nullable=False),
+            Column("requested_scopes", Text, nullable=False),
+            Column("token", EncryptedText(cipher), nullable=False),
+            Column("refresh_token", EncryptedText(cipher)),
+            Column("version", BigInteger, nullable=False),
+            Column("expires_at", UtcDateTime, nullable=False),
+            Column("refresh_expires_at", UtcDateTime),
+            Column("revoked_at", UtcDateTime),
+            Column("created_at", UtcDateTime, nullable=False),
+            Column("updated_at", UtcDateTime, nullable=False),
+            Column("delegated_from", String(36)),
+            Index("ix_zaikio_access_tokens_bearer", "audience", "bearer_type", "bearer_id", "expires_at"),
+            Index("ix_zaikio_access_tokens_jti", "jti"),
+            Index("ix_zaikio_access_tokens_expires_at", "expires_at"),
+        )
+        self.leases = Table(
+            "zaikio_leases",
+            self.metadata,
+            Column("key", String(128), primary_key=True),
+            Column("holder", String(36), nullable=False),
+            Column("beat", BigInteger, nullable=False),
+            Column("acquired_at", UtcDateTime, nullable=False),
+        )
+        self.revocations = Table(
+            "zaikio_revocations",
+            self.metadata,
+            Column("jti", String(255), primary_key=True),
+            Column("revoked_at", UtcDateTime, nullable=False),
+            Index("ix_zaikio_revocations_revoked_at", "revoked_at"),
+        )
+        self.schedule = Table(
+            "zaikio_schedule",
+            self.metadata,
+            Column("key", String(64), primary_key=True),
+            Column("due_at", UtcDateTime, nullable=False),
+        )
+        self.used_flows = Table(
+            "zaikio_used_flows",
+            self.metadata,
+            Column("digest", String(64), primary_key=True),
+            Column("expires_at", UtcDateTime, nullable=False),
+            Index("ix_zaikio_used_flows_expires_at", "expires_at"),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Tables {sorted(self.metadata.tables)}>"
+
+
+def join_scopes(scopes: Iterable[str]) -> str:
+    """Scopes as one searchable text, each between commas: ``,a,b,``."""
+    return "," + "".join(f"{scope}," for scope in scopes)
+
+
+def split_scopes(text: str) -> tuple[str, ...]:
+    """The scopes of such a text."""
+    return tuple(scope for scope in text.split(",") if scope)

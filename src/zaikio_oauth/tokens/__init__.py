@@ -1,0 +1,1 @@
+"""The grants that we hold: get, find, renew and revoke them."""

@@ -1,0 +1,101 @@
+"""``Security(bearer_token, scopes=[…])``: the token that another app sends to an API of the app's own (RFC 6750)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+from fastapi import HTTPException, WebSocketException
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError
+from zaikio_oauth.resource_server.bearer_token import BearerToken
+from zaikio_oauth.web.hooks import Parts
+from zaikio_oauth.web.responses import refusal
+
+__all__ = ["IncomingBearerToken"]
+
+SubjectType = Literal["Organization", "Person"]
+
+log = logging.getLogger("zaikio_oauth")
+
+
+class IncomingBearerToken(SecurityBase):
+    """The Hub's JWT of ``Authorization: Bearer``, verified.
+
+    None, or one that is not to be trusted: 401. A missing scope, or a subject of another type: 403. The Hub's keys
+    cannot be had: 503. Each with ``WWW-Authenticate`` as RFC 6750 §3 says.
+    """
+
+    def __init__(self, parts: Parts, subject_type: SubjectType | None = None) -> None:
+        self.parts = parts
+        self.subject_type = subject_type
+        self.scheme_name = "zaikio_bearer"
+        self.model = HTTPBearer(bearerFormat="JWT", description="An access token of the Zaikio Hub.")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IncomingBearerToken) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def of(self, subject_type: SubjectType) -> IncomingBearerToken:
+        """The same for tokens of organizations only, or only for those with which a person acts.
+
+        A person acts with a token of their own, and with one on behalf of an organization (``token.person_id``).
+        """
+        return IncomingBearerToken(self.parts, subject_type)
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> BearerToken:
+        """The verified token of this request."""
+        scopes = security_scopes.scopes
+        try:
+            token = await self.parts.verify_bearer_token(self._token(connection, scopes))
+        except InvalidTokenError as error:
+            raise _challenge(connection, 401, error.description, error.code, scopes) from None
+        except HubUnavailableError as error:
+            log.warning("A bearer token cannot be verified: %s", error)
+            detail = "The token cannot be verified at the moment."
+            raise refusal(connection, 503, detail, {"Retry-After": "10"}) from None
+        if missing := token.missing_scopes(scopes):
+            detail = f"The token does not include the scope {', '.join(missing)}."
+            raise _challenge(connection, 403, detail, "insufficient_scope", scopes)
+        if not self._subject_fits(token):
+            detail = f"This needs a token of type {self.subject_type}; this one's is {token.subject_type}."
+            raise _challenge(connection, 403, detail, "insufficient_scope", scopes)
+        return token
+
+    @property
+    def _identity(self) -> tuple[int, SubjectType | None]:
+        return id(self.parts), self.subject_type
+
+    def _token(self, connection: HTTPConnection, scopes: list[str]) -> str:
+        """The token of the one header that may carry it (RFC 6750 §2.1)."""
+        headers = connection.headers.getlist("authorization")
+        if len(headers) > 1:
+            raise _challenge(connection, 400, "There are several Authorization headers.", "invalid_request", scopes)
+        scheme, _, token = "".join(headers).strip().partition(" ")
+        if scheme.lower() != "bearer":
+            # §3.1: who shows no token is told no error code.
+            raise _challenge(connection, 401, "A bearer token is needed.", None, scopes)
+        return token.strip()
+
+    def _subject_fits(self, token: BearerToken) -> bool:
+        if self.subject_type == "Person":
+            return token.person_id is not None
+        return self.subject_type in (None, token.subject_type)
+
+
+def _challenge(
+    connection: HTTPConnection, status_code: int, detail: str, code: str | None, scopes: list[str]
+) -> HTTPException | WebSocketException:
+    parameters = {"realm": "Zaikio"}
+    if code is not None:
+        parameters |= {"error": code, "error_description": detail}
+    if scopes and code != "invalid_token":
+        parameters["scope"] = " ".join(scopes)
+    challenge = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+    return refusal(connection, status_code, detail, {"WWW-Authenticate": challenge, "Cache-Control": "no-store"})

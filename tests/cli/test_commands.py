@@ -1,0 +1,216 @@
+"""The command ``zaikio-oauth``, run as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.data import KEY, OTHER_KEY, some_access_token
+from zaikio_oauth.store import migrations
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.database import Database
+
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import sys; sys.argv[0] = 'zaikio-oauth'; from zaikio_oauth.cli import main; main()",
+]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """An environment with only these settings of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ZAIKIO_")}
+    return kept | settings | {"NO_COLOR": "1", "TERM": "dumb"}
+
+
+def run(*arguments: str, cwd: Path | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The finished command."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=cwd,
+        env=environment(**settings),
+        check=False,
+    )
+
+
+def test_generate_key_prints_a_key_and_nothing_else() -> None:
+    """So that it can be used in a script."""
+    first, second = run("generate-key"), run("generate-key")
+
+    Fernet(first.stdout.strip())
+    assert (first.returncode, first.stderr, first.stdout.count("\n")) == (0, "", 1)
+    assert first.stdout != second.stdout
+
+
+async def test_migrate_makes_the_database(database_url: str) -> None:
+    """With the database's address alone; a second time there is nothing to do."""
+    for _ in range(2):
+        result = run("migrate", ZAIKIO_DATABASE_URL=database_url)
+        assert (result.returncode, result.stderr) == (0, ""), result.stderr
+        assert result.stdout.endswith("is up to date.\n")
+    database = Database(database_url.replace("sqlite://", "sqlite+aiosqlite://"), [KEY])
+    assert await migrations.missing_columns(database.engine, database.tables) == ()
+    await database.aclose()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "line"),
+    [
+        (
+            ["migrate"],
+            {"ZAIKIO_DATABASE_URL": "mysql://user:swordfish@host/db"},
+            "ZAIKIO_DATABASE_URL has to start with",
+        ),
+        (
+            ["migrate"],
+            {"ZAIKIO_DATABASE_URL": "postgresql://user:swordfish@127.0.0.1:1/db"},
+            "cannot be used (ConnectionRefusedError); check ZAIKIO_DATABASE_URL",
+        ),
+        (["hub"], {"ZAIKIO_CLIENTS__A__CLIENT_ID": "id"}, "ZAIKIO_ENCRYPTION_KEYS is missing"),
+        (["hub"], {"ZAIKIO_ENVIRONMENT": "production"}, "does not run in production"),
+        (["hub", "--port", "many"], {}, "Invalid value for '--port'"),
+        (["no-such-command"], {}, "No such command 'no-such-command'"),
+        (["migrate", "--no-such-option"], {}, "No such option"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_status_2(arguments: list[str], settings: dict[str, str], line: str) -> None:
+    """No traceback, no password."""
+    result = run(*arguments, **settings)
+
+    assert result.returncode == 2
+    assert line in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert "swordfish" not in result.stdout + result.stderr
+
+
+def store_settings(tmp_path: Path, **more: str) -> dict[str, str]:
+    """The settings of an app whose Hub is nowhere."""
+    return {
+        "ZAIKIO_HOST": "http://127.0.0.1:9",
+        "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/store.db",
+        "ZAIKIO_ENCRYPTION_KEYS": KEY,
+        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "warehouse-id",
+        **more,
+    }
+
+
+async def stored(tmp_path: Path, **changes: object) -> None:
+    """A token in that app's database."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/store.db", [KEY])
+    await database.open(auto_migrate=True)
+    await AccessTokenRepository(database).add(some_access_token(**changes))
+    await database.aclose()
+
+
+async def test_cleanup_says_how_many_tokens_it_deleted(tmp_path: Path) -> None:
+    """For cron: 0 3 * * * zaikio-oauth cleanup."""
+    await stored(tmp_path)
+    await stored(tmp_path, expires_at=datetime.now(UTC) - timedelta(hours=1), refresh_token=None)
+
+    results = [run("cleanup", **store_settings(tmp_path)) for _ in range(2)]
+
+    assert [(result.returncode, result.stdout) for result in results] == [
+        (0, "1 tokens deleted.\n"),
+        (0, "0 tokens deleted.\n"),
+    ]
+
+
+async def test_rotate_keys_says_how_many_tokens_it_re_encrypted(tmp_path: Path) -> None:
+    """With the new key in front of the old one; a row that no key fits is named."""
+    await stored(tmp_path)
+    both = store_settings(tmp_path, ZAIKIO_ENCRYPTION_KEYS=f"{OTHER_KEY},{KEY}")
+
+    assert run("rotate-keys", **both).stdout == "1 tokens re-encrypted.\n"
+    assert run("rotate-keys", **both).stdout == "0 tokens re-encrypted.\n"
+    lost = run("rotate-keys", **store_settings(tmp_path))
+    assert lost.returncode == 2
+    assert "No key of ZAIKIO_ENCRYPTION_KEYS decrypts the access token" in lost.stderr
+    assert "Traceback" not in lost.stderr
+
+
+async def test_check_tries_one_thing_after_the_other(tmp_path: Path, hub_url: str) -> None:
+    """Settings, database, migrations, Hub; the first that is wrong is one line and status 2."""
+    unmigrated = run("check", **store_settings(tmp_path))
+    assert (unmigrated.returncode, unmigrated.stdout.count("ok")) == (2, 1)
+    assert "run: zaikio-oauth migrate" in unmigrated.stderr
+    await stored(tmp_path)
+    no_hub = run("check", **store_settings(tmp_path))
+    assert (no_hub.returncode, no_hub.stdout.count("ok")) == (2, 2)
+    assert "The Zaikio Hub is not available" in no_hub.stderr
+    fine = run("check", **store_settings(tmp_path, ZAIKIO_HOST=hub_url))
+    assert (fine.returncode, fine.stdout.count("ok"), fine.stderr) == (0, 3, "")
+
+
+async def test_check_tells_of_scopes_under_the_hubs_former_name(tmp_path: Path, hub_url: str) -> None:
+    """It is no error yet."""
+    await stored(tmp_path)
+    scopes = "directory.person.r,zaikio.sites.r"
+    result = run(
+        "check",
+        **store_settings(tmp_path, ZAIKIO_HOST=hub_url, ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES=scopes),
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "zaikio now, not directory; write directory.person.r anew" in result.stdout
+
+
+def test_without_arguments_it_says_what_it_can_do() -> None:
+    """Every command with a sentence."""
+    result = run("--help")
+
+    assert result.returncode == 0
+    for command in ("generate-key", "migrate", "cleanup", "rotate-keys", "check", "login", "hub"):
+        assert command in result.stdout
+
+
+def test_hub_serves_a_local_hub_with_the_configured_clients(tmp_path: Path) -> None:
+    """Its address and its callbacks are said; Ctrl-C ends it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {"ZAIKIO_ENCRYPTION_KEYS": KEY, "ZAIKIO_CLIENTS__MILL__CLIENT_ID": "mill-id"}
+    process = subprocess.Popen(
+        [*COMMAND, "hub", "--port", str(port), "--app-url", "http://localhost:9000", "--prefix", "/auth"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+        env=environment(PYTHONUNBUFFERED="1", **settings),
+    )
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline() + process.stdout.readline()
+        url = f"http://127.0.0.1:{port}"
+        assert f"set in your app: ZAIKIO_HOST={url}" in said
+        assert "mill: client id mill-id, callbacks http://localhost:9000/auth/sessions/approve" in said
+        page = httpx2.HTTPTransport(retries=20)
+        with httpx2.Client(transport=page) as client:
+            assert re.search("mill-id", client.get(url).text)
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=10)
+    assert "Traceback" not in rest
+
+
+def test_hub_says_when_its_port_is_taken() -> None:
+    """One line, status 2."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = run("hub", "--port", str(taken.getsockname()[1]))
+
+    assert result.returncode == 2
+    assert "cannot listen on" in result.stderr

@@ -1,0 +1,228 @@
+"""``zaikio-oauth login --device``, as a person sees it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import segno
+
+from tests.cli.test_commands import COMMAND, environment, run
+from tests.data import KEY, ORGANIZATION_ID, PERSON_ID, SECRET
+from zaikio_oauth import Settings, ZaikioOAuth
+from zaikio_oauth.cli.device_login import progress
+from zaikio_oauth.testing import LocalHub
+
+
+@pytest.fixture
+def settings(hub: LocalHub, hub_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of a device."""
+    hub.device_interval = 1
+    return {
+        "ZAIKIO_HOST": hub_url,
+        "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/device.db",
+        "ZAIKIO_ENCRYPTION_KEYS": KEY,
+        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "warehouse-id",
+        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET": SECRET,
+        "ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES": "zaikio.person.r",
+        "ZAIKIO_CLIENTS__KIOSK__CLIENT_ID": "kiosk-id",
+    }
+
+
+class Terminal:
+    """A terminal of 80 columns, and the command in it."""
+
+    def __init__(self, *arguments: str, **settings: str) -> None:
+        self._screen, other_end = pty.openpty()
+        os.set_blocking(self._screen, False)
+        surroundings = environment(**settings) | {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8", "TERM": "xterm"}
+        self.process = subprocess.Popen(
+            [*COMMAND, "login", *arguments],
+            stdin=other_end,
+            stdout=other_end,
+            stderr=other_end,
+            env=surroundings,
+            start_new_session=True,
+            # A run in the background may ignore Ctrl-C; what a person starts in a terminal does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        os.close(other_end)
+        self.shown = ""
+
+    def read(self) -> str:
+        """Everything that was shown so far."""
+        try:
+            while part := os.read(self._screen, 65536):
+                self.shown += part.decode()
+        except (BlockingIOError, OSError):
+            pass  # nothing new, or the other end is closed
+        return self.shown
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Until it is shown."""
+        started = time.monotonic()
+        while (found := re.search(pattern, self.read())) is None:
+            assert time.monotonic() - started < 30, self.shown
+            time.sleep(0.05)
+        return found
+
+    def end(self) -> int:
+        """The exit status."""
+        status = self.process.wait(30)
+        self.read()
+        return status
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._screen)
+
+
+@pytest.fixture
+def terminal(settings: dict[str, str]) -> Iterator[Terminal]:
+    opened = Terminal("--device", **settings)
+    yield opened
+    opened.close()
+
+
+def drawn(code: segno.QRCode) -> list[str]:
+    """A code's modules as half blocks, light ones drawn, with the quiet zone of four."""
+    size = code.symbol_size(border=4)[0]
+    light = [[not module for module in row] for row in code.matrix_iter(border=4)]
+    light += [[False] * size] * (size % 2)
+    blocks = {(True, True): "█", (True, False): "▀", (False, True): "▄", (False, False): " "}
+    return ["".join(blocks[pair] for pair in zip(*light[row : row + 2], strict=True)) for row in range(0, size, 2)]
+
+
+async def test_a_person_scans_the_code_and_the_token_is_stored(
+    terminal: Terminal, hub: LocalHub, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The QR code leads to the page with the code in it; below it what to type, and a line that counts down."""
+    user_code = terminal.wait_for(r"and enter  ([A-Z]{8})\r")[1]
+    url = terminal.wait_for(r"or open    (\S+)")[1]
+    assert url == f"{settings['ZAIKIO_HOST']}/device"
+    picture = re.findall(r"[█▀▄ ]{20,}", terminal.shown)
+    assert picture == drawn(segno.make(f"{url}?user_code={user_code}", error="l", micro=False))
+
+    terminal.wait_for(r"\rWaiting, 15:00 left \[#{30}\]|\rWaiting, 14:59 left \[#{30}\]")
+    terminal.wait_for(r"\rWaiting, 14:5[0-8] left")
+    hub.approve_device(user_code, PERSON_ID)
+    terminal.wait_for(f"Logged in: Person/{PERSON_ID}\r\nfor warehouse, with zaikio.person.r; stored as ")
+    assert terminal.end() == 0
+    assert f'bearer_id="{PERSON_ID}"' in terminal.shown
+
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    async with ZaikioOAuth(Settings()) as zaikio:
+        found = await zaikio.find_usable_access_token(bearer_type="Person", bearer_id=PERSON_ID)
+        assert found is not None
+        assert found.id in terminal.shown
+        for secret in (found.token, found.refresh_token or "", SECRET, KEY):
+            assert secret not in terminal.shown
+
+
+def test_where_there_is_no_terminal_nothing_counts_down(settings: dict[str, str], hub: LocalHub) -> None:
+    """In a log: the code, then what became of it; in ASCII where there is nothing else."""
+    process = subprocess.Popen(
+        [*COMMAND, "login", "--device", "--client", "kiosk", "--scope", f"Per>Org/{ORGANIZATION_ID}.a.b.r"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(**settings) | {"PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    said = b""
+    while not (found := re.search(rb"and enter  ([A-Z]{8})\n", said)):
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    hub.approve_device(found[1].decode(), PERSON_ID)
+    rest, _ = process.communicate(timeout=30)
+    said += rest
+
+    assert process.returncode == 0
+    assert b"Waiting" not in said
+    assert f"Logged in: Organization/{ORGANIZATION_ID}\nfor kiosk, with a.b.r".encode() in said
+    assert f"Person/{PERSON_ID} acts on behalf of it.".encode() in said
+
+
+def test_a_person_who_cancels(terminal: Terminal, hub: LocalHub) -> None:
+    """One line, status 2; the counting line is gone."""
+    hub.deny_device(terminal.wait_for(r"and enter  ([A-Z]{8})")[1])
+
+    assert terminal.end() == 2
+    assert terminal.shown.endswith(
+        "\r\x1b[Kzaikio-oauth: The Hub refused: access_denied (Cancelled at Zaikio; nothing is stored.)\r\n"
+    )
+
+
+def test_a_code_that_is_too_old(settings: dict[str, str], hub: LocalHub) -> None:
+    """It says what to do."""
+    hub.device_code_lifetime = 1
+    result = run("login", "--device", **settings)
+
+    assert result.returncode == 2
+    assert "The code is too old now. Run the command again for a new one." in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_it_quietly(terminal: Terminal) -> None:
+    """Status 130, as a shell expects."""
+    terminal.wait_for("Waiting")
+    os.killpg(terminal.process.pid, signal.SIGINT)
+
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "line"),
+    [
+        ([], {}, "There is one way to log in here: zaikio-oauth login --device"),
+        (
+            ["--device", "--client", "nobody"],
+            {},
+            "There is no client named 'nobody'; configured are: warehouse, kiosk.",
+        ),
+        (["--device", "--client", "kiosk"], {}, "The client 'kiosk' has no default scopes; pass"),
+        (["--device", "--scope", "nonsense"], {}, "The Hub refused: invalid_scope (malformed_scope)"),
+        (["--device"], {"ZAIKIO_ENCRYPTION_KEYS": ""}, "ZAIKIO_ENCRYPTION_KEYS is missing"),
+        (["--device"], {"ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "x"}, "The Hub refused: invalid_client"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    settings: dict[str, str], arguments: list[str], changes: dict[str, str], line: str
+) -> None:
+    """Status 2; nothing of the log beside it."""
+    result = run("login", *arguments, **settings | changes)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert line in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("left", "whole", "width", "line"),
+    [
+        (900, 900, 80, "Waiting, 15:00 left [##############################]"),
+        (450, 900, 80, "Waiting, 7:30 left [###############...............]"),
+        (59.6, 900, 80, "Waiting, 1:00 left [##............................]"),
+        (0, 900, 80, "Waiting, 0:00 left [..............................]"),
+        (-3, 900, 80, "Waiting, 0:00 left [..............................]"),
+        (900, 900, 30, "Waiting, 15:00 left [#######]"),
+        (900, 900, 20, "Waiting, 15:00 left"),
+        (900, 900, 8, "Waiting"),
+        (5, 0, 80, "Waiting, 0:05 left [..............................]"),
+    ],
+)
+def test_the_line_fits_the_terminal(left: float, whole: float, width: int, line: str) -> None:
+    """However narrow; a line that breaks could not be written over."""
+    assert progress(left, whole, width) == line
+    assert len(line) < width

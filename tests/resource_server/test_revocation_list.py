@@ -1,0 +1,218 @@
+"""The Hub's list of revoked tokens, and Loom's events."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from tests.apps import small_app
+from tests.data import SECRET, some_access_token
+from tests.visitor import Visitor
+from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.resource_server.revocation_list import EVERY
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.revoked_tokens import RevocationRepository
+from zaikio_oauth.testing import LocalHub
+
+WEBHOOK_SECRET = "shared-with-loom"
+LIST = "/api/v1/revoked_access_tokens.json"
+
+
+@pytest.fixture
+async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
+    """With a webhook for the client ``warehouse``."""
+    client = {
+        "client_id": "warehouse-id",
+        "client_secret": SECRET,
+        "default_scopes": ["zaikio.person.r"],
+        "webhook_secret": WEBHOOK_SECRET,
+    }
+    async with ZaikioOAuth(make_settings(clients={"warehouse": client, "kiosk": {"client_id": "b"}})) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def token(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> AccessToken:
+    """A person's token."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    await visitor.log_in()
+    found = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"])
+    assert found is not None
+    return found
+
+
+def event(jti: str | None, name: str = "zaikio.revoked_access_token", **changes: Any) -> bytes:
+    """As the Hub's documentation shows it."""
+    body = {
+        "id": "0f9a",
+        "name": name,
+        "subject": "Per/29b2",
+        "timestamp": "2026-11-24T12:00:00Z",
+        "version": "1.0",
+        "payload": {"access_token_id": jti},
+        "link": None,
+        "received_at": "2026-11-24T12:00:00Z",
+    }
+    return json.dumps(body | changes).encode()
+
+
+async def deliver(visitor: Visitor, body: bytes, *, secret: str = WEBHOOK_SECRET, path: str = "/zaikio/webhook") -> int:
+    """As Loom does; the status."""
+    signature = hmac.new(secret.encode(), body, sha256).hexdigest()
+    response = await visitor.app.post(path, content=body, headers={"X-Loom-Signature": signature})
+    return response.status_code
+
+
+@pytest.mark.parametrize("name", ["zaikio.revoked_access_token", "directory.revoked_access_token"])
+@pytest.mark.parametrize("path", ["/zaikio/webhook", "/zaikio/warehouse/webhook"])
+async def test_an_event_ends_a_token_at_once(visitor: Visitor, token: AccessToken, name: str, path: str) -> None:
+    """Under the Hub's present name and its former one; delivered twice it is the same."""
+    for _ in range(2):
+        assert await deliver(visitor, event(token.jti, name), path=path) == 200
+    assert (await visitor.get("/me")).status_code == 401
+
+
+async def test_an_event_without_the_right_signature_does_nothing(visitor: Visitor, token: AccessToken) -> None:
+    """401: wrong secret, another body, no signature, garbage."""
+    body = event(token.jti)
+    right = hmac.new(WEBHOOK_SECRET.encode(), body, sha256).hexdigest()
+    assert await deliver(visitor, body, secret="guessed") == 401
+    for signature in ["", right[:-1], right.upper(), "ä" * 64, "0" * 64]:
+        headers = {"X-Loom-Signature": signature.encode("latin-1")}
+        answer = await visitor.app.post("/zaikio/webhook", content=body, headers=headers)
+        assert answer.status_code == 401
+    altered = await visitor.app.post("/zaikio/webhook", content=body + b" ", headers={"X-Loom-Signature": right})
+    assert altered.status_code == 401
+    assert (await visitor.app.post("/zaikio/webhook", content=body)).status_code == 401
+    assert (await visitor.get("/me")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (event("x", "zaikio.site_added"), 200),
+        (event("unknown-token"), 200),
+        (event(None), 400),
+        (event("x" * 300), 400),
+        (event("x", payload=None), 400),
+        (b"", 400),
+        (b"[]", 400),
+        (b'{"name": 7}', 400),
+        (b"\xff", 400),
+        (b"[" * 50_000, 400),
+        (b" " * 70_000, 413),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_every_other_event_is_harmless(visitor: Visitor, token: AccessToken, body: bytes, status: int) -> None:
+    """Signed rightly, but of no interest to us, or no event at all; never a 500."""
+    assert await deliver(visitor, body) == status
+    assert (await visitor.get("/me")).status_code == 200
+
+
+async def test_a_client_without_a_webhook_secret_has_no_webhook(visitor: Visitor) -> None:
+    """404, as for an unknown client."""
+    assert await deliver(visitor, event("x"), path="/zaikio/kiosk/webhook") == 404
+    assert await deliver(visitor, event("x"), path="/zaikio/nobody/webhook") == 404
+
+
+async def test_an_event_that_comes_before_its_token_is_stored_counts(database: Database) -> None:
+    """Events come in any order."""
+    tokens = AccessTokenRepository(database)
+    revocations = RevocationRepository(database)
+    now = datetime.now(UTC)
+    await revocations.add(["early"], now)
+
+    stored = await tokens.add(some_access_token(jti="early"))
+    refreshed = await tokens.add(some_access_token(jti="other"))
+    await tokens.replace(refreshed.model_copy(update={"jti": "early"}))
+
+    assert await tokens.get(stored.id) is None
+    assert await tokens.get(refreshed.id) is None
+    assert await revocations.contains("early")
+    assert not await revocations.contains("late")
+
+
+async def test_thousands_of_revoked_ids_are_written_in_pieces(database: Database) -> None:
+    """A statement takes only so many parameters."""
+    tokens = AccessTokenRepository(database)
+    revocations = RevocationRepository(database)
+    stored = await tokens.add(some_access_token(jti="number-2500"))
+
+    marked = await revocations.add([f"number-{number}" for number in range(3000)], datetime.now(UTC))
+
+    assert marked == 1
+    assert await tokens.get(stored.id) is None
+    assert await revocations.add(["number-7"], datetime.now(UTC)) == 0
+
+
+async def test_the_list_is_fetched_by_one_process_an_hour(database: Database) -> None:
+    """Of ten that look at the same time, one; and again when the hour is over, or when a clock was wrong."""
+    repository = RevocationRepository(database)
+    now = datetime.now(UTC)
+
+    async def claims(at: datetime) -> int:
+        return sum(await asyncio.gather(*(repository.claim_list(at, EVERY) for _ in range(10))))
+
+    assert await claims(now) == 1
+    assert await claims(now + timedelta(minutes=59)) == 0
+    assert await claims(now + timedelta(minutes=60)) == 1
+    assert await claims(now - timedelta(hours=3)) == 1
+    await repository.list_due(now)
+    assert await claims(now) == 1
+
+
+async def test_what_the_list_names_is_refused(
+    make_settings: Callable[..., Settings], hub: LocalHub, visitor: Visitor, token: AccessToken, zaikio: ZaikioOAuth
+) -> None:
+    """Fetched when a process starts, if it is due: without any webhook."""
+    assert token.jti
+    hub.revoke(token.jti)
+    runtime = await zaikio._runtime()
+    assert not await runtime.revocations.fetch_if_due()
+    await runtime.database.open(auto_migrate=False)
+    repository = RevocationRepository(runtime.database)
+    await repository.list_due(datetime.now(UTC) - timedelta(seconds=1))
+
+    assert await runtime.revocations.fetch_if_due()
+
+    assert (await visitor.get("/me")).status_code == 401
+    assert hub.count(path=LIST) == 2
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"broken_json": True}, {"body": {"revoked_token_ids": None}}])
+async def test_a_list_that_cannot_be_fetched_stops_nobody(
+    visitor: Visitor,
+    hub: LocalHub,
+    token: AccessToken,
+    zaikio: ZaikioOAuth,
+    caplog: pytest.LogCaptureFixture,
+    fault: dict[str, Any],
+) -> None:
+    """The app goes on and says so in the log; the next try is soon."""
+    runtime = await zaikio._runtime()
+    repository = RevocationRepository(runtime.database)
+    await repository.list_due(datetime.now(UTC) - timedelta(seconds=1))
+    hub.fail(LIST, times=None, **fault)
+
+    assert not await runtime.revocations.fetch_if_due()
+
+    assert "cannot be fetched; tokens are trusted as before" in caplog.text
+    assert (await visitor.get("/me")).status_code == 200
+    assert not await repository.claim_list(datetime.now(UTC) + timedelta(minutes=4), EVERY)
+    assert await repository.claim_list(datetime.now(UTC) + timedelta(minutes=6), EVERY)
+
+
+async def test_the_webhook_shows_in_the_openapi_page(app: FastAPI) -> None:
+    """With every other route."""
+    assert "/zaikio/{client_name}/webhook" in app.openapi()["paths"]
+    assert small_app

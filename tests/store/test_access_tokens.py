@@ -1,0 +1,266 @@
+"""The stored tokens, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.data import OTHER_KEY, PERSON_ID, some_access_token, some_on_behalf_of
+from zaikio_oauth import AccessToken, DecryptionError
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.database import Database
+
+SEARCH: dict[str, Any] = {
+    "audience": "warehouse",
+    "bearer_type": "Person",
+    "bearer_id": PERSON_ID,
+    "requested_scopes": ["zaikio.person.r"],
+}
+HALF_A_MINUTE = timedelta(seconds=30)
+
+
+@pytest.fixture
+def repository(database: Database) -> AccessTokenRepository:
+    return AccessTokenRepository(database)
+
+
+async def raw_rows(database: Database, table: str = "zaikio_access_tokens") -> list[dict[str, Any]]:
+    """What lies in the database, past the column types."""
+    async with database.engine.connect() as connection:
+        return [dict(row._mapping) for row in await connection.execute(text(f"SELECT * FROM {table}"))]  # noqa: S608
+
+
+async def test_a_token_comes_back_as_it_was_stored(repository: AccessTokenRepository) -> None:
+    """Every attribute, with instants in UTC to the microsecond; the id is ours."""
+    token = some_access_token(
+        bearer_type="Organization",
+        on_behalf_of=some_on_behalf_of(),
+        delegated_from="6f0e1a6e-0c6b-4f0a-8d2e-2d4c0f1f5a11",
+    )
+
+    stored = await repository.add(token)
+    found = await repository.get(stored.id)
+
+    assert found is not None
+    assert found.access_token == token.model_copy(update={"id": stored.id})
+    assert found.access_token.expires_at.tzinfo is not None
+    assert len(stored.id) == 36
+
+
+async def test_what_the_hub_gave_outlives_a_passing_fault(
+    database: Database, repository: AccessTokenRepository
+) -> None:
+    """A new grant and a refreshed one: what was spent for them cannot be spent again."""
+    stored = await repository.add(some_access_token())
+
+    async def rename(old: str, new: str) -> None:
+        async with database.engine.connect() as connection:
+            await connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    await rename("zaikio_access_tokens", "elsewhere")
+    storing = asyncio.gather(
+        repository.add(some_access_token(token="new")),
+        repository.replace(stored.model_copy(update={"token": "refreshed"})),
+    )
+    await asyncio.sleep(0.5)
+    assert not storing.done()
+    await rename("elsewhere", "zaikio_access_tokens")
+    added, replaced = await asyncio.wait_for(storing, 10)
+
+    assert replaced is not None
+    assert len(await raw_rows(database)) == 2
+    for token_id, token in ((added.id, "new"), (stored.id, "refreshed")):
+        found = await repository.get(token_id)
+        assert found is not None
+        assert found.access_token.token == token
+
+
+async def test_the_database_holds_no_secret_in_the_clear(database: Database, repository: AccessTokenRepository) -> None:
+    """Both tokens are Fernet texts; the same token twice is not the same text."""
+    await repository.add(some_access_token())
+    await repository.add(some_access_token())
+
+    first, second = await raw_rows(database)
+    assert "the-secret" not in repr((first, second))
+    assert first["token"].startswith("gAAAA")
+    assert first["refresh_token"].startswith("gAAAA")
+    assert first["token"] != second["token"]
+
+
+async def test_an_unknown_id_finds_nothing(repository: AccessTokenRepository) -> None:
+    """Ids come from cookies: anything may stand there, also what no id looks like."""
+    for name in ["", "no-uuid", "x" * 5000, "'; DROP TABLE zaikio_access_tokens; --", "ä\u2028"]:
+        assert await repository.get(name) is None
+
+
+async def test_a_row_that_no_key_fits_is_named_and_kept(database: Database, repository: AccessTokenRepository) -> None:
+    """Losing a key must not look like an empty store."""
+    stored = await repository.add(some_access_token())
+    other = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY])
+    locked = AccessTokenRepository(other)
+    try:
+        with pytest.raises(DecryptionError, match=stored.id) as caught:
+            await locked.get(stored.id)
+        assert caught.value.access_token_id == stored.id
+        with pytest.raises(DecryptionError):
+            await locked.find_usable(**SEARCH, valid_for=HALF_A_MINUTE)
+    finally:
+        await other.aclose()
+    assert await repository.get(stored.id)
+
+
+async def test_the_newest_fitting_token_is_found(repository: AccessTokenRepository) -> None:
+    """Of several, the one stored last, although another one lives longer."""
+    now = datetime.now(UTC)
+    await repository.add(some_access_token(created_at=now - timedelta(hours=2), expires_at=now + timedelta(days=1)))
+    newest = await repository.add(some_access_token())
+    await repository.add(some_access_token(created_at=now - timedelta(hours=1)))
+
+    found = await repository.find_usable(**SEARCH, valid_for=HALF_A_MINUTE)
+
+    assert found is not None
+    assert found.access_token.id == newest.id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"audience": "another_app"}, id="another client"),
+        pytest.param({"bearer_id": "another"}, id="another person"),
+        pytest.param({"bearer_type": "Organization"}, id="an organization of that id"),
+        pytest.param({"requested_scopes": ("zaikio.sites.rw",)}, id="other scopes"),
+        pytest.param({"requested_scopes": ("my_zaikio.person.r",)}, id="a scope that ends alike"),
+        pytest.param({"requested_scopes": ("zaikio.person.ro",)}, id="a scope that begins alike"),
+        pytest.param({"expires_at": datetime.now(UTC) + timedelta(seconds=29)}, id="too short a life"),
+        pytest.param({"on_behalf_of": some_on_behalf_of()}, id="acting on behalf"),
+    ],
+)
+async def test_what_does_not_fit_is_not_found(repository: AccessTokenRepository, changes: dict[str, Any]) -> None:
+    """Client, bearer, requested scopes and remaining life all count."""
+    await repository.add(some_access_token(**changes))
+
+    assert await repository.find_usable(**SEARCH, valid_for=HALF_A_MINUTE) is None
+
+
+@pytest.mark.parametrize(
+    ("requested", "asked"),
+    [
+        (("Org/42.zaikio.sites.r",), ["Org.zaikio.sites.r"]),
+        (("zaikio.sites.rw",), ["zaikio.sites.r"]),
+        (("directory.person.r",), ["zaikio.person.r"]),
+        (("zaikio.person.r",), ["directory.person.r"]),
+        (("a.b.r", "c.d.r", "e.f.r"), ["e.f.r", "a.b.r"]),
+        (("a.b_c.r",), ["a.b_c.r"]),
+        (("a.b.r",), []),
+    ],
+)
+async def test_requested_scopes_match_prefixes_apart(
+    repository: AccessTokenRepository, requested: tuple[str, ...], asked: list[str]
+) -> None:
+    """By what was asked for, not by what the Hub granted."""
+    from zaikio_oauth import scopes  # noqa: PLC0415
+
+    bare = tuple(scopes.unprefixed(scope) for scope in requested)
+    await repository.add(some_access_token(requested_scopes=bare, scopes=()))
+
+    assert await repository.find_usable(**SEARCH | {"requested_scopes": asked}, valid_for=HALF_A_MINUTE)
+
+
+async def test_an_underscore_is_no_wildcard(repository: AccessTokenRepository) -> None:
+    """``a.b_c.r`` was not granted by ``a.bxc.r``."""
+    await repository.add(some_access_token(requested_scopes=("a.bxc.r",)))
+
+    assert await repository.find_usable(**SEARCH | {"requested_scopes": ["a.b_c.r"]}, valid_for=HALF_A_MINUTE) is None
+
+
+async def test_a_refresh_changes_the_row_and_keeps_its_id(
+    database: Database, repository: AccessTokenRepository
+) -> None:
+    """The gem inserted a new row and destroyed the old: whoever held the old id was logged out."""
+    stored = await repository.add(some_access_token())
+    before = await repository.get(stored.id)
+    fresh = stored.model_copy(
+        update={"token": "the-secret-next", "refresh_token": "the-secret-next-refresh", "jti": "2"}
+    )
+
+    replaced = await repository.replace(fresh)
+    after = await repository.get(stored.id)
+
+    assert before is not None
+    assert replaced == after
+    assert after is not None
+    assert after.access_token == fresh
+    assert after.version == before.version + 1
+    assert len(await raw_rows(database)) == 1
+
+
+async def test_a_refreshed_grant_becomes_the_newest(repository: AccessTokenRepository) -> None:
+    """Newest counts from the last refresh."""
+    now = datetime.now(UTC)
+    old = await repository.add(some_access_token(created_at=now - timedelta(days=2)))
+    await repository.add(some_access_token(created_at=now - timedelta(days=1)))
+
+    await repository.replace(old)
+    found = await repository.find_usable(**SEARCH, valid_for=HALF_A_MINUTE)
+
+    assert found is not None
+    assert found.access_token.id == old.id
+
+
+async def test_a_token_that_was_forgotten_meanwhile_is_not_put_back(
+    database: Database, repository: AccessTokenRepository
+) -> None:
+    """A logout during the refresh wins."""
+    stored = await repository.add(some_access_token())
+
+    assert await repository.forget(stored.id)
+    assert await repository.replace(stored) is None
+    assert not await repository.forget(stored.id)
+    assert await raw_rows(database) == []
+
+
+async def test_a_spent_refresh_token_is_dropped_only_from_the_row_as_read(repository: AccessTokenRepository) -> None:
+    """If another process has refreshed meanwhile, its refresh token stays."""
+    stored = await repository.add(some_access_token())
+    read = await repository.get(stored.id)
+    assert read is not None
+    await repository.replace(stored.model_copy(update={"refresh_token": "the-secret-next"}))
+
+    await repository.drop_refresh_token(read)
+    now = await repository.get(stored.id)
+    assert now is not None
+    assert now.access_token.refresh_token == "the-secret-next"
+
+    await repository.drop_refresh_token(now)
+    last = await repository.get(stored.id)
+    assert last is not None
+    assert (last.access_token.refresh_token, last.access_token.refreshable()) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        pytest.param({}, True, id="alive"),
+        pytest.param({"expires_at": datetime.now(UTC) - timedelta(days=3)}, True, id="access token long expired"),
+        pytest.param({"refresh_token": None}, False, id="none"),
+        pytest.param({"refresh_expires_at": datetime.now(UTC) - timedelta(seconds=1)}, False, id="too old"),
+    ],
+)
+async def test_only_a_live_refresh_token_is_offered(
+    repository: AccessTokenRepository, changes: dict[str, Any], found: bool
+) -> None:
+    """Seven days by its own expiry, whatever the access token's."""
+    await repository.add(some_access_token(**changes))
+
+    assert bool(await repository.find_refreshable(**SEARCH)) is found
+
+
+async def test_many_can_store_at_once(repository: AccessTokenRepository) -> None:
+    """SQLite has one writer; the others wait for it instead of failing."""
+    stored: list[AccessToken] = await asyncio.gather(*(repository.add(some_access_token()) for _ in range(40)))
+
+    assert len({token.id for token in stored}) == 40

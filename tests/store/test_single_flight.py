@@ -1,0 +1,161 @@
+"""N callers, one call: what waiters do when the one who has the right does not come back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+import pytest
+
+from tests.tokens.test_faults import expiring_token
+from zaikio_oauth import HubUnavailableError, Settings, ZaikioOAuth
+from zaikio_oauth.store.leases import LEASE_SECONDS
+from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
+from zaikio_oauth.testing import LocalHub
+
+
+class Taken:
+    """A lease that somebody else has, until it is free."""
+
+    def __init__(self) -> None:
+        self.free = False
+
+    async def acquire(self) -> bool:
+        return self.free
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+
+async def nothing() -> None:
+    return None
+
+
+async def unexpected() -> str:
+    raise AssertionError("called without the lease")
+
+
+async def test_a_waiter_gives_up_when_its_deadline_passes() -> None:
+    """With an error that says how long it waited; it has called nobody."""
+    started = time.monotonic()
+    with pytest.raises(HubUnavailableError, match="another process is still asking") as caught:
+        await once_across_processes(Taken(), result=nothing, call=unexpected, deadline=0.5)
+
+    assert 0.5 <= caught.value.elapsed <= time.monotonic() - started < 2
+
+
+async def test_a_waiter_takes_what_the_other_has_reached() -> None:
+    """Without ever having the lease."""
+    looks = iter([None, None, "reached"])
+
+    async def result() -> str | None:
+        return next(looks)
+
+    assert await once_across_processes(Taken(), result=result, call=unexpected, deadline=5) == "reached"
+
+
+async def test_what_was_reached_between_the_last_look_and_the_lease_counts() -> None:
+    """A second request would spend the refresh token twice."""
+    lease = Taken()
+    lease.free = True
+
+    async def result() -> str:
+        return "reached"
+
+    assert await once_across_processes(lease, result=result, call=unexpected, deadline=5) == "reached"
+
+
+async def test_a_failure_is_everybodys_and_the_next_one_tries_again() -> None:
+    """Nothing of it is kept."""
+    flights, calls = SingleFlight(), 0
+
+    async def fail() -> None:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.01)
+        raise ValueError("once")
+
+    outcomes = await asyncio.gather(*(flights.run("key", fail) for _ in range(5)), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["once"] * 5
+    with pytest.raises(ValueError, match="once"):
+        await flights.run("key", fail)
+    assert calls == 2
+    await flights.drain()
+
+
+async def test_a_refusal_after_a_take_over_is_doubted(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The first process was only stalled: it has spent the refresh token, and stores what it got a moment later."""
+    token = await expiring_token(zaikio, hub)
+    runtime = await zaikio._runtime()
+    stalled = runtime.tokens._leases.lease(f"refresh:{token.id}")
+    assert await stalled.acquire()
+    hub.spend_refresh_tokens()
+    waiting = asyncio.create_task(zaikio.find_active_access_token(token.id))
+    while hub.count(grant_type="refresh_token") == 0:
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+
+    fresh = token.model_copy(update={"token": "what the stalled one got", "refresh_token": "and this"})
+    await runtime.tokens._access_tokens.replace(fresh)
+
+    started = time.monotonic()
+    found = await waiting
+    assert found is not None
+    assert found.token == "what the stalled one got"
+    assert time.monotonic() - started < LEASE_SECONDS
+
+
+def test_the_end_of_a_script_waits_for_what_is_in_the_air() -> None:
+    """A refresh token that is spent for nothing would be lost; ``asyncio.run`` cancels every task."""
+    done: list[str] = []
+
+    async def flight() -> None:
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0.2)
+        done.append("landed")
+
+    async def script() -> None:
+        flights = SingleFlight()
+        caller = asyncio.create_task(flights.run("key", flight))
+        await asyncio.sleep(0.05)
+        assert not caller.done()
+
+    asyncio.run(script())
+    assert done == ["landed"]
+
+
+async def test_time_outs_inside_a_flight_work() -> None:
+    """Nothing waits for ever."""
+
+    async def flight() -> None:
+        async with asyncio.timeout(0.05):
+            await asyncio.sleep(5)
+
+    with pytest.raises(TimeoutError):
+        await SingleFlight().run("key", flight)
+
+
+def test_a_script_that_ends_in_a_refresh_keeps_the_grant(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """Ctrl-C at the wrong moment: nobody closes anything, and the next run finds the refreshed token."""
+
+    async def log_in() -> str:
+        async with ZaikioOAuth(make_settings()) as zaikio:
+            return (await expiring_token(zaikio, hub)).id
+
+    async def leave(token_id: str) -> None:
+        asyncio.create_task(ZaikioOAuth(make_settings()).find_active_access_token(token_id))  # noqa: RUF006
+        while hub.faults.planned:
+            await asyncio.sleep(0.01)
+
+    async def come_back(token_id: str) -> bool:
+        async with ZaikioOAuth(make_settings()) as zaikio:
+            return await zaikio.find_active_access_token(token_id) is not None
+
+    token_id = asyncio.run(log_in())
+    hub.fail("refresh_token", latency=0.8)
+    asyncio.run(leave(token_id))
+    hub.fail("refresh_token", status=400, body={"error": "invalid_grant"}, times=None)
+    assert asyncio.run(come_back(token_id))
+    assert hub.count(grant_type="refresh_token") == 1

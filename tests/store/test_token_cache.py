@@ -1,0 +1,71 @@
+"""What a process remembers of the store for a few seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+from zaikio_oauth.store.token_cache import TokenCache
+
+
+class Clock:
+    """Goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("age", "kept"), [(0.0, True), (4.999, True), (5.0, False), (5.001, False)])
+def test_a_value_is_kept_for_its_time(age: float, kept: bool) -> None:
+    """To the edge, by a monotonic clock."""
+    clock = Clock()
+    cache: TokenCache[str] = TokenCache(5, monotonic=clock)
+    cache.put("a", "value", dropped=0)
+
+    clock.now += age
+
+    assert cache.get("a") == ("value" if kept else None)
+
+
+def test_nothing_is_kept_for_no_time() -> None:
+    """``cache_ttl`` 0 always asks the database."""
+    cache: TokenCache[str] = TokenCache(0)
+    cache.put("a", "value", dropped=0)
+
+    assert (cache.enabled, cache.get("a")) == (False, None)
+
+
+def test_the_oldest_give_way() -> None:
+    """Bounded, however many people come by."""
+    cache: TokenCache[int] = TokenCache(5, most=3)
+    for number in range(5):
+        cache.put(str(number), number, dropped=0)
+
+    assert [cache.get(str(number)) for number in range(5)] == [None, None, 2, 3, 4]
+
+
+def test_what_was_read_before_a_logout_is_not_remembered_after_it() -> None:
+    """The read was under way when somebody logged out."""
+    cache: TokenCache[str] = TokenCache(5)
+    before = cache.dropped
+    cache.drop("a")
+    cache.put("a", "stale", dropped=before)
+    assert cache.get("a") is None
+    before = cache.dropped
+    cache.drop_if(lambda value: False)
+    cache.put("a", "stale", dropped=before)
+    assert cache.get("a") is None
+
+
+def test_unwanted_values_are_taken_out() -> None:
+    """The others stay."""
+    cache: TokenCache[int] = TokenCache(5)
+    for number in range(4):
+        cache.put(str(number), number, dropped=0)
+
+    cache.drop_if(lambda value: value % 2 == 0)
+    cache.drop("3")
+
+    assert [cache.get(str(number)) for number in range(4)] == [None, 1, None, None]

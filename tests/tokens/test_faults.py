@@ -1,0 +1,181 @@
+"""Bad days: a small pool and a slow Hub, 429 storms, clocks that disagree, a pooler in between, a server that restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.apps import small_app
+from tests.data import SECRET, some_access_token
+from tests.environment.plugin import unavailable
+from tests.visitor import BASE_URL, Visitor
+from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.testing import HubApp, HubServer, LocalHub
+
+
+async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
+    """A person's token that has to be refreshed."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    hub.access_token_lifetime = 20
+    visitor = Visitor(small_app(zaikio))
+    await visitor.log_in(force_login="true")
+    hub.access_token_lifetime = 3600
+    token = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"], valid_for=0)
+    await visitor.aclose()
+    assert token is not None
+    return token
+
+
+async def test_two_connections_are_enough_while_the_hub_takes_its_time(
+    make_settings: Callable[..., Settings], hub: LocalHub, database: Database, database_url: str
+) -> None:
+    """Three seconds for a refresh that thirty callers wait for; a hundred other look-ups are answered meanwhile."""
+    options = {"pool_size": 2, "max_overflow": 0, "pool_timeout": 2}
+    async with ZaikioOAuth(make_settings(database_url=database_url, cache_ttl=0), engine_options=options) as zaikio:
+        token = await expiring_token(zaikio, hub)
+        other = await expiring_token(zaikio, hub)
+        hub.fail("refresh_token", latency=3, times=None)
+        waiting = [asyncio.create_task(zaikio.find_active_access_token(token.id)) for _ in range(30)]
+        await asyncio.sleep(0.2)
+        started = time.monotonic()
+        answered = await asyncio.gather(*(zaikio.find_active_access_token(other.id, valid_for=0) for _ in range(100)))
+        seconds = time.monotonic() - started
+        refreshed = await asyncio.gather(*waiting)
+
+    assert answered == [other] * 100
+    assert seconds < 2
+    assert len({each.token for each in refreshed if each}) == 1
+    assert hub.count(grant_type="refresh_token") == 1
+
+
+async def test_a_429_storm_is_one_request_at_a_time(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """Fifty callers, a Hub that asks three times to slow down: four requests, and everybody is served."""
+    organization = hub.organizations[0].id
+    hub.grant("warehouse-id", "Organization", organization, ["zaikio.organization.r"])
+    hub.rate_limit("client_credentials", reset_in=0, times=3)
+
+    tokens = await asyncio.gather(
+        *(zaikio.get_access_token(bearer_type="Organization", bearer_id=organization) for _ in range(50))
+    )
+
+    assert len({token.id for token in tokens}) == 1
+    assert hub.count(grant_type="client_credentials") == 4
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600], ids=["an hour ahead", "an hour behind"])
+async def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(
+    make_settings: Callable[..., Settings], ahead: int
+) -> None:
+    """The Hub's against ours: expiries are counted from when the answer came."""
+    hub = LocalHub(
+        [HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL])],
+        clock=lambda: time.time() + ahead,
+    )
+    with HubServer(hub) as server:
+        async with ZaikioOAuth(make_settings(host=server.url)) as zaikio:
+            token = await expiring_token(zaikio, hub)
+            assert 0 < token.expires_in <= 20
+            refreshed = await zaikio.find_active_access_token(token.id)
+            assert refreshed is not None
+            assert 3500 < refreshed.expires_in <= 3600
+            assert await zaikio.find_active_access_token(token.id) == refreshed
+    assert hub.count(grant_type="refresh_token") == 1
+
+
+@pytest.mark.postgresql
+async def test_a_connection_that_died_while_idle_is_replaced(postgresql_url: str, make_settings: Any) -> None:
+    """The server was restarted, or a firewall forgot: the next look-up works."""
+    database = Database(postgresql_url, ["q0gQkeYGmvqMHmRpgPUMhFIyPJNCwyC0OBqVqo5JjXw="])
+    await database.open(auto_migrate=True)
+    tokens = AccessTokenRepository(database)
+    stored = await tokens.add(some_access_token())
+    assert await tokens.get(stored.id)
+    import asyncpg
+
+    admin = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    await admin.close()
+    await asyncio.sleep(0.1)
+
+    assert await tokens.get(stored.id)
+    await database.aclose()
+
+
+@pytest.fixture
+def pgbouncer_url(postgresql_url: str, tmp_path: Path) -> Iterator[str]:
+    """A real PgBouncer in transaction mode, with two server connections for everybody."""
+    command = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    if not Path(command).exists():
+        unavailable("pgbouncer", "it is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    parts = urlsplit(postgresql_url)
+    name = parts.path.lstrip("/")
+    tmp_path.chmod(0o755)
+    (tmp_path / "users.txt").write_text('"zaikio" ""\n')
+    configuration = tmp_path / "pgbouncer.ini"
+    configuration.write_text(
+        f"[databases]\n{name} = host=127.0.0.1 port={parts.port} user=zaikio\n"
+        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=trust\nauth_file={tmp_path}/users.txt\n"
+        "pool_mode=transaction\ndefault_pool_size=2\nignore_startup_parameters=extra_float_digits\nunix_socket_dir=\n"
+    )
+    for path in [tmp_path, *tmp_path.parents]:
+        if path.stat().st_uid == 0 and path != Path("/") and not path.stat().st_mode & 0o001:
+            path.chmod(path.stat().st_mode | 0o011)
+    as_nobody: dict[str, Any] = {"user": "nobody"} if Path("/proc/self").stat().st_uid == 0 else {}
+    with subprocess.Popen(
+        [command, "-q", str(configuration)], cwd="/", stderr=subprocess.DEVNULL, **as_nobody
+    ) as process:
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield f"postgresql+asyncpg://zaikio@127.0.0.1:{port}/{name}?pgbouncer=true"
+        process.terminate()
+
+
+@pytest.fixture
+async def behind_pgbouncer(
+    pgbouncer_url: str, postgresql_url: str, make_settings: Callable[..., Settings]
+) -> AsyncIterator[list[ZaikioOAuth]]:
+    """Three processes' worth of it behind the pooler."""
+    migrated = Database(postgresql_url, ["q0gQkeYGmvqMHmRpgPUMhFIyPJNCwyC0OBqVqo5JjXw="])
+    await migrated.open(auto_migrate=True)
+    await migrated.aclose()
+    several = [ZaikioOAuth(make_settings(database_url=pgbouncer_url)) for _ in range(3)]
+    for zaikio in several:
+        await zaikio.__aenter__()
+    yield several
+    for zaikio in several:
+        await zaikio.__aexit__(None, None, None)
+
+
+@pytest.mark.postgresql
+async def test_it_works_behind_pgbouncer_in_transaction_mode(
+    behind_pgbouncer: list[ZaikioOAuth], hub: LocalHub
+) -> None:
+    """Sixty callers, three pools, two server connections: one request, all get its token."""
+    token = await expiring_token(behind_pgbouncer[0], hub)
+    hub.fail("refresh_token", latency=0.3, times=None)
+
+    tokens = await asyncio.gather(
+        *(zaikio.find_active_access_token(token.id) for zaikio in behind_pgbouncer for _ in range(20))
+    )
+
+    assert len({each.token for each in tokens if each}) == 1
+    assert None not in tokens
+    assert hub.count(grant_type="refresh_token") == 1

@@ -1,0 +1,184 @@
+"""Cleanup and key rotation, on SQLite and on PostgreSQL (predecessor's faults 8 and 9)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy import text
+
+from tests.data import KEY, OTHER_KEY, some_access_token
+from zaikio_oauth import DecryptionError, Settings, ZaikioOAuth
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.database import Database
+
+PAST = datetime.now(UTC) - timedelta(minutes=1)
+FUTURE = datetime.now(UTC) + timedelta(days=1)
+
+
+def settings(database_url: str, *keys: str) -> Settings:
+    client = {"client_id": "id", "client_secret": "secret"}
+    return Settings(
+        host="http://127.0.0.1:9",
+        database_url=database_url,
+        encryption_keys=keys or (KEY,),
+        clients={"warehouse": client},
+    )
+
+
+@pytest.fixture
+async def zaikio(database: Database, database_url: str) -> AsyncIterator[ZaikioOAuth]:
+    async with ZaikioOAuth(settings(database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tokens(database: Database) -> AccessTokenRepository:
+    return AccessTokenRepository(database)
+
+
+@pytest.mark.parametrize(
+    ("changes", "deleted"),
+    [
+        pytest.param({"expires_at": FUTURE}, 0, id="alive"),
+        pytest.param(
+            {"expires_at": FUTURE, "refresh_token": None, "refresh_expires_at": None}, 0, id="alive, no refresh"
+        ),
+        pytest.param({"expires_at": PAST, "refresh_expires_at": FUTURE}, 0, id="expired, refreshable"),
+        pytest.param(
+            {"expires_at": PAST, "refresh_expires_at": None}, 0, id="expired, refreshable for who knows how long"
+        ),
+        pytest.param({"expires_at": PAST, "refresh_expires_at": PAST}, 1, id="expired, refresh token too"),
+        pytest.param({"expires_at": PAST, "refresh_token": None, "refresh_expires_at": None}, 1, id="expired for good"),
+    ],
+)
+async def test_only_what_can_never_be_used_again_is_deleted(
+    zaikio: ZaikioOAuth, tokens: AccessTokenRepository, changes: dict[str, Any], deleted: int
+) -> None:
+    """The gem deleted by age alone, and kept client-credentials tokens for a week."""
+    stored = await tokens.add(some_access_token(**changes))
+
+    assert await zaikio.cleanup_access_tokens() == deleted
+    assert bool(await tokens.get(stored.id)) is not bool(deleted)
+
+
+async def test_what_is_revoked_is_deleted(zaikio: ZaikioOAuth, tokens: AccessTokenRepository) -> None:
+    """However long it would have lived."""
+    await tokens.add(some_access_token(jti="gone"))
+    await zaikio.mark_revoked(["gone"])
+
+    assert await zaikio.cleanup_access_tokens() == 1
+
+
+async def test_many_are_deleted_in_batches_while_others_read_and_write(
+    zaikio: ZaikioOAuth, tokens: AccessTokenRepository, database: Database
+) -> None:
+    """No statement touches more than a batch."""
+    useless = await tokens.add(some_access_token(expires_at=PAST, refresh_token=None))
+    kept = await tokens.add(some_access_token())
+    copy = (
+        "INSERT INTO zaikio_access_tokens SELECT :prefix || id, jti, audience, bearer_type, bearer_id, on_behalf_of, scopes,"
+        " requested_scopes, token, refresh_token, version, expires_at, refresh_expires_at, revoked_at, created_at, updated_at, delegated_from"
+        " FROM zaikio_access_tokens WHERE refresh_token IS NULL"
+    )
+    async with database.engine.connect() as connection:
+        for doubling in range(11):
+            shorten = copy.replace(":prefix || id", f"substr('{doubling:x}' || id, 1, 36)")
+            await connection.execute(text(shorten))
+    assert useless
+
+    reads = 0
+
+    async def read() -> None:
+        nonlocal reads
+        while True:
+            assert await tokens.get(kept.id)
+            await tokens.replace(kept)
+            reads += 1
+            await asyncio.sleep(0.005)
+
+    reading = asyncio.create_task(read())
+    while not reads:
+        await asyncio.sleep(0.001)
+    deleted = await zaikio.cleanup_access_tokens()
+    reading.cancel()
+    await asyncio.wait([reading])
+
+    assert deleted == 2048
+    assert reads > 0
+    assert await zaikio.cleanup_access_tokens() == 0
+
+
+async def test_a_new_key_takes_over(tokens: AccessTokenRepository, database: Database, database_url: str) -> None:
+    """Put in front of the old one; everything is re-encrypted; then the old one can go."""
+    stored = [await tokens.add(some_access_token(refresh_token=refresh)) for refresh in ("again", None, "again")]
+    async with ZaikioOAuth(settings(database_url, OTHER_KEY, KEY)) as rotating:
+        assert await rotating.rotate_encryption_keys() == 3
+        assert await rotating.rotate_encryption_keys() == 0
+    async with ZaikioOAuth(settings(database_url, OTHER_KEY)) as rotated:
+        for token in stored:
+            assert await rotated.find_active_access_token(token.id) == token
+
+
+async def test_a_rotation_that_was_stopped_goes_on(
+    tokens: AccessTokenRepository, database: Database, database_url: str
+) -> None:
+    """What is done is not done again."""
+    for _ in range(5):
+        await tokens.add(some_access_token())
+    rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
+    first = await AccessTokenRepository(rekeyed).reencrypt("", 2)
+    await rekeyed.aclose()
+    assert (first.changed, bool(first.last)) == (2, True)
+
+    async with ZaikioOAuth(settings(database_url, OTHER_KEY, KEY)) as rotating:
+        assert await rotating.rotate_encryption_keys() == 3
+
+
+async def test_a_row_that_no_key_fits_stops_nothing_and_is_named(
+    tokens: AccessTokenRepository, database: Database, database_url: str
+) -> None:
+    """All others are done; the row is kept."""
+    stored = [await tokens.add(some_access_token()) for _ in range(3)]
+    async with database.engine.connect() as connection:
+        await connection.execute(
+            text("UPDATE zaikio_access_tokens SET token = 'garbage' WHERE id = :id"), {"id": stored[0].id}
+        )
+    async with ZaikioOAuth(settings(database_url, OTHER_KEY, KEY)) as rotating:
+        with pytest.raises(DecryptionError, match=stored[0].id):
+            await rotating.rotate_encryption_keys()
+    async with ZaikioOAuth(settings(database_url, OTHER_KEY)) as rotated:
+        assert [bool(await rotated.find_active_access_token(token.id)) for token in stored[1:]] == [True, True]
+
+
+async def test_a_refresh_during_the_rotation_wins(tokens: AccessTokenRepository, database: Database) -> None:
+    """The rotation must not put the old token back over the one that a refresh has just written."""
+    stored = [await tokens.add(some_access_token()) for _ in range(20)]
+    rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
+    rotating = AccessTokenRepository(rekeyed)
+
+    async def refresh() -> None:
+        for token in stored:
+            await rotating.replace(token.model_copy(update={"token": "the-secret-next"}))
+
+    await asyncio.gather(rotating.reencrypt("", 100), refresh())
+
+    found = [await rotating.get(token.id) for token in stored]
+    await rekeyed.aclose()
+    assert {each.access_token.token for each in found if each} == {"the-secret-next"}
+
+
+async def test_a_scheduler_inside_the_app_cleans_up(zaikio: ZaikioOAuth, tokens: AccessTokenRepository) -> None:
+    """The recipe of the docs, with APScheduler."""
+    await tokens.add(some_access_token(expires_at=PAST, refresh_token=None))
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    scheduler.add_job(zaikio.cleanup_access_tokens, "interval", seconds=0.1)
+    scheduler.start()
+    await asyncio.sleep(0.6)
+    scheduler.shutdown()
+
+    assert await zaikio.cleanup_access_tokens() == 0

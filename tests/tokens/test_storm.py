@@ -1,0 +1,186 @@
+"""Storms: many tasks in many real processes on one real database, and one request to the Hub.
+
+``ZAIKIO_TEST_REPETITIONS`` says how often each is repeated (20 is what the release notes quote).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apps import small_app
+from tests.data import KEY, SECRET
+from tests.visitor import Visitor
+from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.leases import LEASE_SECONDS
+from zaikio_oauth.testing import LocalHub
+
+ROOT = Path(__file__).parents[2]
+REPETITIONS = int(os.environ.get("ZAIKIO_TEST_REPETITIONS", "2"))
+TASKS = 25
+PROCESSES = {"sqlite": 4, "postgresql": 8}
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings], database: Database, database_url: str) -> dict[str, Any]:
+    """Settings on a migrated database, as a process gets them."""
+    settings = make_settings(database_url=database_url)
+    return {
+        "host": settings.host,
+        "database_url": settings.database_url,
+        "encryption_keys": [KEY],
+        "clients": {
+            "warehouse": {
+                "client_id": "warehouse-id",
+                "client_secret": SECRET,
+                "default_scopes": ["zaikio.person.r"],
+                "organization_scopes": ["zaikio.organization.r"],
+            }
+        },
+    }
+
+
+@pytest.fixture
+async def zaikio(settings: dict[str, Any]) -> AsyncIterator[ZaikioOAuth]:
+    """One more process's worth, to look with."""
+    async with ZaikioOAuth(Settings(**settings)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def processes(database_url: str) -> int:
+    return PROCESSES["sqlite" if "sqlite" in database_url else "postgresql"]
+
+
+async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
+    """A person's token that has to be refreshed."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    hub.access_token_lifetime = 20
+    visitor = Visitor(small_app(zaikio))
+    await visitor.log_in(force_login="true")
+    hub.access_token_lifetime = 3600
+    token = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"], valid_for=0)
+    await visitor.aclose()
+    assert token is not None
+    return token
+
+
+@contextmanager
+def workers(count: int, **order: Any) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many processes, all ready."""
+    script = Path(__file__).with_name("storm_worker.py")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ZAIKIO_")}
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, str(script), json.dumps({"tasks": TASKS} | order)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    cwd=ROOT,
+                    env=environment,
+                )
+            )
+            for _ in range(count)
+        ]
+        stack.callback(lambda: [process.kill() for process in started])
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        yield started
+
+
+def go(processes: list[subprocess.Popen[str]]) -> None:
+    """The signal."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+
+def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the process got."""
+    output, _ = process.communicate(timeout=60)
+    return dict(json.loads(output))
+
+
+@pytest.mark.parametrize("repetition", range(REPETITIONS))
+async def test_one_refresh_whatever_the_storm(
+    zaikio: ZaikioOAuth, hub: LocalHub, settings: dict[str, Any], processes: int, repetition: int
+) -> None:
+    """Processes times tasks need one refresh: one request, all get its token, nobody is logged out."""
+    token = await expiring_token(zaikio, hub)
+    hub.fail("refresh_token", latency=0.1, times=None)
+
+    with workers(processes, settings=settings, token_id=token.id) as started:
+        go(started)
+        outcomes = [told(process) for process in started]
+
+    assert [outcome["errors"] for outcome in outcomes] == [[]] * processes
+    assert sum(outcome["got"] for outcome in outcomes) == processes * TASKS
+    assert {jti for outcome in outcomes for jti in outcome["jtis"]} - {token.jti} != set()
+    assert len({jti for outcome in outcomes for jti in outcome["jtis"]}) == 1
+    assert {access_id for outcome in outcomes for access_id in outcome["ids"]} == {token.id}
+    assert hub.count(grant_type="refresh_token") == 1
+
+
+@pytest.mark.parametrize("repetition", range(REPETITIONS))
+async def test_one_request_for_client_credentials_whatever_the_storm(
+    hub: LocalHub, settings: dict[str, Any], processes: int, repetition: int
+) -> None:
+    """The same for a cold start."""
+    organization = hub.organizations[0].id
+    hub.grant("warehouse-id", "Organization", organization, ["zaikio.organization.r"])
+    hub.fail("client_credentials", latency=0.1, times=None)
+    wanted = {"bearer_type": "Organization", "bearer_id": organization}
+
+    with workers(processes, settings=settings, wanted=wanted) as started:
+        go(started)
+        outcomes = [told(process) for process in started]
+
+    assert [outcome["errors"] for outcome in outcomes] == [[]] * processes
+    assert sum(outcome["got"] for outcome in outcomes) == processes * TASKS
+    assert len({access_id for outcome in outcomes for access_id in outcome["ids"]}) == 1
+    assert hub.count(grant_type="client_credentials") == 1
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("repetition", range(max(1, REPETITIONS // 2)))
+async def test_a_killed_refresher_blocks_the_others_for_a_short_time(
+    zaikio: ZaikioOAuth, hub: LocalHub, settings: dict[str, Any], repetition: int
+) -> None:
+    """kill -9 while the Hub is being asked; the others take over once its lease has not beaten for ten seconds."""
+    token = await expiring_token(zaikio, hub)
+    # The request of the first never reaches the Hub's book, so the refresh token is still good.
+    hub.fail("refresh_token", latency=30, times=1)
+
+    with (
+        workers(1, settings=settings, token_id=token.id) as first,
+        workers(1, settings=settings, token_id=token.id) as rest,
+    ):
+        go(first)
+        await_request(hub)
+        go(rest)
+        first[0].kill()
+        (outcome,) = [told(process) for process in rest]
+
+    assert (outcome["errors"], outcome["got"], outcome["ids"]) == ([], TASKS, [token.id])
+    assert outcome["seconds"] < LEASE_SECONDS + 3
+
+
+def await_request(hub: LocalHub) -> None:
+    """Until the fault has been met, which is when the Hub was asked."""
+    deadline = time.monotonic() + 10
+    while hub.faults.planned and time.monotonic() < deadline:
+        time.sleep(0.02)

@@ -1,0 +1,108 @@
+"""Events of tokens: to the log, to a listener, and to OpenTelemetry; never with a secret."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from tests.apps import small_app
+from tests.visitor import Visitor
+from zaikio_oauth import OAuthError, Settings, TokenEvent, ZaikioOAuth
+from zaikio_oauth.testing import LocalHub
+
+
+async def live(zaikio: ZaikioOAuth, hub: LocalHub) -> list[str]:
+    """Everything that happens to tokens; their secrets."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    visitor = Visitor(small_app(zaikio))
+    await visitor.log_in()
+    token = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"])
+    assert token is not None
+    fresh = await zaikio.refresh(token)
+    await zaikio.mark_revoked([fresh.jti or ""])
+    await zaikio.cleanup_access_tokens()
+    with pytest.raises(OAuthError):
+        await zaikio.get_access_token(bearer_type="Organization", bearer_id="nobody")
+    await visitor.aclose()
+    return [token.token, fresh.token, token.refresh_token or "", fresh.refresh_token or ""]
+
+
+async def test_everything_that_happens_is_told(
+    make_settings: Callable[..., Settings], hub: LocalHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once each, in the log and to the listener, without a secret."""
+    events: list[TokenEvent] = []
+    with caplog.at_level(logging.INFO, "zaikio_oauth"):
+        async with ZaikioOAuth(make_settings(), on_token_event=events.append) as zaikio:
+            secrets = await live(zaikio, hub)
+
+    assert [(event.kind, event.grant_type, event.count) for event in events] == [
+        ("obtained", "authorization_code", 1),
+        ("refreshed", None, 1),
+        ("revoked", None, 1),
+        ("cleaned_up", None, 1),
+        ("refused", "client_credentials", 1),
+    ]
+    assert (events[0].client_name, events[0].bearer_id) == ("warehouse", hub.people[0].id)
+    assert events[-1].error == "bearer_does_not_exist"
+    told = [record for record in caplog.records if hasattr(record, "zaikio_event")]
+    assert [record.zaikio_event for record in told] == [event.kind for event in events]  # type: ignore[attr-defined]
+    shown = caplog.text + repr(events) + repr([vars(record) for record in told])
+    assert not [secret for secret in secrets if secret in shown]
+
+
+async def test_a_listener_that_fails_undoes_nothing(
+    make_settings: Callable[..., Settings], hub: LocalHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told in the log."""
+
+    def fail(event: TokenEvent) -> None:
+        raise ValueError("a listener's own fault")
+
+    async with ZaikioOAuth(make_settings(), on_token_event=fail) as zaikio:
+        await live(zaikio, hub)
+    assert "A listener of token events failed" in caplog.text
+
+
+async def test_opentelemetry_gets_spans_and_counts(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """Where it is installed and set up."""
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([reader]))
+
+    async with ZaikioOAuth(make_settings()) as zaikio:
+        secrets = await live(zaikio, hub)
+
+    spans = [span for span in exporter.get_finished_spans() if span.name.startswith("zaikio_oauth.")]
+    assert [span.name for span in spans] == [
+        "zaikio_oauth.authorization_code",
+        "zaikio_oauth.refresh_token",
+        "zaikio_oauth.client_credentials",
+    ]
+    assert spans[0].attributes == {"zaikio.client_name": "warehouse"}
+    data = reader.get_metrics_data()
+    assert data is not None
+    shown = data.to_json() + "".join(span.to_json() for span in spans)
+    assert '"zaikio_oauth.tokens"' in shown
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_without_opentelemetry_nothing_is_missing() -> None:
+    """It is no dependency."""
+    code = "import fastapi, sys; sys.modules['opentelemetry'] = None\nfrom zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent\n"
+    code += "with Telemetry().span('x'): Telemetry().tell(TokenEvent('obtained'))\nprint('fine')"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert result.stdout == "fine\n", result.stderr
