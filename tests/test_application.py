@@ -1,4 +1,4 @@
-"""The module-level names forward to the process's default ZaikioOAuth, and nothing else is global."""
+"""ZaikioOAuth, and the module-level names, which are the members of the process's default one."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,18 +11,18 @@ from starlette.testclient import TestClient
 
 import zaikio_oauth
 from tests.data import KEY, SECRET
+from tests.inside import client_name_of
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, ConfigurationError, Settings, ZaikioOAuth, configure
-from zaikio_oauth import default as defaults
 from zaikio_oauth.testing import HubOrganization, LocalHub, logged_in_as
 
 
 @pytest.fixture(autouse=True)
 def nothing_configured() -> Iterator[None]:
     """Before and after."""
-    defaults._default._zaikio = None
+    configure()
     yield
-    defaults._default._zaikio = None
+    configure()
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def test_every_call_forwards(make_settings: Callable[..., Settings], organ
         async with zaikio_oauth.with_auth(**bearer) as found:
             assert found == token
         with zaikio_oauth.with_client("kiosk"):
-            assert defaults.default().current_client_name == "kiosk"
+            assert await zaikio_oauth.find_usable_access_token(**bearer) is None  # it is the other client's
         with pytest.raises(zaikio_oauth.InvalidGrantError):
             await zaikio_oauth.refresh(token)
         assert await zaikio_oauth.rotate_encryption_keys() == 0
@@ -126,7 +126,7 @@ async def test_several_live_side_by_side(make_settings: Callable[..., Settings],
     second = ZaikioOAuth(make_settings(database_url=f"sqlite:///{tmp_path}/second.db"))
     async with first, second:
         with first.with_client("warehouse"):
-            assert second.current_client_name == "warehouse"
+            assert client_name_of(second) == "warehouse"
         with second.with_client("kiosk"):
-            assert (first.current_client_name, second.current_client_name) == ("warehouse", "kiosk")
+            assert (client_name_of(first), client_name_of(second)) == ("warehouse", "kiosk")
     assert "secret" not in f"{first!r}"

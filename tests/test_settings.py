@@ -210,14 +210,16 @@ def test_scopes_under_the_hubs_former_name_are_known() -> None:
 
 
 def test_they_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """When the object is made, in one line; where there are none, nothing is said."""
-    client = {"client_id": "a", "default_scopes": ["directory.person.r", "directory.sites.r"]}
-    ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client}))
+    """When the settings are first needed, in one line; without such scopes there is no warning."""
+    client: dict[str, Any] = {"client_id": "a", "default_scopes": ["directory.person.r", "directory.sites.r"]}
+    zaikio = ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client}))
+    assert zaikio.settings is zaikio.settings
     assert [record.getMessage() for record in caplog.records] == [
-        "The Hub's own app is called zaikio now, not directory; write directory.person.r, directory.sites.r anew."
+        "The Hub's own app is now called zaikio, not directory; rename directory.person.r, directory.sites.r."
     ]
     caplog.clear()
-    ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client | {"default_scopes": ["zaikio.person.r"]}}))
+    client["default_scopes"] = ["zaikio.person.r"]
+    assert ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client})).settings
     assert caplog.records == []
 
 

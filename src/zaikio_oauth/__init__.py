@@ -1,30 +1,8 @@
-"""Connect a FastAPI app to the Zaikio Hub: log in, keep tokens, use them."""
+"""Connect a FastAPI app to the Zaikio Hub: log in, store tokens, use them."""
 
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
 from zaikio_oauth.application import ZaikioOAuth
-from zaikio_oauth.default import (
-    bearer_token,
-    cleanup_access_tokens,
-    configure,
-    connections_router,
-    current_access_token,
-    delegate,
-    find_active_access_token,
-    find_usable_access_token,
-    get_access_token,
-    optional_access_token,
-    refresh,
-    revoke,
-    rotate_encryption_keys,
-    sessions_router,
-    start_device_authorization,
-    subscriptions_router,
-    verify_bearer_token,
-    webhook_router,
-    with_auth,
-    with_client,
-    zaikio_router,
-)
+from zaikio_oauth.application import default as _default
 from zaikio_oauth.errors import (
     BearerDoesNotExistError,
     ConfigurationError,
@@ -90,3 +68,28 @@ __all__ = [
     "with_client",
     "zaikio_router",
 ]
+
+configure = _default.configure
+
+zaikio_router = _default.router
+sessions_router = _default.sessions_router
+connections_router = _default.connections_router
+subscriptions_router = _default.subscriptions_router
+webhook_router = _default.webhook_router
+
+current_access_token = _default.current_access_token
+optional_access_token = _default.optional_access_token
+bearer_token = _default.bearer_token
+
+with_auth = _default.with_auth
+with_client = _default.with_client
+get_access_token = _default.get_access_token
+find_usable_access_token = _default.find_usable_access_token
+find_active_access_token = _default.find_active_access_token
+refresh = _default.refresh
+revoke = _default.revoke
+delegate = _default.delegate
+start_device_authorization = _default.start_device_authorization
+verify_bearer_token = _default.verify_bearer_token
+cleanup_access_tokens = _default.cleanup_access_tokens
+rotate_encryption_keys = _default.rotate_encryption_keys

@@ -1,7 +1,7 @@
-"""One access token as a value, and the pure question of whether it will do.
+"""AccessToken, an access token of the Hub as a value, and all that decides whether it can still be used.
 
-It is immutable and carries its secrets without ever showing them: ``repr``, ``str`` and JSON leave
-``token`` and ``refresh_token`` out.
+It is immutable and carries its secrets without ever showing them: ``repr``, ``str`` and JSON leave out ``token`` and
+``refresh_token``.
 """
 
 from __future__ import annotations
@@ -13,19 +13,39 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from zaikio_oauth import scopes as scope_rules
 
-__all__ = ["AccessToken", "OnBehalfOf", "as_timedelta"]
+__all__ = [
+    "ASSUMED_LIFETIME",
+    "DEFAULT_VALID_FOR",
+    "REFRESH_TOKEN_LIFETIME",
+    "AccessToken",
+    "OnBehalfOf",
+    "as_timedelta",
+]
+
+DEFAULT_VALID_FOR = timedelta(seconds=30)
+"""How much longer a token must be valid if the caller does not say."""
 
 REFRESH_TOKEN_LIFETIME = timedelta(days=7)
 """How long a refresh token lives (Hub documentation, "Refresh")."""
 
+ASSUMED_LIFETIME = timedelta(minutes=10)
+"""How long a token is used whose response does not say when it expires."""
+
 
 def as_timedelta(valid_for: timedelta | float) -> timedelta:
-    """``valid_for`` as callers give it, a ``timedelta`` or seconds, as a ``timedelta``."""
+    """Return ``valid_for``, which callers give as a ``timedelta`` or in seconds, as a ``timedelta``."""
     return valid_for if isinstance(valid_for, timedelta) else timedelta(seconds=valid_for)
 
 
 class OnBehalfOf(BaseModel):
-    """The person who acts for an organization, and the roles that they have there."""
+    """The person who acts for an organization, and the roles that they have in it.
+
+    ``id`` is the person's, ``type`` always ``"Person"``, ``roles`` are the Hub's names such as ``"owner"``
+    (Hub documentation, "On Behalf").
+
+        if token.on_behalf_of and "admin" in token.on_behalf_of.roles:
+            ...
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,11 +55,16 @@ class OnBehalfOf(BaseModel):
 
 
 class AccessToken(BaseModel):
-    """An access token of the Hub, as stored (Hub documentation, "Bearers and scopes").
+    """An access token of the Hub, as it is stored (Hub documentation, "Bearers and scopes").
 
-    ``id`` is ours and stays the same across refreshes; ``jti`` is the Hub's and changes with each.
-    ``audience`` is the name of the client the token belongs to. ``delegated_from`` is the ``id`` of the token that
-    this one is a delegated part of. All instants are aware, in UTC.
+    ``id`` is ours and stays the same across refreshes; ``jti`` is the Hub's and changes with each of them.
+    ``audience`` is the name of the client to which the token was issued. ``scopes`` were granted, ``requested_scopes``
+    asked for. ``delegated_from`` is the ``id`` of the token from which this one was delegated. All instants are aware,
+    in UTC. ``token`` is the secret that goes into ``Authorization: Bearer``.
+
+        async with with_auth(bearer_type="Organization", bearer_id=organization_id) as access_token:
+            headers = {"Authorization": f"Bearer {access_token.token}"}
+            print(access_token.expires_in, "seconds left")
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,36 +86,36 @@ class AccessToken(BaseModel):
 
     @property
     def expired(self) -> bool:
-        """Whether the Hub will refuse this token by now."""
+        """True if the Hub no longer accepts this token."""
         return not self.valid_for(timedelta(0))
 
     @property
     def expires_in(self) -> int:
-        """Whole seconds until the token expires; 0 when it has."""
+        """The whole seconds until the token expires; 0 once it has."""
         return max(0, int((self.expires_at - datetime.now(UTC)).total_seconds()))
 
     @property
     def organization(self) -> bool:
-        """Whether the bearer is an organization."""
+        """True if the bearer is an organization."""
         return self.bearer_type == "Organization"
 
     @property
     def person_id(self) -> str | None:
-        """Who acts with this token: the person, also where they act for an organization; else None."""
+        """The id of the person who acts with this token, also on behalf of an organization; None if nobody does."""
         if self.bearer_type == "Person":
             return self.bearer_id
         return self.on_behalf_of.id if self.on_behalf_of else None
 
     def valid_for(self, duration: timedelta, now: datetime | None = None) -> bool:
-        """Whether the token outlives ``duration`` from ``now``."""
+        """Return True if the token is still valid when ``duration`` has passed, counted from ``now``."""
         return self.expires_at - (now or datetime.now(UTC)) > duration
 
     def refreshable(self, now: datetime | None = None) -> bool:
-        """Whether there is a refresh token that the Hub may still take."""
+        """Return True if there is a refresh token that has not expired at ``now``."""
         if self.refresh_token is None:
             return False
         return self.refresh_expires_at is None or self.refresh_expires_at > (now or datetime.now(UTC))
 
-    def missing_scopes(self, asked: Iterable[str]) -> tuple[str, ...]:
-        """Those of the asked scopes that were not granted."""
-        return tuple(scope for scope in asked if not scope_rules.includes(self.scopes, [scope]))
+    def missing_scopes(self, needed: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the ``needed`` scopes that were not granted; ``x.y.rw`` includes ``x.y.r``."""
+        return scope_rules.missing(self.scopes, needed)

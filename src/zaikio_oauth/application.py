@@ -1,52 +1,50 @@
-"""ZaikioOAuth: one app's connection to the Hub, for its routes, its requests and its workers."""
+"""ZaikioOAuth, the public face: one app's connection to the Hub, for its routes, its requests and its workers."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 from fastapi import APIRouter
 
-from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, as_timedelta
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
-from zaikio_oauth.tokens.issuance import Issuance
+from zaikio_oauth.tokens.key_rotation import rotate_encryption_keys
 from zaikio_oauth.tokens.runtime import Runtime
-from zaikio_oauth.tokens.telemetry import Listener, Telemetry
-from zaikio_oauth.tokens.token_manager import DEFAULT_VALID_FOR, TokenManager
-from zaikio_oauth.web.bearer_dependency import IncomingBearerToken
+from zaikio_oauth.tokens.telemetry import Listener
+from zaikio_oauth.web.bearer_dependency import BearerDependency
 from zaikio_oauth.web.dependencies import CurrentAccessToken, OptionalAccessToken
 from zaikio_oauth.web.hooks import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
 from zaikio_oauth.web.router import Routers
+from zaikio_oauth.web.site import Site
 
-__all__ = ["AroundAuth", "ZaikioOAuth"]
+__all__ = ["AroundAuth", "ZaikioOAuth", "default", "runtime_of"]
 
-log = logging.getLogger("zaikio_oauth")
-
-AroundAuth = Callable[[AccessToken], AbstractAsyncContextManager[Any]]
+AroundAuth = Callable[[AccessToken], AbstractAsyncContextManager[Any] | AbstractContextManager[Any]]
 
 
 class ZaikioOAuth:
-    """Everything that connects one app to the Zaikio Hub; several may live in one process.
+    """One app's connection to the Zaikio Hub. Several may exist in one process.
 
-    ``settings`` default to the environment (``ZAIKIO_…``). The hooks may be sync or async:
-    ``after_approve(request, access_token, origin)``, ``after_destroy(request, access_token_id)`` and
-    ``on_error(request, error)`` give a path or a Response; ``verify_state(request, state)`` vouches for
-    a state that was minted elsewhere; ``locale(request)`` names the language for the Hub's pages;
-    ``around_auth(access_token)`` is an async context manager around every ``with_auth`` body;
-    ``on_token_event(event)`` hears of every token obtained, refreshed, revoked, refused or cleaned up.
-    ``engine_options`` go to SQLAlchemy's engine, such as ``{"pool_size": 20}``.
+    It takes what ``configure`` takes. Settings that are not given are read from the environment (``ZAIKIO_…``) when
+    they are first needed: when the app starts, or at the first call.
 
-    In a FastAPI app ``router`` opens and closes it; elsewhere ``async with ZaikioOAuth(settings) as
-    zaikio:`` does. Raises ConfigurationError.
+    In a FastAPI app, ``router`` opens and closes it. A long-lived worker uses ``async with``; a script needs neither,
+    because everything is closed when its event loop ends.
+
+        zaikio = ZaikioOAuth(Settings(environment="sandbox"))
+        app.include_router(zaikio.router, prefix="/zaikio")
+        CurrentToken = Annotated[AccessToken, Depends(zaikio.current_access_token)]
     """
 
     def __init__(
@@ -62,30 +60,76 @@ class ZaikioOAuth:
         on_token_event: Listener | None = None,
         engine_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.settings = settings or Settings()
-        self.hooks = Hooks(after_approve, after_destroy, on_error, verify_state, locale)
-        self.around_auth = around_auth
-        self.telemetry = Telemetry(on_token_event)
-        self.engine_options = dict(engine_options or {})
-        self.flow_cipher = Cipher(self.settings.plain_encryption_keys, purpose="zaikio_oauth flow cookie")
-        self.current_access_token = CurrentAccessToken(self)
-        self.optional_access_token = OptionalAccessToken(self)
-        self.bearer_token = IncomingBearerToken(self)
-        self._routers = Routers(self)
-        self._client_name: ContextVar[str | None] = ContextVar("zaikio_oauth_client_name", default=None)
-        # Connections belong to the event loop that opened them, so there is one runtime per loop.
-        self._runtimes: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
-        if former := self.settings.former_scopes:
-            log.warning("The Hub's own app is called zaikio now, not directory; write %s anew.", ", ".join(former))
+        self._runtime = Runtime()
+        self._site = Site(self._runtime)
+        self._routers = Routers(self._site)
+        self.current_access_token = CurrentAccessToken(self._site)
+        self.optional_access_token = OptionalAccessToken(self._site)
+        self.bearer_token = BearerDependency(self._site)
+        self.configure(
+            settings,
+            around_auth=around_auth,
+            after_approve=after_approve,
+            after_destroy=after_destroy,
+            on_error=on_error,
+            verify_state=verify_state,
+            locale=locale,
+            on_token_event=on_token_event,
+            engine_options=engine_options,
+        )
+
+    def configure(
+        self,
+        settings: Settings | None = None,
+        *,
+        around_auth: AroundAuth | None = None,
+        after_approve: AfterApprove | None = None,
+        after_destroy: AfterDestroy | None = None,
+        on_error: OnError | None = None,
+        verify_state: VerifyState | None = None,
+        locale: Locale | None = None,
+        on_token_event: Listener | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Replace the whole configuration, from the next request or call on, and return the object itself.
+
+        ``settings``: if None, the environment (``ZAIKIO_…``) is read when they are first needed.
+        ``after_approve(request, access_token, origin)``: the path or Response that follows a login or connection.
+        ``after_destroy(request, access_token_id)``: the path or Response that follows a logout.
+        ``on_error(request, error)``: the path or Response that follows a failure; also called if a person cancels.
+        ``verify_state(request, state)``: True if the app itself issued a state that we do not know.
+        ``locale(request)``: the language for the Hub's pages; by default the browser's.
+        ``around_auth(access_token)``: a context manager, sync or async, around every ``with_auth`` body.
+        ``on_token_event(event)``: is called with a TokenEvent whenever something has happened to a token.
+        ``engine_options``: further arguments for SQLAlchemy's engine, such as ``{"pool_size": 20}``.
+
+        Hooks may be sync or async. Whoever is inside ``async with`` or a running app keeps the open connections until
+        they leave.
+
+            configure(Settings(base_url="https://app.example.com"), locale=lambda request: "de")
+            app.include_router(zaikio_router, prefix="/zaikio")
+        """
+        self._runtime.configure(settings, on_token_event, engine_options)
+        self._site.hooks = Hooks(after_approve, after_destroy, on_error, verify_state, locale)
+        self._around_auth = around_auth
+        return self
 
     def __repr__(self) -> str:
-        return f"<ZaikioOAuth {self.settings.environment} {self.settings.host} {sorted(self.settings.clients)}>"
+        settings = self._runtime.settings_read
+        if settings is None:
+            return "<ZaikioOAuth, settings not read yet>"
+        return f"<ZaikioOAuth {settings.environment} {settings.host} {sorted(settings.clients)}>"
 
-    # --- routers --------------------------------------------------------------------------------------
+    @property
+    def settings(self) -> Settings:
+        """The settings, read from the environment now if necessary; raises ConfigurationError."""
+        return self._runtime.settings
+
+    # --- routers ----------------------------------------------------------------------------------------
 
     @property
     def router(self) -> APIRouter:
-        """All routes; ``app.include_router(zaikio.router, prefix="/zaikio")`` brings start-up and shutdown along."""
+        """All routes, for ``app.include_router(zaikio.router, prefix="/zaikio")``; opens and closes the object."""
         return self._routers.all
 
     @property
@@ -95,128 +139,43 @@ class ZaikioOAuth:
 
     @property
     def connections_router(self) -> APIRouter:
-        """Only the ``connections`` routes: install for an organization."""
+        """Only the ``connections`` routes: install the app for an organization."""
         return self._routers.connections
 
     @property
     def subscriptions_router(self) -> APIRouter:
-        """Only the ``subscriptions`` route; needs the connections router beside it."""
+        """Only the ``subscriptions`` route, which needs the connections router as well."""
         return self._routers.subscriptions
 
     @property
     def webhook_router(self) -> APIRouter:
-        """Only the ``webhook`` route: Loom's events."""
+        """Only the ``webhook`` route: events of the Hub."""
         return self._routers.webhook
 
-    # --- open and close -------------------------------------------------------------------------------
+    # --- open and close ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        """Connect; raises ConfigurationError when the database cannot be used."""
-        runtime = await self._runtime()
-        runtime.users += 1
+        """Connect; raises ConfigurationError if the settings are wrong or the database cannot be used."""
+        await self._runtime.enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finish what is under way, and disconnect when the last one leaves."""
-        runtime = await self._runtime()
-        runtime.users -= 1
-        if runtime.users <= 0:
-            await runtime.aclose()
+        """Finish what is under way and disconnect, unless somebody else is still inside."""
+        await self._runtime.leave()
 
-    def opened(self) -> Self:
-        """This object, to be entered for as long as it is needed."""
-        return self
+    # --- tokens -----------------------------------------------------------------------------------------
 
-    async def tokens(self) -> TokenManager:
-        """The token manager of the running event loop; opened if nothing else has."""
-        return (await self._runtime()).tokens
+    def with_client(self, client_name: str) -> AbstractContextManager[None]:
+        """Return a context manager that makes ``client_name`` the default client in the current task or thread.
 
-    async def issuance(self) -> Issuance:
-        """What gets new tokens, for the running event loop; opened if nothing else has."""
-        return (await self._runtime()).issuance
+        Raises UnknownClientError when it is entered.
 
-    async def _runtime(self) -> Runtime:
-        loop = asyncio.get_running_loop()
-        opening = self._runtimes.get(loop)
-        if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
-            runtime = Runtime(
-                self.settings, self.telemetry, self.engine_options, on_close=lambda: self._runtimes.pop(loop, None)
-            )
-            opening = self._runtimes[loop] = loop.create_task(runtime.open())
-        return opening.result() if opening.done() else await asyncio.shield(opening)
-
-    # --- tokens ---------------------------------------------------------------------------------------
-
-    @property
-    def current_client_name(self) -> str:
-        """The client used where none is named: that of ``with_client``, else the first configured one."""
-        return self._client_name.get() or self.settings.default_client_name
-
-    @contextmanager
-    def with_client(self, client_name: str) -> Iterator[None]:
-        """Make this the default client in the current context; raises UnknownClientError."""
-        self.settings.client(client_name)
-        reset = self._client_name.set(client_name)
-        try:
-            yield
-        finally:
-            self._client_name.reset(reset)
-
-    async def find_usable_access_token(
-        self,
-        *,
-        bearer_type: str,
-        bearer_id: str,
-        client_name: str | None = None,
-        requested_scopes: Iterable[str] = (),
-        valid_for: timedelta | float = DEFAULT_VALID_FOR,
-    ) -> AccessToken | None:
-        """The newest stored token valid that long whose requested scopes include these, or None; asks no Hub."""
-        tokens = await self.tokens()
-        return await tokens.find_usable_access_token(
-            client_name=client_name or self.current_client_name,
-            bearer_type=bearer_type,
-            bearer_id=bearer_id,
-            requested_scopes=requested_scopes,
-            valid_for=valid_for,
-        )
-
-    async def find_active_access_token(
-        self,
-        id: str | None,  # noqa: A002 (the public name)
-        valid_for: timedelta | float = DEFAULT_VALID_FOR,
-    ) -> AccessToken | None:
-        """That token, refreshed if it must be; None if it is gone, revoked or past refreshing.
-
-        Raises HubUnavailableError when it must be refreshed and cannot be now.
+            with with_client("kiosk"):
+                token = await get_access_token(bearer_id=person_id)
         """
-        return await (await self.tokens()).find_active_access_token(id, valid_for)
-
-    async def get_access_token(
-        self,
-        *,
-        bearer_id: str,
-        bearer_type: str = "Person",
-        client_name: str | None = None,
-        scopes: Iterable[str] | None = None,
-        valid_for: timedelta | float = DEFAULT_VALID_FOR,
-    ) -> AccessToken:
-        """A token stored and valid that long, else a refreshed one, else one by client credentials.
-
-        ``scopes`` default to the client's, by the bearer's type. Raises BearerDoesNotExistError,
-        InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError, UnknownClientError,
-        and ConfigurationError for a client that may not use client credentials.
-        """
-        tokens = await self.tokens()
-        return await tokens.get_access_token(
-            client_name=client_name or self.current_client_name,
-            bearer_type=bearer_type,
-            bearer_id=bearer_id,
-            scopes=scopes,
-            valid_for=valid_for,
-        )
+        return self._runtime.with_client(client_name)
 
     @asynccontextmanager
     async def with_auth(
@@ -229,7 +188,15 @@ class ZaikioOAuth:
         scopes: Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
     ) -> AsyncIterator[AccessToken]:
-        """Give the body this token, or the one that ``get_access_token`` finds, inside ``around_auth``."""
+        """Give the body an access token, inside the hook ``around_auth``.
+
+        ``access_token``: the token to use. Without it, one is found as by ``get_access_token``, which takes and raises
+        the same. Raises TypeError without ``access_token`` and ``bearer_id``.
+
+            async with with_auth(bearer_type="Organization", bearer_id=organization_id) as access_token:
+                headers = {"Authorization": f"Bearer {access_token.token}"}
+                await client.get("https://hub.zaikio.com/api/v1/organization", headers=headers)
+        """
         if access_token is None:
             if bearer_id is None:
                 raise TypeError("with_auth() needs an AccessToken or bearer_id=")
@@ -240,23 +207,16 @@ class ZaikioOAuth:
                 scopes=scopes,
                 valid_for=valid_for,
             )
-        async with self.around_auth(access_token) if self.around_auth else nullcontext():
+        async with AsyncExitStack() as stack:
+            around = self._around_auth(access_token) if self._around_auth else None
+            if isinstance(around, AbstractAsyncContextManager):
+                await stack.enter_async_context(around)
+            elif around is not None:
+                stack.enter_context(around)
             yield access_token
 
-    async def refresh(self, token: AccessToken) -> AccessToken:
-        """This grant's next token, one request to the Hub however many ask; the id stays.
-
-        Raises InvalidGrantError when the grant is gone, HubUnavailableError when it cannot be asked.
-        """
-        return await (await self.tokens()).refresh(token)
-
-    async def revoke(self, token: AccessToken) -> None:
-        """Revoke the token at the Hub and forget it here; forgotten also when that raises HubUnavailableError."""
-        await (await self.tokens()).revoke(token)
-
-    async def get_fresh_access_token(
+    async def get_access_token(
         self,
-        refused: AccessToken,
         *,
         bearer_id: str,
         bearer_type: str = "Person",
@@ -264,66 +224,164 @@ class ZaikioOAuth:
         scopes: Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
     ) -> AccessToken:
-        """Another token than this one, which an API has refused; one request however many were refused with it.
+        """Return an access token: the stored one, else a refreshed one, else a new one by client credentials.
 
-        Otherwise as ``get_access_token``.
+        ``bearer_id``: the UUID of the person or organization. ``bearer_type``: ``"Person"`` or ``"Organization"``.
+        ``client_name``: by default that of ``with_client``, else the default client.
+        ``scopes``: what the token must include; by default the client's scopes for that type of bearer.
+        ``valid_for``: how much longer the token must be valid, a ``timedelta`` or seconds.
+
+        However many tasks and processes ask, the Hub gets one request. Raises BearerDoesNotExistError,
+        InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError, UnknownClientError, DecryptionError,
+        and ConfigurationError for a client without a secret, which cannot use client credentials (RFC 6749 §4.4, §6).
+
+            token = await get_access_token(bearer_type="Organization", bearer_id=organization_id, valid_for=600)
+            response = await client.get(url, headers={"Authorization": f"Bearer {token.token}"})
         """
-        return await (await self.tokens()).get_fresh_access_token(
-            refused,
-            client_name=client_name or self.current_client_name,
-            bearer_type=bearer_type,
-            bearer_id=bearer_id,
-            scopes=scopes,
-            valid_for=valid_for,
-        )
+        search = self._runtime.search(client_name, bearer_type, bearer_id, scopes)
+        async with self._runtime.use() as parts:
+            return await parts.tokens.get(search, as_timedelta(valid_for))
+
+    async def find_usable_access_token(
+        self,
+        *,
+        bearer_type: str,
+        bearer_id: str,
+        client_name: str | None = None,
+        requested_scopes: Iterable[str] = (),
+        valid_for: timedelta | float = DEFAULT_VALID_FOR,
+    ) -> AccessToken | None:
+        """Return the newest stored token that fits, without asking the Hub; None if there is none.
+
+        ``bearer_type``, ``bearer_id``, ``client_name`` and ``valid_for`` are as in ``get_access_token``.
+        ``requested_scopes``: what must have been requested for the token. Raises UnknownClientError, DecryptionError.
+
+            token = await find_usable_access_token(bearer_type="Person", bearer_id=person_id)
+            if token is None:
+                return "log in first"
+        """
+        search = self._runtime.search(client_name, bearer_type, bearer_id, requested_scopes)
+        async with self._runtime.use() as parts:
+            return await parts.tokens.find_usable(search, as_timedelta(valid_for))
+
+    async def find_active_access_token(
+        self,
+        id: str | None,  # noqa: A002 (the public name)
+        valid_for: timedelta | float = DEFAULT_VALID_FOR,
+    ) -> AccessToken | None:
+        """Return the token of this ``id``, refreshed if necessary; None if it is gone, revoked or cannot be refreshed.
+
+        ``id``: an ``AccessToken.id``, such as ``session["zaikio_access_token_id"]``; None gives None.
+        ``valid_for``: how much longer the token must be valid, a ``timedelta`` or seconds.
+        Raises HubUnavailableError, OAuthError or InvalidResponseError if it has to be refreshed and that fails now.
+
+            token = await find_active_access_token(request.session.get("zaikio_access_token_id"))
+            if token is None:
+                return RedirectResponse("/login")
+        """
+        async with self._runtime.use() as parts:
+            return await parts.tokens.find_active(id, as_timedelta(valid_for))
+
+    async def refresh(self, token: AccessToken) -> AccessToken:
+        """Return the next token of this grant, whose ``id`` stays the same (RFC 6749 §6).
+
+        However many tasks and processes ask, the Hub gets one request. Raises InvalidGrantError if the grant is gone or
+        the Hub no longer accepts its refresh token, HubUnavailableError, OAuthError, InvalidResponseError.
+
+            token = await refresh(token)
+            print(token.expires_at)
+        """
+        async with self._runtime.use() as parts:
+            return await parts.tokens.refresh(token)
+
+    async def revoke(self, token: AccessToken) -> None:
+        """Delete the grant and revoke its token at the Hub (Hub documentation, "Revocation").
+
+        Raises HubUnavailableError, OAuthError or InvalidResponseError if the Hub did not revoke it; the grant is
+        deleted nevertheless.
+
+            token = await find_active_access_token(access_token_id)
+            if token is not None:
+                await revoke(token)
+        """
+        async with self._runtime.use() as parts:
+            await parts.revocation.revoke(token)
 
     async def delegate(self, token: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
-        """A new token with a part of this one's permissions, for the subsystem's app with that ``client_id``.
+        """Return a new token with some of the scopes of this one, for a subsystem's app.
 
-        It is stored under that app's audience and cannot be delegated or refreshed; the token it comes from needs
-        ``zaikio.delegations.rw``, and is refreshed first if need be. Asks the Hub each time. Raises
-        InvalidScopesError for a token that is delegated itself and for scopes that are not to be had,
-        InvalidGrantError for one that is no longer stored, ConfigurationError for a client without a secret,
-        OAuthError, HubUnavailableError, InvalidResponseError (Hub documentation, "Delegation").
+        ``token``: one with the scope ``zaikio.delegations.rw``; it is refreshed first if necessary. ``client_id``: that
+        of the subsystem's app. ``scopes``: those to delegate.
+
+        The new token is stored under that app's audience. It cannot be delegated or refreshed, and each call requests
+        another one, so keep its ``id``. Raises InvalidScopesError for a token that was delegated itself or scopes that
+        cannot be delegated, InvalidGrantError for a token that is no longer stored, ConfigurationError for a client
+        without a secret, OAuthError, HubUnavailableError, InvalidResponseError (Hub documentation, "Delegation").
+
+            part = await delegate(token, client_id=subsystem, scopes=["zaikio.sites.r"])
+            store(part.id)
         """
-        runtime = await self._runtime()
-        active = token
-        if token.delegated_from is None:
-            active = await runtime.tokens.still_active(token)
-        return await runtime.issuance.delegate(active, client_id=client_id, scopes=scopes)
+        async with self._runtime.use() as parts:
+            parent = token if token.delegated_from else await parts.tokens.require_active(token)
+            return await parts.issuance.delegation(parent, client_id=client_id, scopes=scopes)
 
     async def start_device_authorization(
         self, client_name: str | None = None, scopes: Iterable[str] | None = None
     ) -> DeviceAuthorization:
-        """Codes for a device without a browser, whose person lets it in elsewhere; then ``await .wait()`` (RFC 8628).
+        """Request codes for a device without a browser, whose person authorizes it elsewhere (RFC 8628).
 
-        ``scopes`` default to the client's, and may be an organization's (``Org.…``) or on behalf of one
-        (``Per>Org.…``). Raises OAuthError, InvalidScopesError, HubUnavailableError, InvalidResponseError,
-        UnknownClientError, and ConfigurationError for a client without scopes.
+        ``client_name``: by default that of ``with_client``, else the default client. ``scopes``: by default the
+        client's; they may be an organization's (``Org.…``) or on behalf of one (``Per>Org.…``).
+        Raises OAuthError, InvalidScopesError, HubUnavailableError, InvalidResponseError, UnknownClientError, and
+        ConfigurationError for a client without scopes.
+
+            device = await start_device_authorization(client_name="kiosk")
+            print(f"Open {device.verification_uri} and enter {device.user_code}")
+            access_token = await device.wait()
         """
-        name = client_name or self.current_client_name
-        response, wanted = await (await self.issuance()).authorize_device(name, scopes)
-        return DeviceAuthorization(response, client_name=name, scopes=wanted, issuance=self.issuance)
+        name = client_name or self._runtime.client_name
+        async with self._runtime.use() as parts:
+            response, requested = await parts.issuance.device_authorization(name, scopes)
+        return DeviceAuthorization(response, client_name=name, scopes=requested, runtime=self._runtime)
 
     async def verify_bearer_token(self, token: str) -> BearerToken:
-        """What a token says that came in otherwise than in a request's header; in a route use ``bearer_token``.
+        """Verify a bearer token that arrived in another way than in a request's header (RFC 6750).
 
-        Checks signature, issuer, time, audience and revocation. Raises InvalidTokenError, and HubUnavailableError
-        when the Hub's keys cannot be had.
+        ``token``: the JWT. Signature, issuer, time, audience and revocation are checked. Raises InvalidTokenError, or
+        HubUnavailableError if the Hub's keys cannot be fetched. In a route use the dependency ``bearer_token``.
+
+            token = await verify_bearer_token(message["token"])
+            print(token.subject_id, token.scopes)
         """
-        return await (await self._runtime()).resource_server.verify(token)
+        async with self._runtime.use() as parts:
+            return await parts.verification.verify(token)
 
-    async def mark_revoked(self, jtis: Collection[str]) -> None:
-        """Refuse the access tokens of these ids (``jti``), as the webhook does."""
-        await (await self._runtime()).revocations.mark(jtis)
+    # --- maintenance ------------------------------------------------------------------------------------
 
     async def cleanup_access_tokens(self) -> int:
-        """Delete, in small batches, what can never be used again; how many tokens there were."""
-        return await (await self._runtime()).housekeeping.cleanup()
+        """Delete, in small batches, the tokens that can never be used again; return how many were deleted.
+
+        scheduler.add_job(cleanup_access_tokens, "cron", hour=3)
+        """
+        async with self._runtime.use() as parts:
+            return await parts.cleanup.run()
 
     async def rotate_encryption_keys(self) -> int:
-        """Re-encrypt, in batches, what is not under the first key; how many tokens there were.
+        """Re-encrypt, in batches, what is not encrypted with the first key; return how many tokens were re-encrypted.
 
-        May be stopped and run again. Raises DecryptionError, after all others, for a row that no key fits.
+        May be stopped and started again. Raises DecryptionError if no key decrypts a row, after all other rows have
+        been re-encrypted.
+
+            count = await rotate_encryption_keys()
         """
-        return await (await self._runtime()).housekeeping.rotate_encryption_keys()
+        async with self._runtime.use() as parts:
+            return await rotate_encryption_keys(parts.access_tokens)
+
+
+def runtime_of(zaikio: ZaikioOAuth) -> Runtime:
+    """Return what a ZaikioOAuth runs on, for the modules beside this one."""
+    return zaikio._runtime  # noqa: SLF001 (not part of the public face, but of this module)
+
+
+default = ZaikioOAuth()
+"""The process's default ZaikioOAuth; its members are the names of the package."""

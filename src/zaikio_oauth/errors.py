@@ -1,18 +1,18 @@
-"""What can go wrong, as types.
+"""Everything that can go wrong, as types.
 
     ZaikioOAuthError
     ├── ConfigurationError         settings or wiring of the app are wrong; says what to change
     │   └── UnknownClientError     no client of that name is configured
-    ├── OAuthError                 the Hub refused: code, description, status_code (RFC 6749 §5.2)
-    │   ├── InvalidGrantError      the code or refresh token is spent, revoked or too old
-    │   ├── InvalidScopesError     scopes that the bearer has not granted, or malformed ones
+    ├── OAuthError                 an error response of the Hub: code, description, status_code (RFC 6749 §5.2)
+    │   ├── InvalidGrantError      the code or refresh token is used, revoked or expired
+    │   ├── InvalidScopesError     scopes are malformed, or the bearer has not granted them
     │   └── BearerDoesNotExistError  the Hub knows no such person or organization
-    ├── InvalidTokenError          a bearer token that came in is not to be trusted (RFC 6750 §3.1)
-    ├── HubUnavailableError        no answer, 5xx or 429, also after retries; elapsed seconds
-    ├── InvalidResponseError       an answer that is not what the protocol promises
-    └── DecryptionError            no configured key fits a stored token; names the row's id
+    ├── InvalidTokenError          a bearer token in a request to the app is not valid (RFC 6750 §3.1)
+    ├── HubUnavailableError        no response, a 5xx or a 429, also after retries; elapsed seconds
+    ├── InvalidResponseError       a response of the Hub that the protocol does not allow
+    └── DecryptionError            no configured key decrypts a stored token; names the id of the row
 
-No message of these ever holds a token, a code, a secret or a key.
+No message of these ever contains a token, a code, a secret or a key.
 """
 
 from __future__ import annotations
@@ -35,17 +35,34 @@ __all__ = [
 
 
 class ZaikioOAuthError(Exception):
-    """The root of every error that this library raises on purpose."""
+    """The base of every error that this library raises on purpose.
+
+    try:
+        token = await get_access_token(bearer_type="Organization", bearer_id=organization_id)
+    except ZaikioOAuthError as error:
+        log.warning("No access token: %s", error)
+    """
 
 
 class ConfigurationError(ZaikioOAuthError):
-    """Raised when settings, or the way the app is put together, cannot work. Says what to change."""
+    """Raised when settings, or the way the app is put together, cannot work. The message says what to change.
+
+    try:
+        settings = Settings()
+    except ConfigurationError as error:
+        sys.exit(str(error))
+    """
 
 
 class UnknownClientError(ConfigurationError):
-    """Raised when a client is asked for that is not configured.
+    """Raised when a client is named that is not configured.
 
-    ``name`` is the one asked for, ``known`` those that exist.
+    ``name`` is the one asked for, ``known`` the names that exist.
+
+        try:
+            with with_client(name): ...
+        except UnknownClientError as error:
+            print("choose one of", error.known)
     """
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
@@ -56,38 +73,70 @@ class UnknownClientError(ConfigurationError):
 
 
 class OAuthError(ZaikioOAuthError):
-    """Raised when the Hub refuses a request (RFC 6749 §5.2).
+    """Raised when the Hub answers with an error response (RFC 6749 §5.2).
 
-    ``code`` is the machine word (``invalid_client``), ``description`` the Hub's sentence if it gave
-    one, ``status_code`` the HTTP status of the answer.
+    ``code`` is its ``error`` (``invalid_client``), ``description`` its ``error_description`` if there is one,
+    ``status_code`` the HTTP status.
+
+        try:
+            token = await device.wait()
+        except OAuthError as error:
+            print("cancelled" if error.code == "access_denied" else error.description)
     """
 
     def __init__(self, code: str, description: str | None = None, status_code: int | None = None) -> None:
         self.code = code
         self.description = description
         self.status_code = status_code
-        super().__init__(f"The Hub refused: {code}" + (f" ({description})" if description else ""))
+        super().__init__(f"The Hub answered with an error: {code}" + (f" ({description})" if description else ""))
 
     def __reduce__(self) -> tuple[type[OAuthError], tuple[str, str | None, int | None]]:
         return type(self), (self.code, self.description, self.status_code)
 
 
 class InvalidGrantError(OAuthError):
-    """Raised when a code, device code or refresh token is spent, revoked, too old or another client's."""
+    """Raised when a code, a device code or a refresh token is used, revoked, expired or another client's.
+
+    The person has to log in again, or the organization to connect again.
+
+        try:
+            token = await refresh(token)
+        except InvalidGrantError:
+            await ask_to_connect_again(token.bearer_id)
+    """
 
 
 class InvalidScopesError(OAuthError):
-    """Raised when these scopes are not given: not granted before, malformed, of several bearers, or not to delegate."""
+    """Raised when scopes are malformed, name several bearers, were never granted, or cannot be delegated.
+
+    ``code`` is the Hub's word for it, such as ``ungranted_scope`` (Hub documentation, "Bearers and scopes").
+
+        try:
+            token = await get_access_token(bearer_id=person_id, scopes=["zaikio.sites.r"])
+        except InvalidScopesError as error:
+            print(error.code)
+    """
 
 
 class BearerDoesNotExistError(OAuthError):
-    """Raised when a token is asked for a person or organization that the Hub does not know."""
+    """Raised when the Hub does not know the person or organization for whom a token is asked.
+
+    try:
+        token = await get_access_token(bearer_type="Organization", bearer_id=organization_id)
+    except BearerDoesNotExistError:
+        forget(organization_id)
+    """
 
 
 class InvalidTokenError(ZaikioOAuthError):
-    """Raised when a bearer token that came in is malformed, forged, expired, revoked or for another audience.
+    """Raised when a bearer token in a request to the app is malformed, forged, expired, revoked or for somebody else.
 
     ``code`` is ``invalid_token`` (RFC 6750 §3.1), ``description`` says what is wrong with it.
+
+        try:
+            token = await verify_bearer_token(text)
+        except InvalidTokenError as error:
+            reject(error.description)
     """
 
     code = "invalid_token"
@@ -100,8 +149,13 @@ class InvalidTokenError(ZaikioOAuthError):
 class HubUnavailableError(ZaikioOAuthError):
     """Raised when the Hub cannot be reached, fails (5xx) or asks to slow down (429), also after retries.
 
-    ``elapsed`` is how many seconds were spent trying; ``retry_after`` how many seconds from now the
-    Hub asked to wait, if it said so.
+    ``elapsed`` is how many seconds the attempts lasted; ``retry_after`` how many seconds from now the Hub asked to
+    wait, or None.
+
+        try:
+            token = await get_access_token(bearer_id=person_id)
+        except HubUnavailableError as error:
+            retry_in(error.retry_after or 60)
     """
 
     def __init__(self, reason: str, *, elapsed: float = 0.0, retry_after: float | None = None) -> None:
@@ -112,18 +166,29 @@ class HubUnavailableError(ZaikioOAuthError):
 
 
 class InvalidResponseError(ZaikioOAuthError):
-    """Raised when the Hub answers with something that is not what the protocol promises."""
+    """Raised when a response of the Hub is not what the protocol allows: broken JSON, no token, another bearer's.
+
+    try:
+        token = await refresh(token)
+    except InvalidResponseError as error:
+        log.error("%s", error)
+    """
 
 
 class DecryptionError(ZaikioOAuthError):
     """Raised when none of the configured encryption keys decrypts a stored token.
 
-    ``access_token_id`` names the row. Nothing is deleted: put the missing key back behind the first one.
+    ``access_token_id`` names the row. Nothing is deleted: add the missing key again, behind the first one.
+
+        try:
+            await rotate_encryption_keys()
+        except DecryptionError as error:
+            print("cannot be decrypted:", error.access_token_id)
     """
 
     def __init__(self, access_token_id: str) -> None:
         self.access_token_id = access_token_id
         super().__init__(
             f"No key of ZAIKIO_ENCRYPTION_KEYS decrypts the access token {access_token_id}; "
-            "append the key it was stored with."
+            "append the key under which it was stored."
         )

@@ -1,4 +1,4 @@
-"""``ZaikioAuth``: the token on every request of an ``httpx.AsyncClient``, and of an httpx2 one."""
+"""ZaikioAuth, which puts a token on every request of an ``AsyncClient`` of httpx or httpx2."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.application import ZaikioOAuth
-from zaikio_oauth.default import default
-from zaikio_oauth.tokens.token_manager import DEFAULT_VALID_FOR
+from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, as_timedelta
+from zaikio_oauth.application import ZaikioOAuth, default, runtime_of
 
 __all__ = ["ZaikioAuth"]
 
@@ -20,21 +18,25 @@ if TYPE_CHECKING:
 else:
     try:
         import httpx2
-    except ModuleNotFoundError:  # pragma: no cover (the tests have it)
+    except ModuleNotFoundError:  # pragma: no cover (shown by a test in a process of its own)
         _Auth = httpx.Auth
     else:
 
         class _Auth(httpx.Auth, httpx2.Auth):
-            """Known to both libraries: each asks whether it is an ``Auth`` of its own."""
+            """Accepted by both libraries, each of which requires a subclass of its own ``Auth``."""
 
 
 class ZaikioAuth(_Auth):
-    """Puts a bearer's token on every request; on a 401 fetches a fresh one and tries once more.
+    """Puts a bearer's token on every request, and on a 401 tries once more with another token (RFC 6750 §3.1).
 
-    Takes what ``get_access_token`` takes. ``zaikio`` is the ZaikioOAuth to ask, the default one if left out.
-    The token goes only to the origin (scheme, host and port) of the client's ``base_url``, or of the first
-    request where it has none; other requests, also redirected ones, are sent without. Streamed request bodies cannot
-    be sent twice, so their 401 is given back as it is.
+    It takes and raises what ``get_access_token`` does. ``origin``: where the token may go, such as
+    ``https://hub.zaikio.com``; by default the origin (scheme, host and port) of the first request. Requests to other
+    origins, redirected ones too, are sent without it. ``zaikio``: the ZaikioOAuth to use, by default the process's.
+    Streamed request bodies cannot be sent twice, so a 401 for them is returned as it is.
+
+        auth = ZaikioAuth(bearer_type="Organization", bearer_id=organization_id)
+        async with httpx.AsyncClient(auth=auth, base_url="https://hub.zaikio.com") as client:
+            response = await client.get("/api/v1/organization")
     """
 
     def __init__(
@@ -48,39 +50,39 @@ class ZaikioAuth(_Auth):
         origin: str | None = None,
         zaikio: ZaikioOAuth | None = None,
     ) -> None:
-        """``origin``: where the token may go, such as ``https://hub.zaikio.com``; else the first request's."""
-        self._wanted: dict[str, Any] = {
-            "bearer_id": bearer_id,
-            "bearer_type": bearer_type,
-            "client_name": client_name,
-            "scopes": tuple(scopes) if scopes is not None else None,
-            "valid_for": valid_for,
-        }
-        self._zaikio = zaikio
+        self._client_name = client_name
+        self._bearer_type = bearer_type
+        self._bearer_id = bearer_id
+        self._scopes = None if scopes is None else tuple(scopes)
+        self._valid_for = as_timedelta(valid_for)
+        self._runtime = runtime_of(zaikio or default)
         self._origin = _origin_of(httpx.URL(origin)) if origin else None
 
     def __repr__(self) -> str:
-        return f"<ZaikioAuth {self._wanted['bearer_type']}/{self._wanted['bearer_id']}>"
+        return f"<ZaikioAuth {self._bearer_type}/{self._bearer_id}>"
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Not for ``httpx.Client``; raises RuntimeError."""
+        """Raise RuntimeError, because ``httpx.Client`` is not supported."""
         raise RuntimeError("ZaikioAuth works with AsyncClient only.")
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """The request with a token, and once more with a fresh one after a 401 (RFC 6750 §3.1)."""
+        """Send the request with a token, and once more with another one after a 401."""
         origin = _origin_of(request.url)
         if self._origin is None:
             self._origin = origin
         if origin != self._origin:
-            # What a redirect or a careless caller sends elsewhere must not carry the token there.
+            # A redirect, or a careless caller, must not take the token elsewhere.
             request.headers.pop("Authorization", None)
             yield request
             return
-        zaikio = self._zaikio or default()
-        token = await zaikio.get_access_token(**self._wanted)
+        search = self._runtime.search(self._client_name, self._bearer_type, self._bearer_id, self._scopes)
+        async with self._runtime.use() as parts:
+            token = await parts.tokens.get(search, self._valid_for)
         response = yield _with_token(request, token)
         if response.status_code == 401 and hasattr(request, "_content"):
-            yield _with_token(request, await zaikio.get_fresh_access_token(token, **self._wanted))
+            async with self._runtime.use() as parts:
+                token = await parts.tokens.get_instead_of(token, search, self._valid_for)
+            yield _with_token(request, token)
 
 
 def _with_token(request: httpx.Request, token: AccessToken) -> httpx.Request:

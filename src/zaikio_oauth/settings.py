@@ -1,4 +1,4 @@
-"""Settings, from the environment (``ZAIKIO_…``) or in code."""
+"""Settings, read from the environment (``ZAIKIO_…``) or given in code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLIENT_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 
 def _list_of(value: Any) -> Any:
-    """A comma-separated text or a JSON list as a list; everything else as it is."""
+    """Return a comma-separated text or a JSON list as a list, and everything else unchanged."""
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -58,19 +58,23 @@ def _http_url(value: str | None) -> str | None:
 
 
 def same_app(audience: str, client_name: str) -> bool:
-    """Whether an audience is the app that a client is named after.
+    """Return True if an audience is the app after which a client is named.
 
-    A variable's name has neither capitals nor hyphens, the Hub's app may. Named credentials of one app have
-    audiences such as ``my_app/prod``.
+    The app's name at the Hub may have capitals and hyphens, which the name of an environment variable cannot have.
+    Named credentials of an app have audiences such as ``my_app/prod``.
     """
     return audience.partition("/")[0].casefold().replace("-", "_") == client_name.casefold().replace("-", "_")
 
 
 class ClientSettings(BaseModel):
-    """One OAuth client (app) as registered at the Hub.
+    """One OAuth client (app) as it is registered at the Hub.
 
-    Without ``client_secret`` it is non-confidential (RFC 6749 §2.1); without ``organization_scopes``
-    it has no organization connection.
+    Without ``client_secret`` it is a public client (RFC 6749 §2.1; the Hub says non-confidential). Without
+    ``organization_scopes`` organizations cannot connect. ``webhook_secret`` is shared with Loom, the Hub's event bus.
+
+        Settings(clients={"warehouse": ClientSettings(client_id="…", client_secret="…",
+                                                      default_scopes=["zaikio.person.r"])},
+                 encryption_keys=[key])
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -94,18 +98,18 @@ class ClientSettings(BaseModel):
 
     @property
     def confidential(self) -> bool:
-        """Whether the client has a secret (RFC 6749 §2.1)."""
+        """True if the client has a secret (RFC 6749 §2.1)."""
         return self.client_secret is not None
 
     def scopes_for(self, bearer_type: str) -> tuple[str, ...]:
-        """What a bearer of this type is asked for."""
+        """Return the scopes that a bearer of this type is asked for."""
         return self.organization_scopes if bearer_type == "Organization" else self.default_scopes
 
 
 class DatabaseSettings(BaseSettings):
-    """What is needed to reach the store, and nothing more: for migrations.
+    """The settings that are needed to reach the database, and no others, for migrations.
 
-    Raises ConfigurationError, naming each variable and what is wrong with it, never a secret's value.
+    Raises ConfigurationError, which names each variable and what is wrong with it, never a secret.
     """
 
     model_config = SettingsConfigDict(
@@ -121,7 +125,7 @@ class DatabaseSettings(BaseSettings):
     database_url: str = Field(default="sqlite+aiosqlite:///zaikio_oauth.db", repr=False)
 
     def __init__(self, **values: Any) -> None:
-        """Read the environment; ``values`` given here win over it."""
+        """Read the environment; ``values`` given here take precedence."""
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -130,7 +134,7 @@ class DatabaseSettings(BaseSettings):
             problems = [_unreadable(str(error))]
         else:
             return
-        # Raised outside the handlers: pydantic's errors hold what was typed, secrets included.
+        # Raised outside the handlers: pydantic's errors contain the input, secrets included.
         raise ConfigurationError("Settings of zaikio_oauth:\n" + "\n".join(f"  {line}" for line in problems))
 
     @field_validator("database_url", mode="before")
@@ -148,17 +152,28 @@ class DatabaseSettings(BaseSettings):
 
     @property
     def sqlite(self) -> bool:
-        """Whether the store is the embedded one."""
+        """True if the database is SQLite."""
         return self.database_url.startswith("sqlite")
 
 
 class Settings(DatabaseSettings):
-    """Everything that can be set, with its ``ZAIKIO_…`` variable (nested names joined with ``__``).
+    """Everything that can be set, in code or by its ``ZAIKIO_…`` variable (nested names are joined with ``__``).
 
-    ``auto_migrate``: whether start-up runs the migrations; by default only on SQLite. ``bearer_audiences``: apps
-    whose tokens ``bearer_token`` takes, beside those for the clients; ``*`` is every app that the Hub has granted
-    a scope of ours.
-    Raises ConfigurationError, naming each variable and what is wrong with it, never a secret's value.
+    ``environment``: ``development``, ``test``, ``staging``, ``sandbox`` or ``production``; decides the Hub.
+    ``host``: another Hub, such as ``http://localhost:8001``.
+    ``database_url``: an address of SQLAlchemy's; ``sqlite:///file.db`` or ``postgresql://user:password@host/name``.
+    ``encryption_keys``: Fernet keys; the first one encrypts, all of them decrypt.
+    ``clients``: ClientSettings by name; the first one is the default.
+    ``base_url``: the public address of the app, for redirect URIs behind a proxy.
+    ``cache_ttl``: the seconds for which a process may use what it has read without asking the database again.
+    ``auto_migrate``: True if start-up shall run the migrations; by default only on SQLite.
+    ``bearer_audiences``: apps whose tokens ``bearer_token`` accepts, besides those for the clients; ``*`` accepts
+    every app to which the Hub has granted a scope of ours.
+
+    Raises ConfigurationError, which names each variable and what is wrong with it, never a secret.
+
+        settings = Settings(environment="sandbox", base_url="https://app.example.com")  # the rest by the environment
+        configure(settings)
     """
 
     environment: Literal["development", "test", "staging", "sandbox", "production"] = "development"
@@ -171,8 +186,8 @@ class Settings(DatabaseSettings):
     bearer_audiences: Annotated[tuple[str, ...], NoDecode] = ()
 
     def __init__(self, **values: Any) -> None:
-        """Read the environment; ``values`` given here win over it."""
-        # Repeated, so that type checkers see that every value may come from the environment.
+        """Read the environment; ``values`` given here take precedence."""
+        # Repeated so that type checkers see that every value may come from the environment.
         super().__init__(**values)
 
     @field_validator("encryption_keys", mode="before")
@@ -220,17 +235,17 @@ class Settings(DatabaseSettings):
 
     @property
     def default_client_name(self) -> str:
-        """The first configured client."""
+        """The name of the first configured client."""
         return next(iter(self.clients))
 
     @property
     def plain_encryption_keys(self) -> tuple[str, ...]:
-        """The encryption keys as they are; for the cipher, and for nothing that is shown or logged."""
+        """The encryption keys in plain text. Never show or log them."""
         return tuple(key.get_secret_value() for key in self.encryption_keys)
 
     @property
     def former_scopes(self) -> tuple[str, ...]:
-        """The configured scopes that name the Hub's own app as it was called until October 2023: ``directory``."""
+        """The configured scopes that call the Hub's own app ``directory``, its name until October 2023."""
         configured = (
             scope for client in self.clients.values() for scope in client.default_scopes + client.organization_scopes
         )
@@ -239,7 +254,7 @@ class Settings(DatabaseSettings):
         )
 
     def client(self, name: str) -> ClientSettings:
-        """The client of that name; raises UnknownClientError."""
+        """Return the client of that name; raises UnknownClientError."""
         try:
             return self.clients[name]
         except KeyError:
@@ -253,14 +268,14 @@ _MISSING = {
 
 
 def _unreadable(message: str) -> str:
-    """One line about a variable that should hold JSON and does not."""
+    """Return one line about a variable that should be JSON and is not."""
     field = re.search(r'field "(\w+)"', message)
     variable = _PREFIX + (field[1].upper() if field else "…")
     return f"{variable} is not valid JSON; set its parts one by one instead, as in {variable}__<NAME>__CLIENT_ID"
 
 
 def _problem(detail: Mapping[str, Any]) -> str:
-    """One line about one variable."""
+    """Return one line about one variable."""
     location = [str(part) for part in detail["loc"]]
     variable = _PREFIX + "__".join(part.upper() for part in location)
     if detail["type"] == "missing" and len(location) == 1:

@@ -164,7 +164,7 @@ async def test_check_tells_of_scopes_under_the_hubs_former_name(tmp_path: Path, 
     )
 
     assert (result.returncode, result.stderr) == (0, "")
-    assert "zaikio now, not directory; write directory.person.r anew" in result.stdout
+    assert "now called zaikio, not directory; rename directory.person.r" in result.stdout
 
 
 def test_without_arguments_it_says_what_it_can_do() -> None:

@@ -16,32 +16,32 @@ PACKAGE = "zaikio_oauth"
 ROOF = "__init__"
 
 IMPORTERS = ("__import__", "import_module", "importlib.import_module")
-GROUND = "errors scopes access_token settings"
+GROUND = "errors scopes access_token settings deadlines"
 
-# unit: (units it may import, foreign libraries it may import). From the ground up: a row names rows above it only.
+# unit: (units it may import, foreign libraries it may import). From the ground up: a row names rows above it only, or
+# one module of such a row.
 TABLE: dict[str, tuple[str, str]] = {
     "errors": ("", ""),
-    "scopes": ("errors", ""),
+    "scopes": ("", ""),
+    "deadlines": ("", ""),
     "access_token": ("scopes", "pydantic"),
     "settings": ("errors scopes", "cryptography pydantic pydantic_settings"),
     # Neither knows the other.
     "hub": (GROUND, "httpx joserfc stamina"),
-    "store": ("errors scopes access_token", "sqlalchemy alembic stamina cryptography"),
+    "store": (GROUND, "alembic cryptography sqlalchemy stamina"),
     "resource_server": (f"{GROUND} hub store", "pydantic"),
     "tokens": (f"{GROUND} hub store resource_server", "opentelemetry"),
-    # Never the Hub or the database.
-    "web": (f"{GROUND} resource_server tokens store", "fastapi starlette"),
-    "application": (f"{GROUND} resource_server tokens web store", "fastapi"),
-    # It stands in for a ZaikioOAuth in the router and the dependencies, so it knows their types.
-    "default": (f"{GROUND} resource_server tokens web application store", ""),
-    "httpx_auth": (f"{GROUND} tokens application default", "httpx httpx2"),
-    ROOF: (f"{GROUND} tokens resource_server web application default httpx_auth", ""),
+    # Never the database, and of the Hub only the events that it delivers.
+    "web": (f"{GROUND} hub.event resource_server tokens", "cryptography fastapi starlette"),
+    "application": (f"{GROUND} resource_server tokens web", "fastapi"),
+    "httpx_auth": (f"{GROUND} application", "httpx httpx2"),
+    ROOF: (f"{GROUND} resource_server tokens web application httpx_auth", ""),
     "testing": (
         f"{GROUND} tokens web application",
         "httpx httpx2 itsdangerous jinja2 joserfc pytest python_multipart starlette uvicorn",
     ),
-    # `migrate` and `check` ask the database or the Hub alone, without a whole ZaikioOAuth.
-    "cli": (f"{GROUND} hub store tokens application testing", "cryptography segno typer"),
+    # `migrate` and `check` need the database or the Hub alone, without a whole ZaikioOAuth.
+    "cli": (f"{GROUND} hub store tokens application testing", "cryptography rich segno typer"),
 }
 
 
@@ -74,9 +74,9 @@ def complaints(source: Path) -> list[str]:
         for line, name in imported_names(path, source):
             library, *inner = name.split(".")
             if library == PACKAGE:
-                # `from zaikio_oauth import X` means the unit X, or else a name that the roof gives.
+                # `from zaikio_oauth import X` means the unit X, or else a name that the package itself gives.
                 target = inner[0] if inner and inner[0] in units else ROOF
-                allowed = own | {unit}
+                allowed = own | {unit} | ({target} if ".".join(inner[:2]) in own else set())
             else:
                 target = library
                 allowed = foreign | sys.stdlib_module_names
@@ -94,7 +94,7 @@ def test_the_table_itself_goes_down_only() -> None:
     """A row names rows above it, so there can be no circle; and every row stands for a unit that exists."""
     above: set[str] = set()
     for unit, (own, _) in TABLE.items():
-        assert set(own.split()) <= above, unit
+        assert {name.partition(".")[0] for name in own.split()} <= above, unit
         above.add(unit)
     assert above == {unit_of(path, SOURCE) for path in SOURCE.rglob("*.py")}
 
@@ -104,6 +104,7 @@ def test_the_table_itself_goes_down_only() -> None:
     [
         ("hub/http.py", "from zaikio_oauth.store import tables", "hub may not import store"),
         ("hub/http.py", "import fastapi", "hub may not import fastapi"),
+        ("web/webhook.py", "from zaikio_oauth.hub import http", "web may not import hub"),
         ("web/session.py", "import sqlalchemy.orm", "web may not import sqlalchemy"),
         ("web/session.py", "from ..hub.http import HubHttp", "web may not import hub"),
         ("web/session.py", "from .. import hub", "web may not import hub"),

@@ -5,13 +5,18 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
+import pydoc
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import zaikio_oauth
-from zaikio_oauth import ZaikioOAuth
+import zaikio_oauth.application
+from zaikio_oauth import ZaikioOAuth, get_access_token
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,31 +78,7 @@ FACE = {
     ],
 }
 
-FORWARDED = [
-    "cleanup_access_tokens",
-    "delegate",
-    "find_active_access_token",
-    "find_usable_access_token",
-    "get_access_token",
-    "refresh",
-    "revoke",
-    "rotate_encryption_keys",
-    "start_device_authorization",
-    "verify_bearer_token",
-    "with_auth",
-    "with_client",
-]
-MEMBERS = [
-    *FORWARDED,
-    "bearer_token",
-    "connections_router",
-    "current_access_token",
-    "optional_access_token",
-    "router",
-    "sessions_router",
-    "subscriptions_router",
-    "webhook_router",
-]
+MEMBERS = [name for name in FACE["zaikio_oauth"] if name[0].islower() and name not in ("login_error", "zaikio_router")]
 
 
 @pytest.mark.parametrize("module", FACE)
@@ -141,23 +122,52 @@ def test_every_error_is_one_of_ours() -> None:
     assert strangers == []
 
 
-@pytest.mark.parametrize("name", FORWARDED)
-def test_a_module_level_function_takes_what_the_member_takes(name: str) -> None:
-    """It only forwards to the default object, so the two cannot differ."""
-    member = inspect.signature(getattr(ZaikioOAuth, name)).parameters
-    function = inspect.signature(getattr(zaikio_oauth, name)).parameters
-    assert list(function.values()) == list(member.values())[1:]
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_module_level_name_is_a_member_of_the_default_object(name: str) -> None:
+    """One signature and one docstring; nothing forwards."""
+    assert getattr(zaikio_oauth, name) == getattr(zaikio_oauth.application.default, name)
+
+
+def test_the_router_is_a_member_too() -> None:
+    """Under the name that an app's code reads well with."""
+    assert zaikio_oauth.zaikio_router is zaikio_oauth.application.default.router
 
 
 def test_configure_takes_what_the_class_takes() -> None:
     """The same settings and hooks."""
-    taken = list(inspect.signature(ZaikioOAuth.__init__).parameters.values())[1:]
+    taken = list(inspect.signature(ZaikioOAuth).parameters.values())
     assert list(inspect.signature(zaikio_oauth.configure).parameters.values()) == taken
 
 
-def test_an_object_has_the_members_that_are_promised(zaikio: ZaikioOAuth) -> None:
-    """Several in one process, each used like the module."""
-    assert [name for name in MEMBERS if not hasattr(zaikio, name)] == []
+def test_the_class_has_no_other_public_members() -> None:
+    """What only the inside needs is not on the face."""
+    assert {name for name in dir(ZaikioOAuth()) if not name.startswith("_")} == {*MEMBERS, "router", "settings"}
+
+
+def test_help_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it does, each argument, what it raises and an example, for whoever types ``help(with_auth)``."""
+    for name in FACE["zaikio_oauth"]:
+        value = getattr(zaikio_oauth, name)
+        described = pydoc.render_doc(value, renderer=pydoc.plaintext)
+        assert len(inspect.getdoc(value) or "") > 100, name
+        if inspect.ismethod(value):
+            arguments = inspect.signature(value).parameters.keys() - {"settings"}
+            explained = described if name != "with_auth" else described + (inspect.getdoc(get_access_token) or "")
+            assert [each for each in arguments if f"``{each}" not in explained and each != "token"] == [], name
+        if not name.endswith("_router"):
+            assert re.search(r"^ {4,}.*\w\(|await |with |except |Depends|Security", described, re.MULTILINE), name
+
+
+def test_a_script_can_import_it_without_any_setting() -> None:
+    """Settings are read when they are first needed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ZAIKIO_")}
+    command = [
+        sys.executable,
+        "-c",
+        "import zaikio_oauth; print(zaikio_oauth.with_auth, repr(zaikio_oauth.ZaikioOAuth()))",
+    ]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, "settings not read yet" in result.stdout) == (0, True), result.stderr
 
 
 @pytest.mark.parametrize(

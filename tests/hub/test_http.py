@@ -175,7 +175,7 @@ async def test_what_is_not_json_is_marked_so(hub_of: Callable[..., HubHttp], con
     answer = await hub_of(Wire(httpx.Response(200, content=content))).request("GET", "/x", repeatable=True)
 
     assert answer.body is NOT_JSON
-    assert repr(answer) == "HubAnswer(status_code=200)"
+    assert repr(answer) == "HubResponse(status_code=200)"
 
 
 async def test_an_endless_answer_is_cut(hub_of: Callable[..., HubHttp]) -> None:

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.data import PERSON_ID
+from zaikio_oauth.deadlines import PUBLISHED_FRESH as FRESH
+from zaikio_oauth.deadlines import PUBLISHED_USABLE as USABLE
 from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.published import FRESH, USABLE
 from zaikio_oauth.hub.roles import Roles
-from zaikio_oauth.hub.signing_keys import Jwks
+from zaikio_oauth.hub.signing_keys import SigningKeys
 from zaikio_oauth.testing import LocalHub
 
 KEYS = "/api/v1/jwt_public_keys.json"
@@ -41,8 +42,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def jwks(http: HubHttp, clock: Clock) -> AsyncIterator[Jwks]:
-    jwks = Jwks(http, monotonic=clock)
+async def jwks(http: HubHttp, clock: Clock) -> AsyncIterator[SigningKeys]:
+    jwks = SigningKeys(http, monotonic=clock)
     yield jwks
     await jwks.aclose()
 
@@ -57,7 +58,7 @@ def test_nothing_is_kept_for_a_day() -> None:
     assert FRESH < USABLE < DAY
 
 
-async def test_keys_are_kept_for_an_hour(jwks: Jwks, clock: Clock, hub: LocalHub, token: str) -> None:
+async def test_keys_are_kept_for_an_hour(jwks: SigningKeys, clock: Clock, hub: LocalHub, token: str) -> None:
     """Then they are fetched while those who ask get what is kept: nobody waits."""
     for age in (0, FRESH - 1):
         clock.now = 1000.0 + age
@@ -75,7 +76,7 @@ async def test_keys_are_kept_for_an_hour(jwks: Jwks, clock: Clock, hub: LocalHub
 
 
 async def test_keys_outlive_a_hub_that_is_down_for_less_than_a_day(
-    jwks: Jwks, clock: Clock, hub: LocalHub, token: str
+    jwks: SigningKeys, clock: Clock, hub: LocalHub, token: str
 ) -> None:
     """After that nobody is let in, because a key that was withdrawn must not count for ever."""
     await jwks.claims(token)
@@ -89,7 +90,7 @@ async def test_keys_outlive_a_hub_that_is_down_for_less_than_a_day(
 
 
 async def test_a_key_that_is_no_longer_published_does_not_count(
-    jwks: Jwks, clock: Clock, hub: LocalHub, token: str
+    jwks: SigningKeys, clock: Clock, hub: LocalHub, token: str
 ) -> None:
     """Once the list has been fetched anew."""
     await jwks.claims(token)
@@ -100,7 +101,9 @@ async def test_a_key_that_is_no_longer_published_does_not_count(
         await jwks.claims(token)
 
 
-async def test_a_key_without_an_id_and_a_token_without_one_are_tried(jwks: Jwks, hub: LocalHub, token: str) -> None:
+async def test_a_key_without_an_id_and_a_token_without_one_are_tried(
+    jwks: SigningKeys, hub: LocalHub, token: str
+) -> None:
     """RFC 7515 §4.1.4: ``kid`` is only a hint. The Hub's documentation says to try all published keys."""
     published = hub.grants.keys.published()
     for key in published["keys"]:
@@ -109,7 +112,7 @@ async def test_a_key_without_an_id_and_a_token_without_one_are_tried(jwks: Jwks,
     assert await jwks.claims(token)
 
 
-async def test_a_caller_who_goes_away_does_not_stop_the_others(jwks: Jwks, hub: LocalHub, token: str) -> None:
+async def test_a_caller_who_goes_away_does_not_stop_the_others(jwks: SigningKeys, hub: LocalHub, token: str) -> None:
     """The request is shared."""
     hub.fail(KEYS, latency=0.3)
     first = asyncio.create_task(jwks.claims(token))
@@ -123,7 +126,7 @@ async def test_a_caller_who_goes_away_does_not_stop_the_others(jwks: Jwks, hub: 
 
 async def test_closing_gives_up_a_request_under_way(http: HubHttp, hub: LocalHub, token: str) -> None:
     """A shutdown does not wait for it."""
-    jwks = Jwks(http)
+    jwks = SigningKeys(http)
     await jwks.aclose()
     hub.fail(KEYS, latency=5)
     asking = asyncio.create_task(jwks.claims(token))

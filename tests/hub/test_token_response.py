@@ -17,7 +17,7 @@ from zaikio_oauth import (
     OAuthError,
     OnBehalfOf,
 )
-from zaikio_oauth.hub.http import NOT_JSON, HubAnswer
+from zaikio_oauth.hub.http import NOT_JSON, HubResponse
 from zaikio_oauth.hub.token_response import token_response
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -32,8 +32,8 @@ BODY: dict[str, Any] = {
 }
 
 
-def answer(body: Any, status_code: int = 200) -> HubAnswer:
-    return HubAnswer(status_code, body, {}, NOW)
+def answer(body: Any, status_code: int = 200) -> HubResponse:
+    return HubResponse(status_code, body, NOW)
 
 
 def jwt(**claims: Any) -> str:

@@ -190,7 +190,8 @@ async def worker(organization_id: str) -> None:
         scopes=["zaikio.organization.r"],
         valid_for=timedelta(minutes=10),
     )
-    assert_type(authorized, AbstractAsyncContextManager[AccessToken])
+    context: AbstractAsyncContextManager[AccessToken] = authorized
+    assert context
     async with authorized as access_token:
         assert_type(access_token, AccessToken)
     async with with_auth(access_token) as the_same:

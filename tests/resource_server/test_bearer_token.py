@@ -281,7 +281,7 @@ async def test_a_route_may_be_for_one_type_of_subject(caller: Caller, hub: Local
     assert (await caller.get("/person", acting)).json() == PERSON_ID
     refused = await caller.get("/organization", person)
     assert 'error="insufficient_scope"' in challenge(refused)
-    assert refused.json()["detail"] == "This needs a token of type Organization; this one's is Person."
+    assert refused.json()["detail"] == "This needs a token of a subject of type Organization, not Person."
 
 
 ATTACKER = rsa.generate_private_key(public_exponent=65537, key_size=2048)

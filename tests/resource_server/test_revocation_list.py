@@ -15,12 +15,13 @@ from fastapi import FastAPI
 
 from tests.apps import small_app
 from tests.data import SECRET, some_access_token
+from tests.inside import parts_of
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
-from zaikio_oauth.resource_server.revocation_list import EVERY
+from zaikio_oauth.deadlines import REVOCATION_LIST_INTERVAL as EVERY
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.revoked_tokens import RevocationRepository
+from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.testing import LocalHub
 
 WEBHOOK_SECRET = "shared-with-loom"
@@ -128,7 +129,7 @@ async def test_a_client_without_a_webhook_secret_has_no_webhook(visitor: Visitor
 async def test_an_event_that_comes_before_its_token_is_stored_counts(database: Database) -> None:
     """Events come in any order."""
     tokens = AccessTokenRepository(database)
-    revocations = RevocationRepository(database)
+    revocations = RevokedTokenRepository(database)
     now = datetime.now(UTC)
     await revocations.add(["early"], now)
 
@@ -145,7 +146,7 @@ async def test_an_event_that_comes_before_its_token_is_stored_counts(database: D
 async def test_thousands_of_revoked_ids_are_written_in_pieces(database: Database) -> None:
     """A statement takes only so many parameters."""
     tokens = AccessTokenRepository(database)
-    revocations = RevocationRepository(database)
+    revocations = RevokedTokenRepository(database)
     stored = await tokens.add(some_access_token(jti="number-2500"))
 
     marked = await revocations.add([f"number-{number}" for number in range(3000)], datetime.now(UTC))
@@ -157,7 +158,7 @@ async def test_thousands_of_revoked_ids_are_written_in_pieces(database: Database
 
 async def test_the_list_is_fetched_by_one_process_an_hour(database: Database) -> None:
     """Of ten that look at the same time, one; and again when the hour is over, or when a clock was wrong."""
-    repository = RevocationRepository(database)
+    repository = RevokedTokenRepository(database)
     now = datetime.now(UTC)
 
     async def claims(at: datetime) -> int:
@@ -167,7 +168,7 @@ async def test_the_list_is_fetched_by_one_process_an_hour(database: Database) ->
     assert await claims(now + timedelta(minutes=59)) == 0
     assert await claims(now + timedelta(minutes=60)) == 1
     assert await claims(now - timedelta(hours=3)) == 1
-    await repository.list_due(now)
+    await repository.schedule_list(now)
     assert await claims(now) == 1
 
 
@@ -177,13 +178,12 @@ async def test_what_the_list_names_is_refused(
     """Fetched when a process starts, if it is due: without any webhook."""
     assert token.jti
     hub.revoke(token.jti)
-    runtime = await zaikio._runtime()
-    assert not await runtime.revocations.fetch_if_due()
-    await runtime.database.open(auto_migrate=False)
-    repository = RevocationRepository(runtime.database)
-    await repository.list_due(datetime.now(UTC) - timedelta(seconds=1))
+    revocation_list = (await parts_of(zaikio)).revocation_list
+    assert not await revocation_list.fetch_if_due()
+    repository = revocation_list._revoked_tokens
+    await repository.schedule_list(datetime.now(UTC) - timedelta(seconds=1))
 
-    assert await runtime.revocations.fetch_if_due()
+    assert await revocation_list.fetch_if_due()
 
     assert (await visitor.get("/me")).status_code == 401
     assert hub.count(path=LIST) == 2
@@ -199,12 +199,12 @@ async def test_a_list_that_cannot_be_fetched_stops_nobody(
     fault: dict[str, Any],
 ) -> None:
     """The app goes on and says so in the log; the next try is soon."""
-    runtime = await zaikio._runtime()
-    repository = RevocationRepository(runtime.database)
-    await repository.list_due(datetime.now(UTC) - timedelta(seconds=1))
+    revocation_list = (await parts_of(zaikio)).revocation_list
+    repository = revocation_list._revoked_tokens
+    await repository.schedule_list(datetime.now(UTC) - timedelta(seconds=1))
     hub.fail(LIST, times=None, **fault)
 
-    assert not await runtime.revocations.fetch_if_due()
+    assert not await revocation_list.fetch_if_due()
 
     assert "cannot be fetched; tokens are trusted as before" in caplog.text
     assert (await visitor.get("/me")).status_code == 200

@@ -217,9 +217,9 @@ async def test_a_token_that_was_forgotten_meanwhile_is_not_put_back(
     """A logout during the refresh wins."""
     stored = await repository.add(some_access_token())
 
-    assert await repository.forget(stored.id)
+    await repository.delete(stored.id)
     assert await repository.replace(stored) is None
-    assert not await repository.forget(stored.id)
+    await repository.delete(stored.id)
     assert await raw_rows(database) == []
 
 

@@ -71,6 +71,7 @@ async def test_an_unmigrated_database_says_what_to_run(database_url: str) -> Non
 
     with pytest.raises(ConfigurationError, match="run: zaikio-oauth migrate"):
         await database.open(auto_migrate=False)
+    await database.aclose()
 
 
 async def test_a_migration_that_fails_leaves_nothing_half_done(database: Database) -> None:
@@ -98,8 +99,14 @@ async def test_a_migration_that_fails_leaves_nothing_half_done(database: Databas
 )
 async def test_a_database_that_cannot_be_reached_is_named_without_its_password(url: str, message: str) -> None:
     """At start-up, in one line that a tired person can act on."""
-    with pytest.raises(ConfigurationError, match=message) as caught:
-        await Database(url, [KEY]).open(auto_migrate=False)
+    database = None
+    try:
+        with pytest.raises(ConfigurationError, match=message) as caught:
+            database = Database(url, [KEY])
+            await database.open(auto_migrate=False)
+    finally:
+        if database:
+            await database.aclose()
 
     assert "swordfish" not in f"{caught.value!r} {caught.value.__cause__!r}"
 

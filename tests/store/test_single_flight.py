@@ -9,9 +9,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
+from tests.inside import parts_of
 from tests.tokens.test_faults import expiring_token
 from zaikio_oauth import HubUnavailableError, Settings, ZaikioOAuth
-from zaikio_oauth.store.leases import LEASE_SECONDS
+from zaikio_oauth.deadlines import LEASE_SECONDS
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
 from zaikio_oauth.testing import LocalHub
 
@@ -88,8 +89,8 @@ async def test_a_failure_is_everybodys_and_the_next_one_tries_again() -> None:
 async def test_a_refusal_after_a_take_over_is_doubted(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
     """The first process was only stalled: it has spent the refresh token, and stores what it got a moment later."""
     token = await expiring_token(zaikio, hub)
-    runtime = await zaikio._runtime()
-    stalled = runtime.tokens._leases.lease(f"refresh:{token.id}")
+    parts = await parts_of(zaikio)
+    stalled = parts.issuance._leases.lease(f"refresh:{token.id}")
     assert await stalled.acquire()
     hub.spend_refresh_tokens()
     waiting = asyncio.create_task(zaikio.find_active_access_token(token.id))
@@ -98,7 +99,7 @@ async def test_a_refusal_after_a_take_over_is_doubted(zaikio: ZaikioOAuth, hub: 
         assert not waiting.done()
 
     fresh = token.model_copy(update={"token": "what the stalled one got", "refresh_token": "and this"})
-    await runtime.tokens._access_tokens.replace(fresh)
+    await parts.access_tokens.replace(fresh)
 
     started = time.monotonic()
     found = await waiting

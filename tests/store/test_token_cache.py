@@ -39,7 +39,7 @@ def test_nothing_is_kept_for_no_time() -> None:
 
 def test_the_oldest_give_way() -> None:
     """Bounded, however many people come by."""
-    cache: TokenCache[int] = TokenCache(5, most=3)
+    cache: TokenCache[int] = TokenCache(5, max_entries=3)
     for number in range(5):
         cache.put(str(number), number, dropped=0)
 

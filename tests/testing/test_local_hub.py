@@ -17,7 +17,7 @@ from tests.testing.test_independent_clients import Form
 from tests.visitor import BASE_URL, query_of
 from zaikio_oauth import ConfigurationError, Settings
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
-from zaikio_oauth.web.pkce import s256_code_challenge
+from zaikio_oauth.web.flow import s256_code_challenge
 
 REDIRECT_URI = f"{BASE_URL}/zaikio/sessions/approve"
 VERIFIER = "v" * 43

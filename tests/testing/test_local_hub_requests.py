@@ -17,7 +17,7 @@ from tests.testing.test_independent_clients import Form
 from tests.testing.test_local_hub import REDIRECT_URI, VERIFIER, ask, code_for, exchange, person, refresh, refused
 from tests.visitor import query_of
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
-from zaikio_oauth.web.pkce import s256_code_challenge
+from zaikio_oauth.web.flow import s256_code_challenge
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import text
 
 from tests.data import KEY, OTHER_KEY, some_access_token
+from tests.inside import mark_revoked
 from zaikio_oauth import DecryptionError, Settings, ZaikioOAuth
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
@@ -69,7 +70,7 @@ async def test_only_what_can_never_be_used_again_is_deleted(
 async def test_what_is_revoked_is_deleted(zaikio: ZaikioOAuth, tokens: AccessTokenRepository) -> None:
     """However long it would have lived."""
     await tokens.add(some_access_token(jti="gone"))
-    await zaikio.mark_revoked(["gone"])
+    await mark_revoked(zaikio, ["gone"])
 
     assert await zaikio.cleanup_access_tokens() == 1
 

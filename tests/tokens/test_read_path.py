@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from tests.apps import small_app
+from tests.inside import engine_of, mark_revoked, parts_of
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -36,10 +37,10 @@ async def token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
 
 
 @contextmanager
-def statements(zaikio: ZaikioOAuth, runtime: Any) -> Iterator[list[str]]:
+def statements(of: Any) -> Iterator[list[str]]:
     """What the database is asked."""
     asked: list[str] = []
-    engine = runtime.database.engine.sync_engine
+    engine = of.sync_engine
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if "zaikio_schedule" not in statement:
@@ -52,10 +53,9 @@ def statements(zaikio: ZaikioOAuth, runtime: Any) -> Iterator[list[str]]:
 
 async def test_a_look_up_is_one_query_and_no_transaction(zaikio: ZaikioOAuth, token: AccessToken) -> None:
     """With the cache none at all; by id and by bearer."""
-    runtime = await zaikio._runtime()
     search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
     await zaikio.find_usable_access_token(**search)
-    with statements(zaikio, runtime) as asked:
+    with statements(await engine_of(zaikio)) as asked:
         assert (await zaikio.find_active_access_token(token.id)) == token
         assert (await zaikio.find_usable_access_token(**search)) == token
 
@@ -68,9 +68,8 @@ async def test_concurrent_reads_of_one_token_are_one_read(zaikio: ZaikioOAuth, t
     """A page with thirty images behind a login."""
     if not zaikio.settings.cache_ttl:
         pytest.skip("0 always asks the database")
-    runtime = await zaikio._runtime()
-    runtime.tokens._cache.drop(token.id)
-    with statements(zaikio, runtime) as asked:
+    (await parts_of(zaikio)).tokens._cache.drop(token.id)
+    with statements(await engine_of(zaikio)) as asked:
         tokens = await asyncio.gather(*(zaikio.find_active_access_token(token.id) for _ in range(30)))
 
     assert tokens == [token] * 30
@@ -92,11 +91,11 @@ async def test_nothing_logged_out_is_served(zaikio: ZaikioOAuth, token: AccessTo
 async def test_nothing_revoked_is_served(zaikio: ZaikioOAuth, token: AccessToken) -> None:
     """From the moment that the webhook is answered."""
     assert token.jti
-    await zaikio.mark_revoked([token.jti, "another"])
+    await mark_revoked(zaikio, [token.jti, "another"])
 
     assert await zaikio.find_active_access_token(token.id) is None
     assert await zaikio.find_usable_access_token(bearer_type="Person", bearer_id=token.bearer_id) is None
-    await zaikio.mark_revoked([token.jti])
+    await mark_revoked(zaikio, [token.jti])
 
 
 async def test_nothing_too_short_lived_is_served(zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken) -> None:
@@ -116,8 +115,7 @@ async def test_readers_who_need_it_for_different_times_do_not_share_a_read(
 ) -> None:
     """The one who needs an hour must not be given what is good for half a minute."""
     search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
-    runtime = await zaikio._runtime()
-    runtime.tokens._drop(token.id)
+    (await parts_of(zaikio)).revocation.forget_cached(token.id)
 
     short, long = await asyncio.gather(
         zaikio.find_usable_access_token(**search, valid_for=30),

@@ -21,8 +21,8 @@ from tests.apps import small_app
 from tests.data import KEY, SECRET
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.deadlines import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.leases import LEASE_SECONDS
 from zaikio_oauth.testing import LocalHub
 
 ROOT = Path(__file__).parents[2]

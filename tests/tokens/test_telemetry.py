@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.apps import small_app
+from tests.inside import mark_revoked
 from tests.visitor import Visitor
 from zaikio_oauth import OAuthError, Settings, TokenEvent, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -29,7 +30,7 @@ async def live(zaikio: ZaikioOAuth, hub: LocalHub) -> list[str]:
     token = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"])
     assert token is not None
     fresh = await zaikio.refresh(token)
-    await zaikio.mark_revoked([fresh.jti or ""])
+    await mark_revoked(zaikio, [fresh.jti or ""])
     await zaikio.cleanup_access_tokens()
     with pytest.raises(OAuthError):
         await zaikio.get_access_token(bearer_type="Organization", bearer_id="nobody")

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.data import SECRET
+from tests.inside import client_name_of, engine_of
 from tests.visitor import Visitor
 from zaikio_oauth import (
     AccessToken,
@@ -29,6 +30,7 @@ from zaikio_oauth import (
     UnknownClientError,
     ZaikioOAuth,
 )
+from zaikio_oauth.application import runtime_of
 from zaikio_oauth.testing import HubOrganization, LocalHub
 
 
@@ -54,8 +56,7 @@ async def logged_in(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> Acc
 
 async def rows(zaikio: ZaikioOAuth) -> int:
     """How many tokens are stored."""
-    runtime = await zaikio._runtime()
-    async with runtime.database.engine.connect() as connection:
+    async with (await engine_of(zaikio)).connect() as connection:
         return int((await connection.execute(text("SELECT count(*) FROM zaikio_access_tokens"))).scalar_one())
 
 
@@ -177,15 +178,15 @@ async def test_with_client_names_the_default_client_of_a_context(zaikio: ZaikioO
 
     async def other_task() -> str:
         await asyncio.sleep(0)
-        return zaikio.current_client_name
+        return client_name_of(zaikio)
 
     outside = asyncio.create_task(other_task())
     with zaikio.with_client("kiosk"):
-        assert zaikio.current_client_name == "kiosk"
+        assert client_name_of(zaikio) == "kiosk"
         assert await outside == "warehouse"
         with pytest.raises(ConfigurationError, match="'kiosk' has no secret"):
             await zaikio.get_access_token(bearer_id=hub.people[0].id)
-    assert zaikio.current_client_name == "warehouse"
+    assert client_name_of(zaikio) == "warehouse"
     with pytest.raises(UnknownClientError, match="warehouse, kiosk"), zaikio.with_client("nobody"):
         raise AssertionError("unreachable")
     assert hub.count(path="/oauth/access_token") == 0
@@ -352,8 +353,8 @@ async def test_nobody_holds_a_connection_while_the_hub_is_asked(
     async with ZaikioOAuth(make_settings()) as zaikio:
         refreshing = asyncio.create_task(zaikio.find_active_access_token(logged_in.id))
         await asyncio.sleep(0.1)
-        pool = (await zaikio._runtime()).database.engine.pool
-        assert pool.checkedout() == 0  # type: ignore[attr-defined]
+        pool = (await engine_of(zaikio)).pool
+        assert pool.checkedout() == 0
         assert await zaikio.find_active_access_token(logged_in.id, valid_for=0)
         assert not refreshing.done()
         await refreshing
@@ -371,4 +372,4 @@ def test_it_works_in_one_event_loop_after_another(
 
     assert asyncio.run(job()) == asyncio.run(job())
     assert hub.count(grant_type="client_credentials") == 1
-    assert zaikio._runtimes == {}
+    assert runtime_of(zaikio)._opened == {}

@@ -18,7 +18,7 @@ from tests.apps import small_app
 from tests.data import KEY, ORGANIZATION_ID, PERSON_ID, SECRET
 from tests.visitor import BASE_URL, Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
-from zaikio_oauth.default import default
+from zaikio_oauth.application import default
 from zaikio_oauth.testing import LocalHub
 
 OTHER_PERSON_ID = "9c7f6d5e-4b3a-4210-8fed-cba987654321"
@@ -178,7 +178,7 @@ async def test_the_example_in_the_docs_works(
 
     hub.auto_consent(PERSON_ID)
     link = names["mail_link"](7)
-    async with default():
+    async with default:
         reader = Visitor(names["app"])
         answer = await reader.get(await reader.consent(link))
         assert answer.headers["location"] == "/welcome"

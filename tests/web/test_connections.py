@@ -36,7 +36,7 @@ async def test_nobody_writes_scopes_of_their_own(visitor: Visitor, name: str, va
     answer = await visitor.get("/zaikio/subscriptions/new", params={name: value})
 
     assert answer.status_code == 400
-    assert answer.json()["detail"].startswith(f"{name} may hold only")
+    assert answer.json()["detail"].startswith(f"{name} may contain only")
     assert "set-cookie" not in answer.headers
 
 

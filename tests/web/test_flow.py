@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from zaikio_oauth.web.pkce import generate_code_verifier, s256_code_challenge
+from zaikio_oauth.web.flow import generate_code_verifier, s256_code_challenge
 
 
 def test_the_challenge_is_that_of_the_rfc() -> None:

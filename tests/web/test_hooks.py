@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.middleware.sessions import SessionMiddleware
 
 from tests.apps import small_app
+from tests.inside import parts_of
 from tests.visitor import Visitor, query_of
 from zaikio_oauth import AccessToken, LoginError, Settings, ZaikioOAuth, login_error
 from zaikio_oauth.testing import LocalHub
@@ -171,9 +172,9 @@ async def test_a_router_brings_start_up_and_shutdown_along(make_settings: Callab
     app.include_router(outer)
 
     async with app.router.lifespan_context(app):
-        opened = await zaikio.tokens()
-        events.append(opened is await zaikio.tokens())
-    reopened = await zaikio.tokens()
+        opened = await parts_of(zaikio)
+        events.append(opened is await parts_of(zaikio))
+    reopened = await parts_of(zaikio)
     events.append(opened is reopened)
 
     assert events == [True, False]

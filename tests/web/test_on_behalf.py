@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.data import ORGANIZATION_ID, PERSON_ID, SECRET
+from tests.inside import parts_of
 from tests.visitor import Visitor, query_of
 from zaikio_oauth import AccessToken, OnBehalfOf, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -30,8 +31,7 @@ async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[Zaikio
 
 async def stored(zaikio: ZaikioOAuth, visitor: Visitor) -> AccessToken:
     """The session's token, as another process would read it."""
-    runtime = await zaikio._runtime()
-    found = await runtime.tokens._access_tokens.get(visitor.session["zaikio_access_token_id"])
+    found = await (await parts_of(zaikio)).access_tokens.get(visitor.session["zaikio_access_token_id"])
     assert found is not None
     return found.access_token
 

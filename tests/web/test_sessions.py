@@ -18,7 +18,7 @@ from tests.apps import small_app
 from tests.visitor import BASE_URL, Visitor, query_of
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
-from zaikio_oauth.web.pkce import s256_code_challenge
+from zaikio_oauth.web.flow import s256_code_challenge
 
 
 @pytest.fixture(autouse=True)
@@ -399,7 +399,7 @@ async def test_logging_out_works_while_the_hub_is_down(
 
     assert visitor.session == {}
     assert await zaikio.find_active_access_token(access_token_id) is None
-    assert f"{access_token_id} is forgotten, but was not revoked" in caplog.text
+    assert f"{access_token_id} is deleted, but was not revoked" in caplog.text
 
 
 async def test_an_organizations_token_logs_nobody_in(

@@ -42,11 +42,11 @@ def generate_key() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database of ZAIKIO_DATABASE_URL to the newest revision."""
+    """Migrate the database of ZAIKIO_DATABASE_URL to the newest revision."""
     url = DatabaseSettings().database_url
 
     async def run() -> str:
-        # No token is read or written by a migration, so any key will do.
+        # A migration neither reads nor writes tokens, so any key will do.
         database = Database(url, [Fernet.generate_key().decode("ascii")])
         try:
             await database.migrate()
@@ -70,7 +70,7 @@ def cleanup() -> None:
 
 @app.command("rotate-keys")
 def rotate_keys() -> None:
-    """Re-encrypt what is not under the first key of ZAIKIO_ENCRYPTION_KEYS; may be stopped and run again."""
+    """Re-encrypt what is not encrypted with the first key of ZAIKIO_ENCRYPTION_KEYS. May be stopped and run again."""
 
     async def run() -> int:
         async with ZaikioOAuth() as zaikio:
@@ -81,17 +81,19 @@ def rotate_keys() -> None:
 
 @app.command()
 def check() -> None:
-    """Try the settings, the database and its migrations, and whether the Hub can be reached."""
+    """Check the settings, the database and its migrations, and whether the Hub can be reached."""
     settings = Settings()
     typer.echo(f"settings    ok: {settings.environment}, clients {', '.join(settings.clients)}")
     if settings.former_scopes:
         former = ", ".join(settings.former_scopes)
-        typer.echo(f"            the Hub's own app is called zaikio now, not directory; write {former} anew")
+        typer.echo(f"            the Hub's own app is now called zaikio, not directory; rename {former}")
 
     async def run() -> None:
         database = Database(settings.database_url, settings.plain_encryption_keys)
-        await database.open(auto_migrate=False)
-        await database.aclose()
+        try:
+            await database.open(auto_migrate=False)
+        finally:
+            await database.aclose()
         typer.echo(f"database    ok: {database.name}, migrated")
         http = HubHttp(settings.host)
         try:
@@ -113,20 +115,20 @@ def login(
 ) -> None:
     """Log in without a browser on this machine: scan a QR code, or enter a code elsewhere. The token is stored."""
     if not device:
-        raise ConfigurationError("There is one way to log in here: zaikio-oauth login --device")
-    asyncio.run(device_login.log_in(client, scope, echo=typer.echo))
+        raise ConfigurationError("There is only one way to log in here: zaikio-oauth login --device")
+    asyncio.run(device_login.log_in(client, scope))
 
 
 @app.command()
 def hub(
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8001,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)] = 8001,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     app_url: Annotated[
-        list[str] | None, typer.Option(help="Where your app runs; its callbacks there are registered. Repeatable.")
+        list[str] | None, typer.Option(help="The address of your app, for which callbacks are registered. Repeatable.")
     ] = None,
     prefix: Annotated[str, typer.Option(help="The prefix of zaikio_router in your app.")] = "/zaikio",
 ) -> None:
-    """Serve a local Hub, with the clients of ZAIKIO_CLIENTS__… registered (without any: the client "warehouse")."""
+    """Serve a local Hub that knows the clients of ZAIKIO_CLIENTS__… (if there are none: the client "warehouse")."""
     try:
         from zaikio_oauth.testing import serving  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
@@ -136,7 +138,7 @@ def hub(
 
 def main() -> None:
     """Run the command; every error of ours is one line and exit status 2."""
-    # What a command has to say it says itself; without a handler Python would print the log beside it.
+    # A command says itself what there is to say; without a handler Python would print the log as well.
     for name in ("zaikio_oauth", "stamina"):
         logging.getLogger(name).addHandler(logging.NullHandler())
     try:

@@ -2,86 +2,87 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import segno
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import Progress, ProgressColumn, Task
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.application import ZaikioOAuth
 from zaikio_oauth.errors import OAuthError
 from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
 
-__all__ = ["log_in", "progress"]
+__all__ = ["log_in"]
 
-WIDEST_BAR = 30
+BAR_WIDTH = 30
 
 _ENDED = {
     "access_denied": "Cancelled at Zaikio; nothing is stored.",
-    "expired_token": "The code is too old now. Run the command again for a new one.",
+    "expired_token": "The code has expired. Run the command again for a new one.",
 }
 
 
-async def log_in(client_name: str | None, scopes: Iterable[str] | None, *, echo: Callable[[str], object]) -> None:
+async def log_in(client_name: str | None, scopes: Iterable[str] | None) -> None:
     """Show the codes, wait, and say what is stored; raises what ``DeviceAuthorization.wait`` raises."""
     async with ZaikioOAuth() as zaikio:
         device = await zaikio.start_device_authorization(client_name, scopes)
-        echo(instructions(device, _qr_code(device, sys.stdout.encoding)))
-        token = await _wait(device)
-        echo(_stored(token))
+        typer.echo(_instructions(device))
+        typer.echo(_stored(await _wait(device)))
 
 
-def instructions(device: DeviceAuthorization, qr_code: str) -> str:
-    """Where to go and what to enter there; a QR code for a telephone."""
+async def _wait(device: DeviceAuthorization) -> AccessToken:
+    console = Console()
+    countdown = Progress(_TimeLeft(device), console=console, transient=True, disable=not console.is_terminal)
+    countdown.add_task("")
+    try:
+        with countdown:
+            return await device.wait()
+    except OAuthError as error:
+        ended = _ENDED.get(error.code)
+        if ended is None:
+            raise
+        raise OAuthError(error.code, ended, error.status_code) from None
+
+
+class _TimeLeft(ProgressColumn):
+    """The time until the code expires, and a bar that shrinks with it."""
+
+    max_refresh = 0.5
+
+    def __init__(self, device: DeviceAuthorization) -> None:
+        super().__init__()
+        self._expires_at = device.expires_at
+        self._lifetime = self._seconds_left()
+
+    def render(self, task: Task) -> RenderableType:
+        """Return one line that never breaks."""
+        left = self._seconds_left()
+        minutes, seconds = divmod(round(left), 60)
+        line = Table.grid(padding=(0, 1))
+        line.add_column(no_wrap=True, overflow="crop")
+        line.add_column()
+        line.add_row(f"Waiting, {minutes}:{seconds:02d} left", ProgressBar(self._lifetime or 1, left, width=BAR_WIDTH))
+        return line
+
+    def _seconds_left(self) -> float:
+        return max((self._expires_at - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _instructions(device: DeviceAuthorization) -> str:
+    """Return where to go and what to enter there, with a QR code for a phone."""
     return (
-        f"\nScan this with your telephone:\n\n{qr_code}\n"
+        f"\nScan this with your phone:\n\n{_qr_code(device, sys.stdout.encoding)}\n"
         f"or open    {device.verification_uri}\n"
         f"and enter  {device.user_code}\n\n"
         "Allow it only if that page shows the same code.\n"
     )
-
-
-def progress(left: float, whole: float, width: int) -> str:
-    """One line that fits the terminal: a bar of the time that is left, in seconds, and the time itself."""
-    left = max(left, 0.0)
-    minutes, seconds = divmod(round(left), 60)
-    text = f"Waiting, {minutes}:{seconds:02d} left"
-    cells = min(WIDEST_BAR, width - len(text) - 4)
-    if cells < 1:
-        return text[: max(width - 1, 0)]
-    full = round(cells * min(left / whole, 1.0)) if whole > 0 else 0
-    return f"{text} [{'#' * full}{'.' * (cells - full)}]"
-
-
-async def _wait(device: DeviceAuthorization) -> AccessToken:
-    showing = asyncio.create_task(_show_progress(device)) if sys.stdout.isatty() else None
-    try:
-        return await device.wait()
-    except OAuthError as refusal:
-        ended = _ENDED.get(refusal.code)
-        if ended is None:
-            raise
-        raise OAuthError(refusal.code, ended, refusal.status_code) from None
-    finally:
-        if showing is not None:
-            showing.cancel()
-            sys.stdout.write("\r\x1b[K")
-            sys.stdout.flush()
-
-
-async def _show_progress(device: DeviceAuthorization) -> None:
-    whole = (device.expires_at - datetime.now(UTC)).total_seconds()
-    while True:
-        left = (device.expires_at - datetime.now(UTC)).total_seconds()
-        line = progress(left, whole, shutil.get_terminal_size().columns)
-        # Written over itself; the rest of a longer line is erased.
-        sys.stdout.write(f"\r{line}\x1b[K")
-        sys.stdout.flush()
-        await asyncio.sleep(1)
 
 
 def _qr_code(device: DeviceAuthorization, encoding: str | None) -> str:
@@ -102,7 +103,7 @@ def _stored(token: AccessToken) -> str:
     scopes = ", ".join(token.scopes) or "no scope"
     lines = [f"Logged in: {bearer}", f"for {token.audience}, with {scopes}; stored as {token.id}."]
     if token.on_behalf_of:
-        lines.append(f"Person/{token.on_behalf_of.id} acts on behalf of it.")
+        lines.append(f"Person/{token.on_behalf_of.id} acts on its behalf.")
     else:
         lines += [
             "Workers get it by",

@@ -1,1 +1,1 @@
-"""The Hub on the wire: httpx lives here, and nowhere below or beside."""
+"""The Hub on the wire. Only this package sends HTTP requests and knows JOSE."""

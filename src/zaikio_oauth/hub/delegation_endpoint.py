@@ -1,4 +1,4 @@
-"""``POST /oauth/delegate``: a part of a token's permissions for a subsystem's app (Hub documentation, "Delegation")."""
+"""The delegation endpoint, ``POST /oauth/delegate`` (Hub documentation, "Delegation")."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["delegate"]
 _PATH = "/oauth/delegate"
 
 
-async def delegate(
-    http: HubHttp, *, token: str, client_id: str, scopes: Iterable[str], deadline: float = 30.0
-) -> TokenResponse:
-    """A token for the app with that ``client_id``; raises OAuthError and its kinds, HubUnavailableError."""
+async def delegate(http: HubHttp, *, token: str, client_id: str, scopes: Iterable[str]) -> TokenResponse:
+    """Request a token for the app with that ``client_id``, with some of the scopes of ``token``.
+
+    Raises OAuthError and its subclasses, InvalidResponseError, HubUnavailableError.
+    """
     data = {"client_id": client_id, "delegate_access_scope": scope_rules.join(scopes)}
-    answer = await http.request("POST", _PATH, data=data, bearer=token, deadline=deadline, repeatable=True)
-    return token_response(answer)
+    return token_response(await http.request("POST", _PATH, data=data, bearer=token, repeatable=True))

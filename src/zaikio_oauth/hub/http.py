@@ -1,4 +1,4 @@
-"""One request to the Hub: time-outs, retries, deadline, 429; foreign errors become ours."""
+"""A request to the Hub: time-outs, retries, deadline, 429. Errors of httpx become ours here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from typing import Any, Final
 import httpx
 import stamina
 
+from zaikio_oauth.deadlines import (
+    CONNECT_TIMEOUT,
+    FIRST_BACKOFF,
+    HUB_DEADLINE,
+    LONGEST_BACKOFF,
+    LONGEST_RETRY_AFTER,
+    READ_TIMEOUT,
+)
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
 
-__all__ = ["NOT_JSON", "HubAnswer", "HubHttp"]
+__all__ = ["NOT_JSON", "HubHttp", "HubResponse"]
 
-LARGEST_ANSWER = 1024 * 1024
-LONGEST_RETRY_AFTER = 3600.0
+MAX_RESPONSE_BYTES = 1024 * 1024
 
 
 class _NotJson:
@@ -28,21 +35,20 @@ class _NotJson:
 
 
 NOT_JSON: Final = _NotJson()
-"""The body of an answer that is not JSON."""
+"""The body of a response that is not JSON."""
 
 
 @dataclass(frozen=True, slots=True)
-class HubAnswer:
-    """What the Hub answered; ``repr`` shows only the status, because bodies hold tokens."""
+class HubResponse:
+    """A response of the Hub. ``repr`` shows only the status, because bodies contain tokens."""
 
     status_code: int
     body: Any = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
     received_at: datetime = field(repr=False)
 
 
 class _TryAgain(Exception):
-    """An attempt that failed and may be repeated."""
+    """Raised by an attempt that failed and may be repeated."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -51,13 +57,13 @@ class _TryAgain(Exception):
 
 
 class HubHttp:
-    """One keep-alive HTTP client for one event loop. Redirects are never followed."""
+    """One HTTP client with keep-alive, for one event loop. It never follows redirects."""
 
-    def __init__(self, host: str, *, client: httpx.AsyncClient | None = None, timeout: float = 10.0) -> None:
+    def __init__(self, host: str, *, client: httpx.AsyncClient | None = None, timeout: float = READ_TIMEOUT) -> None:
         self._host = host
         self._owned = client is None
         self._client = client or httpx.AsyncClient()
-        self._timeout = httpx.Timeout(timeout, connect=min(5.0, timeout))
+        self._timeout = httpx.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout))
 
     async def request(
         self,
@@ -67,13 +73,13 @@ class HubHttp:
         data: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         bearer: str | None = None,
-        deadline: float = 30.0,
+        deadline: float = HUB_DEADLINE,
         repeatable: bool,
-    ) -> HubAnswer:
-        """The Hub's answer below 500, other than 429.
+    ) -> HubResponse:
+        """Return the Hub's response, unless its status is 429 or 500 and above.
 
-        A request that must not be ``repeatable`` (a single-use code or refresh token) is tried again only
-        where it cannot have been acted upon. Raises HubUnavailableError after ``deadline`` seconds.
+        A request that is not ``repeatable`` (with a single-use code or refresh token) is repeated only if the Hub
+        cannot have acted upon it. Raises HubUnavailableError after ``deadline`` seconds.
         """
         headers = {"Accept": "application/json", "User-Agent": "zaikio_oauth"}
         if bearer is not None:
@@ -84,7 +90,11 @@ class HubHttp:
         started = time.monotonic()
         try:
             async for attempt in stamina.retry_context(
-                on=_backoff(started, deadline), attempts=None, timeout=deadline, wait_initial=0.2, wait_max=5.0
+                on=_backoff(started, deadline),
+                attempts=None,
+                timeout=deadline,
+                wait_initial=FIRST_BACKOFF,
+                wait_max=LONGEST_BACKOFF,
             ):
                 with attempt:
                     return await self._once(request, auth, repeatable)
@@ -97,7 +107,7 @@ class HubHttp:
         if self._owned:
             await self._client.aclose()
 
-    async def _once(self, request: httpx.Request, auth: tuple[str, str] | None, repeatable: bool) -> HubAnswer:
+    async def _once(self, request: httpx.Request, auth: tuple[str, str] | None, repeatable: bool) -> HubResponse:
         try:
             response = await self._client.send(
                 request, auth=httpx.BasicAuth(*auth) if auth else None, stream=True, follow_redirects=False
@@ -109,19 +119,19 @@ class HubHttp:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             failure: Exception = _TryAgain(f"no connection ({type(error).__name__})")
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            failure = (_TryAgain if repeatable else _GiveUp)(f"no answer ({type(error).__name__})")
+            failure = (_TryAgain if repeatable else _GiveUp)(f"no response ({type(error).__name__})")
         else:
             if response.status_code == 429:
                 raise _TryAgain("it asks to slow down (429)", _retry_after(response.headers))
             if response.status_code >= 500:
                 raise (_TryAgain if repeatable else _GiveUp)(f"it answered {response.status_code}")
-            return HubAnswer(response.status_code, _parsed(content), dict(response.headers), datetime.now(UTC))
-        # Raised outside the handler: httpx's errors hold the request, with its secrets.
+            return HubResponse(response.status_code, _parsed(content), datetime.now(UTC))
+        # Raised outside the handler, because httpx's errors hold the request with its secrets.
         raise failure
 
 
 class _GiveUp(_TryAgain):
-    """An attempt that failed and must not be repeated."""
+    """Raised by an attempt that failed and must not be repeated."""
 
 
 def _backoff(started: float, deadline: float) -> Any:
@@ -140,8 +150,8 @@ async def _content(response: httpx.Response) -> bytes:
     content = bytearray()
     async for chunk in response.aiter_bytes():
         content += chunk
-        if len(content) > LARGEST_ANSWER:
-            raise InvalidResponseError("The Hub's answer is too large to be one.")
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise InvalidResponseError("The Hub's response is too large.")
     return bytes(content)
 
 
@@ -153,7 +163,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from ``RateLimit-Reset`` (a UNIX time) or ``Retry-After`` (RFC 9110 §10.2.3)."""
+    """Return the seconds to wait, by ``RateLimit-Reset`` (a UNIX time) or ``Retry-After`` (RFC 9110 §10.2.3)."""
     try:
         if "ratelimit-reset" in headers:
             seconds = float(headers["ratelimit-reset"]) - time.time()

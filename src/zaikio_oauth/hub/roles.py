@@ -1,4 +1,4 @@
-"""The names of the Hub's roles, for a token whose JWT tells them as a bit field (Hub documentation, "On Behalf")."""
+"""The names of the Hub's roles, for tokens whose JWT has them as a bit field (Hub documentation, "On Behalf")."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.published import Published
+from zaikio_oauth.hub.published_resource import PublishedResource
 from zaikio_oauth.hub.token_response import TokenResponse
 
 __all__ = ["Roles"]
@@ -19,32 +19,32 @@ log = logging.getLogger("zaikio_oauth")
 
 
 class Roles:
-    """Reads the bit field: the first role of the Hub's list is the lowest bit."""
+    """Decodes the bit field, in which the first role of the Hub's list is the lowest bit."""
 
     def __init__(self, http: HubHttp) -> None:
-        self._names: Published[tuple[str, ...]] = Published(http, _PATH, _names)
+        self._names: PublishedResource[tuple[str, ...]] = PublishedResource(http, _PATH, _names)
 
-    async def told(self, response: TokenResponse) -> TokenResponse:
-        """The answer with its roles named, where only the JWT tells them; as it was when they cannot be named."""
-        if response.on_behalf_of is None or response.roles_told or response.role_bits is None:
+    async def resolved(self, response: TokenResponse) -> TokenResponse:
+        """Return the response with the names of its roles, if only the JWT has them and they can be resolved."""
+        if response.on_behalf_of is None or response.has_roles or response.role_bits is None:
             return response
         names = await self.named(response.role_bits)
         if names is None:
             return response
         acting = response.on_behalf_of.model_copy(update={"roles": names})
-        return replace(response, on_behalf_of=acting, roles_told=True)
+        return replace(response, on_behalf_of=acting, has_roles=True)
 
     async def named(self, bits: int) -> tuple[str, ...] | None:
-        """The roles of these bits, without those that the Hub has no name for; None when it cannot be asked.
+        """Return the roles of these bits, except those without a name; None if the Hub cannot be asked.
 
-        A token must not be lost for want of a name, so what is missing is only logged.
+        A token must not be lost because a name is missing, so that is only logged.
         """
         if not bits:
             return ()
         try:
             names = await self._names.get()
             if bits >> len(names):
-                # A role that is newer than the list.
+                # A role that is newer than the list that we have.
                 names = await self._names.get_newer(names)
         except HubUnavailableError as error:
             log.warning("The roles of a token are left out: %s", error)
@@ -54,11 +54,11 @@ class Roles:
         return tuple(name for position, name in enumerate(names) if bits >> position & 1)
 
     async def aclose(self) -> None:
-        """Give up a request under way."""
+        """Cancel a request under way."""
         await self._names.aclose()
 
 
 def _names(body: Any) -> tuple[str, ...]:
     if not isinstance(body, list) or not all(isinstance(each, str) for each in body):
-        raise InvalidResponseError("The Hub's answer is not a list of roles.")
+        raise InvalidResponseError("The Hub's response is not a list of roles.")
     return tuple(body)

@@ -1,4 +1,4 @@
-"""The Hub's published keys (RFC 7517), and the claims of a JWT that one of them has signed (RFC 7519)."""
+"""The Hub's published signing keys (RFC 7517), and the claims of a JWT that one of them has signed (RFC 7519)."""
 
 from __future__ import annotations
 
@@ -13,53 +13,55 @@ from joserfc.jwk import RSAKey
 
 from zaikio_oauth.errors import InvalidResponseError, InvalidTokenError
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.published import Published
+from zaikio_oauth.hub.published_resource import PublishedResource
 
-__all__ = ["Jwks"]
+__all__ = ["SigningKeys"]
 
 _PATH = "/api/v1/jwt_public_keys.json"
 _ALGORITHM = "RS256"
-_LONGEST_TOKEN = 16 * 1024
-_LEAST_BITS = 2048
+_MAX_TOKEN_LENGTH = 16 * 1024
+_MIN_KEY_BITS = 2048
 """RFC 7518 §3.3."""
 
 
-class Jwks:
-    """Verifies what the Hub has signed, with RS256 and nothing else.
+class SigningKeys:
+    """Verifies signatures of the Hub, RS256 only.
 
-    A key that a token brings along or points to (``jwk``, ``jku``, ``x5u``) is never looked at.
+    A key that a token contains or points to (``jwk``, ``jku``, ``x5u``) is ignored.
     """
 
     def __init__(self, http: HubHttp, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._keys: Published[tuple[RSAKey, ...]] = Published(http, _PATH, _rsa_keys, monotonic=monotonic)
-        # Header parameters that are not understood are ignored, unless "crit" lists them (RFC 7515 §4).
+        self._keys: PublishedResource[tuple[RSAKey, ...]] = PublishedResource(
+            http, _PATH, _rsa_keys, monotonic=monotonic
+        )
+        # Unknown header parameters are ignored, unless "crit" lists them (RFC 7515 §4).
         self._registry = jws.JWSRegistry(algorithms=[_ALGORITHM], strict_check_header=False)
-        self._registry.max_header_length = _LONGEST_TOKEN
+        self._registry.max_header_length = _MAX_TOKEN_LENGTH
 
     async def claims(self, token: str) -> Mapping[str, Any]:
-        """The claims of a JWT with a good signature; nothing else of it is checked.
+        """Return the claims of a JWT with a valid signature. Nothing else about it is checked.
 
-        Raises InvalidTokenError for any other text, HubUnavailableError when the keys cannot be had.
+        Raises InvalidTokenError for anything else, HubUnavailableError if the keys cannot be fetched.
         """
         signed = self._signed(token)
         kid = signed.headers().get("kid")
         keys = await self._keys.get()
         if kid is not None and not any(key.kid == kid for key in keys):
-            # The Hub changes its keys unannounced.
+            # The Hub rotates its keys without notice.
             keys = await self._keys.get_newer(keys)
-        # Keys without an id may be any; a token without one may be signed with any.
+        # A key without an id may be any; a token without one may be signed with any.
         fitting = [key for key in keys if kid is None or key.kid in (None, kid)]
         if not any(self._signed_with(key, signed) for key in fitting):
             raise InvalidTokenError("The signature is not the Hub's.")
         return _claims(signed)
 
     async def aclose(self) -> None:
-        """Give up a request under way."""
+        """Cancel a request under way."""
         await self._keys.aclose()
 
     def _signed(self, token: str) -> jws.CompactSignature:
-        """The token's parts, unverified; raises InvalidTokenError unless it says that it is signed with RS256."""
-        if len(token) > _LONGEST_TOKEN:
+        """Return the parts of the token, unverified; raises InvalidTokenError unless its header says RS256."""
+        if len(token) > _MAX_TOKEN_LENGTH:
             raise InvalidTokenError("The token is too long.")
         try:
             signed = jws.extract_compact(token.encode("ascii"), registry=self._registry)
@@ -89,10 +91,10 @@ def _claims(signed: jws.CompactSignature) -> Mapping[str, Any]:
 
 
 def _rsa_keys(body: Any) -> tuple[RSAKey, ...]:
-    """Those of the published keys that may have signed with RS256."""
+    """Return those of the published keys with which RS256 signatures may be made."""
     listed = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(listed, list):
-        raise InvalidResponseError("The Hub's answer is not a set of keys.")
+        raise InvalidResponseError("The Hub's response is not a set of keys.")
     keys = tuple(key for each in listed if (key := _rsa_key(each)) is not None)
     if not keys:
         raise InvalidResponseError("The Hub's set of keys has none for RS256.")
@@ -104,11 +106,11 @@ def _rsa_key(value: Any) -> RSAKey | None:
         return None
     if value.get("use", "sig") != "sig" or value.get("alg", "RS256") != "RS256":
         return None
-    # Only what makes the public key: anything else that is published with it says nothing about signatures.
+    # Only the members of the public key; nothing else that is published with it matters for signatures.
     public = {name: value[name] for name in ("kty", "n", "e", "kid") if isinstance(value.get(name), str)}
     try:
-        # Small ones first: the library only warns of them.
-        if len(public["n"]) * 6 < _LEAST_BITS:
+        # Checked here because the library only warns of short keys.
+        if len(public["n"]) * 6 < _MIN_KEY_BITS:
             return None
         return RSAKey.import_key(public)
     except (JoseError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""An answer of the token endpoint as a value, or as the error that it is. Pure."""
+"""A response of the token endpoint as a value, or as the error that it stands for."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from zaikio_oauth.errors import (
     InvalidScopesError,
     OAuthError,
 )
-from zaikio_oauth.hub.http import HubAnswer
+from zaikio_oauth.hub.http import HubResponse
 
-__all__ = ["TokenResponse", "instant_of", "refusal", "role_bits", "token_response"]
+__all__ = ["TokenResponse", "instant_of", "oauth_error", "role_bits", "successful_body", "token_response"]
 
 _SCOPE_ERRORS = frozenset(
     {
@@ -44,7 +44,7 @@ _BEARER_TYPES = {"Person": "Person", "Per": "Person", "Organization": "Organizat
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """What a token answer says (RFC 6749 §5.1 and the Hub's additions); None where it says nothing."""
+    """A successful token response (RFC 6749 §5.1 and the Hub's additions); None for what it leaves out."""
 
     token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
@@ -53,30 +53,31 @@ class TokenResponse:
     bearer_type: str | None
     bearer_id: str | None
     on_behalf_of: OnBehalfOf | None
-    roles_told: bool
-    """Whether ``on_behalf_of`` has the roles; else they may be in ``role_bits``."""
+    has_roles: bool
+    """True if ``on_behalf_of`` has the roles; otherwise they may be in ``role_bits``."""
     role_bits: int | None
     expires_at: datetime | None
     refresh_expires_at: datetime | None
     jti: str | None
 
+    def require_bearer(self, bearer_type: str, bearer_id: str) -> None:
+        """Raise InvalidResponseError if the response names another bearer. It need not name one."""
+        if self.bearer_id is not None and (self.bearer_type, self.bearer_id) != (bearer_type, bearer_id):
+            raise InvalidResponseError("The Hub answered with a token of another bearer.")
 
-def token_response(answer: HubAnswer) -> TokenResponse:
-    """The answer's token; raises OAuthError and its kinds for a refusal, InvalidResponseError for nonsense."""
-    body = answer.body
-    if answer.status_code >= 300 or (isinstance(body, dict) and ("error" in body or "errors" in body)):
-        raise refusal(answer)
-    if not isinstance(body, dict):
-        raise InvalidResponseError("The Hub's answer is not a JSON object.")
+
+def token_response(response: HubResponse) -> TokenResponse:
+    """Return the token of the response; raises OAuthError and its subclasses, InvalidResponseError."""
+    body = successful_body(response)
     token = body.get("access_token")
     if not isinstance(token, str) or not token:
-        raise InvalidResponseError("The Hub's answer has no access token.")
+        raise InvalidResponseError("The Hub's response has no access token.")
     if str(body.get("token_type") or "bearer").lower() != "bearer":
-        raise InvalidResponseError("The Hub's token is of a type other than bearer.")
+        raise InvalidResponseError("The Hub's token is not of the type bearer.")
     claims = _claims(token)
     bearer_type, bearer_id, on_behalf_of = _bearer(body, claims)
     acting = body.get("bearer_on_behalf_of")
-    roles_told = isinstance(acting, dict) and isinstance(acting.get("roles"), list)
+    has_roles = isinstance(acting, dict) and isinstance(acting.get("roles"), list)
     refresh_token = body.get("refresh_token")
     refresh_token = refresh_token if isinstance(refresh_token, str) and refresh_token else None
     jti = claims.get("jti")
@@ -88,28 +89,41 @@ def token_response(answer: HubAnswer) -> TokenResponse:
         bearer_type=bearer_type,
         bearer_id=bearer_id,
         on_behalf_of=on_behalf_of,
-        roles_told=roles_told,
+        has_roles=has_roles,
         role_bits=role_bits(claims.get("roles")),
-        expires_at=_expires_at(body.get("expires_in"), claims.get("exp"), answer.received_at),
-        refresh_expires_at=answer.received_at + REFRESH_TOKEN_LIFETIME if refresh_token else None,
+        expires_at=_expires_at(body.get("expires_in"), claims.get("exp"), response.received_at),
+        refresh_expires_at=response.received_at + REFRESH_TOKEN_LIFETIME if refresh_token else None,
         jti=jti if isinstance(jti, str) and len(jti) <= 255 else None,
     )
 
 
-def refusal(answer: HubAnswer) -> OAuthError:
-    """The refusal as the right kind of error; raises InvalidResponseError when it is not one that the Hub makes."""
-    body = answer.body if isinstance(answer.body, dict) else {}
+def successful_body(response: HubResponse) -> Mapping[str, Any]:
+    """Return the JSON object of a successful response; raises OAuthError and its subclasses, InvalidResponseError.
+
+    A body with an error is an error whatever its status.
+    """
+    body = response.body
+    if response.status_code >= 300 or (isinstance(body, dict) and ("error" in body or "errors" in body)):
+        raise oauth_error(response)
+    if not isinstance(body, dict):
+        raise InvalidResponseError("The Hub's response is not a JSON object.")
+    return body
+
+
+def oauth_error(response: HubResponse) -> OAuthError:
+    """Return an error response as the right subclass of OAuthError; raises InvalidResponseError if it is not one."""
+    body = response.body if isinstance(response.body, dict) else {}
     code, description = body.get("error"), body.get("error_description")
     if not isinstance(code, str):
         code, description = _first_error(body.get("errors")), None
     if not code:
-        raise InvalidResponseError(f"The Hub answered {answer.status_code} without saying why.")
+        raise InvalidResponseError(f"The Hub answered {response.status_code} without an error code.")
     code = "".join(char for char in code if " " <= char <= "~" and char not in '"\\')[:64]
     text = "".join(char for char in description if char.isprintable())[:300] if isinstance(description, str) else None
     kind = {"invalid_grant": InvalidGrantError, "bearer_does_not_exist": BearerDoesNotExistError}.get(code, OAuthError)
     if code in _SCOPE_ERRORS:
         kind = InvalidScopesError
-    return kind(code, text or None, answer.status_code)
+    return kind(code, text or None, response.status_code)
 
 
 def _first_error(errors: Any) -> str | None:
@@ -134,7 +148,7 @@ def _scopes(value: Any) -> tuple[str, ...] | None:
 
 
 def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | None, str | None, OnBehalfOf | None]:
-    """Whose token it is, and who acts with it: the answer says it, or else the JWT's subject."""
+    """Return the bearer's type and id and who acts for it, from the response or else from the JWT's subject."""
     subject = claims.get("sub")
     person_of_subject, _, bearer_of_subject = subject.rpartition(">") if isinstance(subject, str) else ("", "", "")
     bearer = body.get("bearer")
@@ -145,7 +159,7 @@ def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | N
     kind = _BEARER_TYPES.get(str(bearer.get("type"))) if isinstance(bearer, dict) else None
     identifier = bearer.get("id") if isinstance(bearer, dict) else None
     if kind is None or not isinstance(identifier, str) or not 0 < len(identifier) <= 255:
-        raise InvalidResponseError("The Hub's answer names no person or organization as the bearer.")
+        raise InvalidResponseError("The Hub's response names no person or organization as the bearer.")
     acting = body.get("bearer_on_behalf_of")
     if isinstance(acting, dict) and isinstance(acting.get("id"), str):
         return kind, identifier, OnBehalfOf(id=acting["id"], roles=_texts(acting.get("roles")))
@@ -154,7 +168,7 @@ def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | N
 
 
 def role_bits(roles: Any) -> int | None:
-    """The ``roles`` claim of a JWT, when it is a bit field over the Hub's list of roles."""
+    """Return the ``roles`` claim of a JWT if it is a bit field over the Hub's list of roles, else None."""
     return roles if type(roles) is int and 0 <= roles < 1 << 256 else None
 
 
@@ -165,7 +179,7 @@ def _expires_at(expires_in: Any, exp: Any, received_at: datetime) -> datetime | 
 
 
 def instant_of(expires_in: Any, received_at: datetime) -> datetime:
-    """When something expires: ``expires_in`` in seconds, as a number or a text, or an ISO 8601 instant.
+    """Return the instant of ``expires_in``, which may be seconds, as number or text, or an ISO 8601 instant.
 
     Raises InvalidResponseError for anything else.
     """
@@ -177,19 +191,19 @@ def instant_of(expires_in: Any, received_at: datetime) -> datetime:
             try:
                 instant = datetime.fromisoformat(expires_in)
             except ValueError:
-                raise InvalidResponseError("The Hub's answer has an expiry that is none.") from None
+                raise InvalidResponseError("The Hub's response has an expiry that is malformed.") from None
             instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
             seconds = (instant - received_at).total_seconds()
             seconds = max(seconds, 0.0)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
-        raise InvalidResponseError("The Hub's answer has an expiry that is none.")
+        raise InvalidResponseError("The Hub's response has an expiry that is malformed.")
     if not 0 <= seconds <= _LONGEST_LIFETIME.total_seconds():
-        raise InvalidResponseError("The Hub's answer has an expiry that cannot be.")
+        raise InvalidResponseError("The Hub's response has an expiry that is out of range.")
     return received_at + timedelta(seconds=seconds)
 
 
 def _claims(token: str) -> Mapping[str, Any]:
-    """The claims of a JWT, unverified: it came from the Hub itself; empty for an opaque token."""
+    """Return the claims of a JWT, or none for an opaque token. Not verified, because it came from the Hub itself."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -1,1 +1,1 @@
-"""The tokens that others show us, as a resource server (RFC 6749 §1.1)."""
+"""The app as a resource server (RFC 6749 §1.1): access tokens that others present to it."""

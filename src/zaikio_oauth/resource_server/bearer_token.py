@@ -1,4 +1,4 @@
-"""A bearer token that came in, as a value, and the pure question of whether its claims will do."""
+"""BearerToken: what a verified bearer token says, and which claims are acceptable."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import OnBehalfOf
 from zaikio_oauth.errors import InvalidTokenError
 
-__all__ = ["BearerToken", "bearer_token_of"]
+__all__ = ["BearerToken"]
 
 ISSUER = "ZAI"
 CLOCK_SKEW = timedelta(seconds=10)
-"""How far the Hub's clock may be ahead of ours; a token that has expired has expired."""
+"""How far the Hub's clock may be ahead of ours. There is no such tolerance for ``exp``."""
 
 _SUBJECT = re.compile(
     r"(?:Person/(?P<person_id>[\w-]{1,255})>)?(?P<type>Person|Organization)/(?P<id>[\w-]{1,255})", re.ASCII
@@ -26,11 +26,15 @@ _LAST_INSTANT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 class BearerToken(BaseModel):
-    """What the Hub's JWT says that another app has sent (Hub documentation, "JWT"); all of it is verified.
+    """The content of a verified JWT of the Hub that another app has sent (Hub documentation, "JWT").
 
-    The subject is the bearer: a person, or an organization, for which a person may act (``on_behalf_of``).
-    ``audiences`` are the apps that the token is for, the first one usually the app that sent it. ``expires_at``
-    is aware, in UTC. The token itself is not kept.
+    The subject is the bearer: a person, or an organization for which a person may act (``on_behalf_of``).
+    ``audiences`` are the apps for which the token is, usually first the app that sent it. ``expires_at`` is aware, in
+    UTC. The token itself is not kept.
+
+        @app.get("/catalog")
+        async def catalog(token: Annotated[BearerToken, Security(bearer_token, scopes=["my_app.catalog.r"])]):
+            return {"catalog of": token.subject_id}
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,18 +49,38 @@ class BearerToken(BaseModel):
 
     @property
     def person_id(self) -> str | None:
-        """Who acts with this token: the person, also where they act for an organization; else None."""
+        """The id of the person who acts with this token, also on behalf of an organization; None if nobody does."""
         if self.subject_type == "Person":
             return self.subject_id
         return self.on_behalf_of.id if self.on_behalf_of else None
 
-    def missing_scopes(self, asked: Iterable[str]) -> tuple[str, ...]:
-        """Those of the asked scopes that were not granted."""
-        return tuple(scope for scope in asked if not scope_rules.includes(self.scopes, [scope]))
+    def missing_scopes(self, needed: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the ``needed`` scopes that were not granted; ``x.y.rw`` includes ``x.y.r``."""
+        return scope_rules.missing(self.scopes, needed)
+
+    @classmethod
+    def from_claims(cls, claims: Mapping[str, Any], now: datetime) -> BearerToken:
+        """Return the token of a JWT with a valid signature; raises InvalidTokenError. The audience is not checked."""
+        expires_at = _check_issuer_and_time(claims, now)
+        jti = claims.get("jti")
+        if not isinstance(jti, str) or not 0 < len(jti) <= 255:
+            raise InvalidTokenError("The token has no id, so nobody could revoke it.")
+        subject = _SUBJECT.fullmatch(claims["sub"]) if isinstance(claims.get("sub"), str) else None
+        if subject is None or (subject["person_id"] and subject["type"] == "Person"):
+            raise InvalidTokenError("The token's subject is neither a person nor an organization.")
+        return cls(
+            jti=jti,
+            subject_type=subject["type"],
+            subject_id=subject["id"],
+            on_behalf_of=OnBehalfOf(id=subject["person_id"]) if subject["person_id"] else None,
+            audiences=_texts(claims.get("aud")),
+            scopes=_scopes(claims.get("scope")),
+            expires_at=expires_at,
+        )
 
 
-def bearer_token_of(claims: Mapping[str, Any], now: datetime) -> BearerToken:
-    """The claims of a JWT whose signature is good; raises InvalidTokenError. Whom it is for is not checked."""
+def _check_issuer_and_time(claims: Mapping[str, Any], now: datetime) -> datetime:
+    """Check ``iss``, ``exp`` and ``nbf`` (RFC 7519 §4.1); return the instant at which the token expires."""
     if claims.get("iss") != ISSUER:
         raise InvalidTokenError("The token was not issued by Zaikio.")
     expires_at = _instant(claims.get("exp"))
@@ -66,25 +90,11 @@ def bearer_token_of(claims: Mapping[str, Any], now: datetime) -> BearerToken:
         not_before = _instant(claims["nbf"])
         if not_before is None or not_before > now + CLOCK_SKEW:
             raise InvalidTokenError("The token is not valid yet.")
-    jti = claims.get("jti")
-    if not isinstance(jti, str) or not 0 < len(jti) <= 255:
-        raise InvalidTokenError("The token has no id, so nobody could revoke it.")
-    subject = _SUBJECT.fullmatch(claims["sub"]) if isinstance(claims.get("sub"), str) else None
-    if subject is None or (subject["person_id"] and subject["type"] == "Person"):
-        raise InvalidTokenError("The token's subject is neither a person nor an organization.")
-    return BearerToken(
-        jti=jti,
-        subject_type=subject["type"],
-        subject_id=subject["id"],
-        on_behalf_of=OnBehalfOf(id=subject["person_id"]) if subject["person_id"] else None,
-        audiences=_texts(claims.get("aud")),
-        scopes=_scopes(claims.get("scope")),
-        expires_at=expires_at,
-    )
+    return expires_at
 
 
 def _instant(value: Any) -> datetime | None:
-    """RFC 7519 §2, NumericDate."""
+    """Return a NumericDate (RFC 7519 §2) as an instant, or None if it is none."""
     if type(value) not in (int, float) or not 0 < value < _LAST_INSTANT:
         return None
     return datetime.fromtimestamp(value, UTC)

@@ -1,1 +1,1 @@
-"""The store: the database, and nothing else knows SQLAlchemy."""
+"""The database. Only this package knows SQLAlchemy and Alembic."""

@@ -27,21 +27,18 @@ from sqlalchemy.exc import DBAPIError
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
+from zaikio_oauth.deadlines import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF
 from zaikio_oauth.errors import DecryptionError
-from zaikio_oauth.store.columns import UNDECRYPTABLE
+from zaikio_oauth.store.columns import UNDECRYPTABLE, join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.statements import Outcome
-from zaikio_oauth.store.tables import join_scopes, split_scopes
 
 __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
-
-STORE_SECONDS = 15.0
-"""For how long a token is tried to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A row: the token as callers see it, and ``version``, which each refresh raises by one."""
+    """A row: the token as callers see it, and ``version``, which each refresh increments."""
 
     access_token: AccessToken
     version: int
@@ -49,15 +46,15 @@ class StoredToken:
 
 @dataclass(frozen=True, slots=True)
 class Reencrypted:
-    """What became of one batch: the last id (None at the end), how many changed, which no key fits."""
+    """The result of one batch: its last id (None at the end), how many rows changed, which ones no key decrypts."""
 
     last: str | None
     changed: int
-    unreadable: tuple[str, ...]
+    undecryptable: tuple[str, ...]
 
 
 class TokenSearch(NamedTuple):
-    """Whose token is wanted, and for what."""
+    """Which token is wanted: of which client, of which bearer, with which scopes."""
 
     audience: str
     bearer_type: str
@@ -66,12 +63,12 @@ class TokenSearch(NamedTuple):
 
     @property
     def columns(self) -> dict[str, Any]:
-        """As the repository takes it."""
+        """The search as keyword arguments of the repository."""
         return self._asdict()
 
 
 class AccessTokenRepository:
-    """Finds, adds and changes rows of ``zaikio_access_tokens``, each call one statement on a connection of its own."""
+    """The rows of ``zaikio_access_tokens``. Each call is complete in itself and holds no connection afterwards."""
 
     def __init__(self, database: Database) -> None:
         self._statements = database.statements
@@ -81,7 +78,7 @@ class AccessTokenRepository:
         self._insert = database.insert
 
     async def add(self, token: AccessToken) -> AccessToken:
-        """Store a new grant; gives it its ``id``."""
+        """Store a new grant and return it with its ``id``."""
         stored = token.model_copy(update={"id": str(uuid.uuid4())})
         values = {
             **_grant_values(stored),
@@ -90,13 +87,13 @@ class AccessTokenRepository:
             "created_at": stored.created_at,
             "updated_at": stored.created_at,
         }
-        # Tried again after a connection broke, it may be there already.
+        # After a broken connection this is tried again, and the row may already exist.
         insert = self._insert(self._table).values(values).on_conflict_do_nothing(index_elements=["id"])
-        await self._kept(insert, self._mark_revoked(stored.id))
+        await self._store(insert, self._mark_revoked(stored.id))
         return stored
 
     async def get(self, access_token_id: str) -> StoredToken | None:
-        """The row, unless it is gone or revoked; raises DecryptionError."""
+        """Return the row, or None if it does not exist or is revoked; raises DecryptionError."""
         condition = and_(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
         return await self._first(select(self._table).where(condition))
 
@@ -108,12 +105,14 @@ class AccessTokenRepository:
         bearer_id: str,
         requested_scopes: Iterable[str],
         valid_for: timedelta,
-        now: datetime | None = None,
     ) -> StoredToken | None:
-        """The newest token valid that long whose requested scopes include these; raises DecryptionError."""
+        """Return the newest token that is valid that long and whose requested scopes include these, or None.
+
+        Raises DecryptionError.
+        """
         condition = and_(
             self._belongs_to(audience, bearer_type, bearer_id, requested_scopes),
-            self._table.c.expires_at > (now or datetime.now(UTC)) + valid_for,
+            self._table.c.expires_at > datetime.now(UTC) + valid_for,
         )
         return await self._first(self._newest(condition))
 
@@ -124,12 +123,9 @@ class AccessTokenRepository:
         bearer_type: str,
         bearer_id: str,
         requested_scopes: Iterable[str],
-        now: datetime | None = None,
     ) -> StoredToken | None:
-        """The newest such token with a refresh token that may still live; raises DecryptionError."""
-        live = or_(
-            self._table.c.refresh_expires_at.is_(None), self._table.c.refresh_expires_at > (now or datetime.now(UTC))
-        )
+        """Return the newest such token with a refresh token that has not expired, or None; raises DecryptionError."""
+        live = or_(self._table.c.refresh_expires_at.is_(None), self._table.c.refresh_expires_at > datetime.now(UTC))
         condition = and_(
             self._belongs_to(audience, bearer_type, bearer_id, requested_scopes),
             self._table.c.refresh_token.is_not(None),
@@ -137,15 +133,15 @@ class AccessTokenRepository:
         )
         return await self._first(self._newest(condition))
 
-    async def replace(self, token: AccessToken, now: datetime | None = None) -> StoredToken | None:
-        """Put a refreshed token into its grant's row, in one statement; None when the row is gone or revoked.
+    async def replace(self, token: AccessToken) -> StoredToken | None:
+        """Replace a grant's token by the refreshed one, in one statement; return None if the row is gone or revoked.
 
-        The id stays, so that every tab and job that holds it goes on.
+        The id stays the same, so that every tab and job that holds it can go on.
         """
         values = {
             **_token_values(token),
             "version": self._table.c.version + 1,
-            "updated_at": now or datetime.now(UTC),
+            "updated_at": datetime.now(UTC),
         }
         statement = (
             update(self._table)
@@ -153,12 +149,12 @@ class AccessTokenRepository:
             .values(values)
             .returning(self._table.c.version)
         )
-        row = (await self._kept(statement)).first
+        row = (await self._store(statement)).first
         await self._statements.run(self._mark_revoked(token.id))
         return None if row is None else StoredToken(token, row.version)
 
     async def drop_refresh_token(self, stored: StoredToken) -> None:
-        """Forget a refresh token that the Hub no longer takes, unless the row has changed since."""
+        """Delete a refresh token that the Hub no longer accepts, unless the row has changed since."""
         statement = (
             update(self._table)
             .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
@@ -166,37 +162,35 @@ class AccessTokenRepository:
         )
         await self._statements.run(statement)
 
-    async def forget(self, access_token_id: str) -> bool:
-        """Delete the row; whether there was one."""
-        return bool(
-            (await self._statements.run(delete(self._table).where(self._table.c.id == access_token_id))).rowcount
-        )
+    async def delete(self, access_token_id: str) -> None:
+        """Delete the row, if it exists."""
+        await self._statements.run(delete(self._table).where(self._table.c.id == access_token_id))
 
-    async def delete_useless(self, now: datetime, batch: int) -> int:
-        """Delete at most ``batch`` tokens that can never be used again; how many there were.
+    async def delete_unusable(self, now: datetime, batch: int) -> int:
+        """Delete at most ``batch`` tokens that can never be used again; return how many were deleted.
 
-        Revoked ones, and expired ones that cannot be refreshed. Short statements, so that nobody waits for them.
+        These are revoked ones, and expired ones that cannot be refreshed.
         """
         column = self._table.c
         over = and_(
             column.expires_at < now,
             or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
         )
-        useless = select(column.id).where(or_(over, column.revoked_at.is_not(None))).limit(batch)
-        # The condition stands there twice: a row may have been refreshed since it was chosen.
-        statement = delete(self._table).where(column.id.in_(useless), or_(over, column.revoked_at.is_not(None)))
+        unusable = select(column.id).where(or_(over, column.revoked_at.is_not(None))).limit(batch)
+        # The condition is repeated because a row may have been refreshed since it was selected.
+        statement = delete(self._table).where(column.id.in_(unusable), or_(over, column.revoked_at.is_not(None)))
         return (await self._statements.run(statement)).rowcount
 
     async def reencrypt(self, after: str, batch: int) -> Reencrypted:
-        """Put one batch of rows under the first key: those whose id follows ``after``, in order.
+        """Re-encrypt one batch of rows under the first key: those that follow the id ``after``, in order.
 
-        A row that is refreshed at the same moment is left alone: a refresh writes under the first key anyway.
+        A row that is refreshed at the same moment is skipped, because a refresh encrypts with the first key anyway.
         """
         column = self._table.c
         token, refresh_token = type_coerce(column.token, Text), type_coerce(column.refresh_token, Text)
         chosen = select(column.id, token.label("token"), refresh_token.label("refresh_token"))
         statement = chosen.where(column.id > after).order_by(column.id).limit(batch)
-        done = Reencrypted(last=None, changed=0, unreadable=())
+        done = Reencrypted(last=None, changed=0, undecryptable=())
         for row in (await self._statements.run(statement)).rows:
             done = replace(done, last=row.id)
             ciphertexts = {"token": row.token, "refresh_token": row.refresh_token}
@@ -204,22 +198,24 @@ class AccessTokenRepository:
                 continue
             plain = {name: text and self._cipher.decrypt(text) for name, text in ciphertexts.items()}
             if any(plain[name] is None for name, text in ciphertexts.items() if text is not None):
-                done = replace(done, unreadable=(*done.unreadable, row.id))
+                done = replace(done, undecryptable=(*done.undecryptable, row.id))
                 continue
             unchanged = and_(column.id == row.id, token == row.token)
             result = await self._statements.run(update(self._table).where(unchanged).values(plain))
             done = replace(done, changed=done.changed + result.rowcount)
         return done
 
-    async def _kept(self, *statements: Executable) -> Outcome:
-        """Store what the Hub gave: a code or a refresh token is spent for it, and a passing fault must not lose it."""
-        async for attempt in stamina.retry_context(on=DBAPIError, attempts=None, timeout=STORE_SECONDS, wait_max=1.0):
+    async def _store(self, *statements: Executable) -> Outcome:
+        """Store what the Hub issued, with retries: a code or refresh token was used for it and cannot be used again."""
+        async for attempt in stamina.retry_context(
+            on=DBAPIError, attempts=None, timeout=DATABASE_DEADLINE, wait_max=LONGEST_DATABASE_BACKOFF
+        ):
             with attempt:
                 outcome = await self._statements.run(*statements)
         return outcome
 
     def _mark_revoked(self, access_token_id: str) -> Update:
-        """Mark a row just written whose token was revoked before it was stored: events come in any order."""
+        """Mark the row if its token was revoked before it was stored: events arrive in any order."""
         known = select(self._revocations.c.jti).where(self._revocations.c.jti == self._table.c.jti)
         return (
             update(self._table)
@@ -252,14 +248,14 @@ class AccessTokenRepository:
             column.bearer_type == bearer_type,
             column.bearer_id == bearer_id,
             column.revoked_at.is_(None),
-            # A person's right to act for an organization is not the organization's own.
+            # A token with which a person acts for an organization is not the organization's own.
             column.on_behalf_of.is_(None),
             *asked,
         )
 
 
 def _grant_values(token: AccessToken) -> dict[str, Any]:
-    """What a refresh does not change."""
+    """Return the columns that a refresh leaves alone."""
     return {
         "id": token.id,
         "audience": token.audience,
@@ -269,7 +265,7 @@ def _grant_values(token: AccessToken) -> dict[str, Any]:
 
 
 def _token_values(token: AccessToken) -> dict[str, Any]:
-    """What the Hub says anew with each refresh."""
+    """Return the columns that each refresh sets anew."""
     return {
         "jti": token.jti,
         "bearer_type": token.bearer_type,
@@ -286,7 +282,7 @@ def _token_values(token: AccessToken) -> dict[str, Any]:
 def _stored_token(row: Row[Any]) -> StoredToken:
     if row.token is UNDECRYPTABLE or row.refresh_token is UNDECRYPTABLE:
         raise DecryptionError(row.id)
-    # model_construct: the values were validated when they were stored, and this is the hot path.
+    # model_construct, because the values were validated when they were stored and this is the hot path.
     token = AccessToken.model_construct(
         id=row.id,
         jti=row.jti,

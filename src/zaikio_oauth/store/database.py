@@ -1,4 +1,4 @@
-"""The engine of one store: how it connects on SQLite and on PostgreSQL."""
+"""How we connect to SQLite and to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from zaikio_oauth.deadlines import SQLITE_BUSY_TIMEOUT
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.store import migrations
 from zaikio_oauth.store.encryption import Cipher
@@ -21,13 +22,9 @@ from zaikio_oauth.store.tables import Tables
 
 __all__ = ["Database"]
 
-SQLITE_BUSY_TIMEOUT = 15_000
-"""Milliseconds for which a writer waits for another process's write lock."""
-
-
 _PGBOUNCER: dict[str, Any] = {
-    # A pooler that knows no prepared statements gives each transaction another server connection: preparing and
-    # executing have to be in one transaction, under a name that no other connection has used.
+    # A pooler without support for prepared statements gives each transaction another server connection: a statement
+    # must be prepared and executed in one transaction, under a name that no other connection has used.
     "connect_args": {
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
@@ -38,18 +35,18 @@ _PGBOUNCER: dict[str, Any] = {
 }
 _AUTOCOMMIT: dict[str, Any] = {
     "isolation_level": "AUTOCOMMIT",
-    # Nothing can be left to roll back, and each rollback would be a round trip (on SQLite a change of threads).
+    # There is nothing to roll back, and each rollback would be a round trip (on SQLite a change of threads).
     "skip_autocommit_rollback": True,
 }
 
 
 class Database:
-    """An engine and the tables on it, for one event loop.
+    """An engine and its tables, for one event loop.
 
-    Every statement of the store is complete in itself, so the engine is in AUTOCOMMIT: no transaction
-    stays open, no connection is held between two statements, and PgBouncer may switch connections
-    after each (transaction pooling). Before version 1.21 it knows no prepared statements; then
-    ``?pgbouncer=true`` in the address puts each statement into a transaction of its own.
+    Every statement of ours is complete in itself, so the engine is in AUTOCOMMIT: no transaction stays open, no
+    connection is held between two statements, and PgBouncer may switch connections after each of them (transaction
+    pooling). Before version 1.21 it does not support prepared statements; then ``?pgbouncer=true`` in the address puts
+    each statement into a transaction of its own.
     """
 
     def __init__(self, url: str, encryption_keys: Iterable[str], **engine_options: Any) -> None:
@@ -58,7 +55,7 @@ class Database:
         self.engine = _engine(url, **engine_options)
         in_transactions = self.engine.sync_engine.get_execution_options().get("in_transactions", False)
         self.statements = Statements(self.engine, in_transactions=in_transactions)
-        # Both know INSERT … ON CONFLICT, each in a construct of its own.
+        # Both databases have INSERT … ON CONFLICT, each with a construct of its own in SQLAlchemy.
         self.insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
 
     def __repr__(self) -> str:
@@ -66,25 +63,24 @@ class Database:
 
     @property
     def name(self) -> str:
-        """The database's address without its password."""
+        """The address of the database without its password."""
         return self.engine.url.render_as_string(hide_password=True)
 
     async def open(self, *, auto_migrate: bool) -> None:
-        """Check that the database can be used, migrating it first if wanted; raises ConfigurationError."""
-        try:
-            with self._translated():
-                missing = await migrations.missing_columns(self.engine, self.tables)
-            if missing and auto_migrate:
-                await self.migrate()
-            elif missing:
-                names = sorted({name.partition(".")[0] for name in missing})
-                raise ConfigurationError(f"The database lacks {', '.join(names)}; run: zaikio-oauth migrate")
-        except BaseException:
-            await self.aclose()
-            raise
+        """Check that the database can be used, and migrate it first if necessary; raises ConfigurationError.
+
+        Without ``auto_migrate`` a database that lacks something is an error. Close the database also after an error.
+        """
+        with self._translated():
+            missing = await migrations.missing_columns(self.engine, self.tables)
+        if missing and auto_migrate:
+            await self.migrate()
+        elif missing:
+            names = sorted({name.partition(".")[0] for name in missing})
+            raise ConfigurationError(f"The database lacks {', '.join(names)}; run: zaikio-oauth migrate")
 
     async def migrate(self) -> None:
-        """Bring the database to the newest revision; raises ConfigurationError."""
+        """Migrate the database to the newest revision; raises ConfigurationError."""
         with self._translated():
             await migrations.upgrade(self.engine)
 
@@ -93,15 +89,15 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, OSError) as error:
-            # The driver's text may quote the address with its password, so only the kind of error is told.
+            # The driver's message may quote the address with its password, so only the type of the error is shown.
             reason = type(getattr(error, "orig", None) or error).__name__
             raise ConfigurationError(
                 f"The database {self.name} cannot be used ({reason}); "
-                "check ZAIKIO_DATABASE_URL, and that the server runs."
+                "check ZAIKIO_DATABASE_URL and whether the server is running."
             ) from None
 
     async def aclose(self) -> None:
-        """Let statements end, then close every connection."""
+        """Wait for the statements under way, then close every connection."""
         await self.statements.drain()
         await self.engine.dispose()
 
@@ -127,8 +123,8 @@ def _engine(url: str, **options: Any) -> AsyncEngine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT}")
-    # Readers are not blocked by the one writer; synchronous stays FULL, because a refresh token that
-    # was handed out once and lost in a power cut is lost for good.
+    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT * 1000:.0f}")
+    # In WAL mode readers do not wait for the one writer. "synchronous" stays FULL: a refresh token is issued once,
+    # and one that is lost in a power cut is lost for good.
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()

@@ -1,8 +1,8 @@
-"""The short right to do one thing, across processes and hosts: a row that its holder keeps beating.
+"""Leases: the exclusive right to do one thing for a while, across processes and hosts.
 
-No clock is compared between hosts. A waiter that has watched the same beat for ``LEASE_SECONDS`` on
-its own monotonic clock takes the lease over; so a process that dies blocks the others for that long
-at most, and a wall clock that jumps changes nothing.
+A lease is a row that its holder keeps renewing. No clock of one host is compared with another's: a waiter that has
+seen the same renewal for ``LEASE_SECONDS`` on its own monotonic clock takes the lease over. So a process that dies
+blocks the others for that long at most, and a wall clock that jumps changes nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from zaikio_oauth.deadlines import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
 
-__all__ = ["LEASE_SECONDS", "Lease", "LeaseRepository"]
-
-LEASE_SECONDS = 10.0
-"""After so many seconds without a beat a lease may be taken over."""
+__all__ = ["Lease", "LeaseRepository"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,11 @@ class LeaseRepository:
         self._insert = database.insert
 
     def lease(self, key: str) -> Lease:
-        """A lease on this key, not yet acquired."""
+        """Return a lease on this key that has not been acquired yet."""
         return Lease(self, key)
 
     async def create(self, key: str, holder: str) -> bool:
-        """Take a lease that nobody has; whether that worked."""
+        """Insert a lease that nobody holds; return True if that succeeded."""
         statement = (
             self._insert(self._table)
             .values(key=key, holder=holder, beat=0, acquired_at=datetime.now(UTC))
@@ -54,13 +52,13 @@ class LeaseRepository:
         return bool((await self._statements.run(statement)).rowcount)
 
     async def read(self, key: str) -> _Holding | None:
-        """Who has it."""
+        """Return who holds the lease, or None."""
         statement = select(self._table.c.holder, self._table.c.beat).where(self._table.c.key == key)
         row = (await self._statements.run(statement)).first
         return None if row is None else _Holding(row.holder, row.beat)
 
     async def change(self, key: str, seen: _Holding, to: _Holding) -> bool:
-        """Compare and swap; whether the row was still as seen."""
+        """Compare and swap; return True if the row was still as ``seen``."""
         statement = (
             update(self._table)
             .where(self._table.c.key == key, self._table.c.holder == seen.holder, self._table.c.beat == seen.beat)
@@ -68,18 +66,18 @@ class LeaseRepository:
         )
         return bool((await self._statements.run(statement)).rowcount)
 
-    async def forget_before(self, instant: datetime) -> None:
-        """Drop what processes left that died long ago."""
-        await self._statements.run(delete(self._table).where(self._table.c.acquired_at < instant))
-
     async def release(self, key: str, holder: str) -> None:
-        """Give it back, if it is still this holder's."""
+        """Delete the lease if this holder still has it."""
         statement = delete(self._table).where(self._table.c.key == key, self._table.c.holder == holder)
         await self._statements.run(statement)
 
+    async def delete_acquired_before(self, instant: datetime) -> None:
+        """Delete what processes left behind that died long ago."""
+        await self._statements.run(delete(self._table).where(self._table.c.acquired_at < instant))
+
 
 class Lease:
-    """One caller's view of one lease: try it, watch it, hold it."""
+    """One caller's view of one lease: try to acquire it, watch it, hold it."""
 
     def __init__(self, repository: LeaseRepository, key: str, seconds: float = LEASE_SECONDS) -> None:
         self._repository = repository
@@ -91,7 +89,7 @@ class Lease:
         self.taken_over = False
 
     async def acquire(self) -> bool:
-        """Take the lease if it is free, or if its holder has stopped beating; does not wait."""
+        """Acquire the lease if it is free or its holder has stopped renewing it; return True if that succeeded."""
         if await self._repository.create(self._key, self._holder):
             return True
         seen = await self._repository.read(self._key)
@@ -105,19 +103,19 @@ class Lease:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Keep beating while the body runs, then give the lease back."""
-        beating = asyncio.create_task(self._keep_beating())
+        """Renew the lease while the body runs, then release it."""
+        renewing = asyncio.create_task(self._keep_renewing())
         try:
             yield
         finally:
-            beating.cancel()
+            renewing.cancel()
             with suppress(asyncio.CancelledError):
-                await beating
+                await renewing
             # A release that fails costs the others LEASE_SECONDS; the result of the body must not be lost for it.
             with suppress(SQLAlchemyError, OSError):
                 await self._repository.release(self._key, self._holder)
 
-    async def _keep_beating(self) -> None:
+    async def _keep_renewing(self) -> None:
         beat = 0
         while True:
             await asyncio.sleep(self._seconds / 4)

@@ -1,4 +1,4 @@
-"""Where the Alembic migrations are, in a checkout and in a wheel, and running them."""
+"""Finds the Alembic migrations, in a checkout and in a wheel, and runs them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from zaikio_oauth.store.tables import Tables
 __all__ = ["VERSION_TABLE", "directory", "missing_columns", "upgrade"]
 
 VERSION_TABLE = "zaikio_oauth_alembic_version"
-"""Where the store's revision is kept; an app's own Alembic may live in the same database."""
+"""The table with our revision. It is not Alembic's default, because the app's own Alembic may use the same database."""
 
 _ADVISORY_LOCK = 0x7A61696B
 
 
 def directory() -> Path:
-    """The folder with ``env.py`` and ``versions``; raises ConfigurationError when the installation lacks it."""
+    """Return the folder with ``env.py`` and ``versions``; raises ConfigurationError if the installation lacks it."""
     package = Path(__file__).parents[1]
-    # A wheel carries the folder inside the package; a checkout, also an editable one, has it at the top.
+    # In a wheel the folder lies inside the package; in a checkout, also an editable one, at the top.
     for candidate in (package / "_alembic", package.parents[1] / "alembic"):
         if (candidate / "env.py").is_file():
             return candidate
@@ -30,7 +30,7 @@ def directory() -> Path:
 
 
 def _upgrade(connection: Connection) -> None:
-    # Imported here: only a process that migrates pays for it.
+    # Imported here so that only a process that migrates pays for it.
     from alembic.config import Config  # noqa: PLC0415
 
     from alembic import command  # noqa: PLC0415
@@ -42,10 +42,10 @@ def _upgrade(connection: Connection) -> None:
 
 
 async def upgrade(engine: AsyncEngine) -> None:
-    """Bring the database to the newest revision; processes that start together take turns."""
+    """Migrate the database to the newest revision; processes that start at the same time take turns."""
     async with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
-            # The driver begins no transaction before DDL, so it is begun here, with the write lock at once.
+            # The driver begins no transaction before DDL, so we do, and acquire the write lock at once.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             await connection.execute(text("BEGIN IMMEDIATE"))
             try:
@@ -56,7 +56,7 @@ async def upgrade(engine: AsyncEngine) -> None:
             await connection.execute(text("COMMIT"))
         else:
             await connection.execution_options(isolation_level="READ COMMITTED")
-            # Held by the transaction, not by the session: also right behind PgBouncer.
+            # Held by the transaction, not by the session, so that it works behind PgBouncer too.
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             await connection.run_sync(_upgrade)
             await connection.commit()
@@ -73,6 +73,6 @@ def _missing_columns(connection: Connection, tables: Tables) -> tuple[str, ...]:
 
 
 async def missing_columns(engine: AsyncEngine, tables: Tables) -> tuple[str, ...]:
-    """The columns that the code needs and the database lacks; empty when it is migrated."""
+    """Return the columns that the database lacks; none when it is migrated."""
     async with engine.connect() as connection:
         return await connection.run_sync(_missing_columns, tables)

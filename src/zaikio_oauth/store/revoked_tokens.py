@@ -1,4 +1,4 @@
-"""The tokens that the Hub has revoked, whether they are stored here or come in from elsewhere."""
+"""The ids of tokens that the Hub has revoked, whether they are stored here or presented by others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import delete, or_, select, update
 
 from zaikio_oauth.store.database import Database
 
-__all__ = ["RevocationRepository"]
+__all__ = ["RevokedTokenRepository"]
 
 BATCH = 500
 """Ids in one statement."""
@@ -17,8 +17,8 @@ BATCH = 500
 LIST = "revoked_access_tokens"
 
 
-class RevocationRepository:
-    """The rows of ``zaikio_revocations``, their effect on ``zaikio_access_tokens``, and when the list is due."""
+class RevokedTokenRepository:
+    """The rows of ``zaikio_revocations``, their effect on ``zaikio_access_tokens``, and when the Hub's list is due."""
 
     def __init__(self, database: Database) -> None:
         self._statements = database.statements
@@ -28,44 +28,44 @@ class RevocationRepository:
         self._insert = database.insert
 
     async def add(self, jtis: Collection[str], now: datetime) -> int:
-        """Remember these as revoked, and mark the rows that hold them; how many rows were marked."""
+        """Store these ids as revoked and mark the access tokens that have them; return how many were marked."""
         marked = 0
         ids = sorted(set(jtis))
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
-            remember = self._insert(self._revocations).on_conflict_do_nothing(index_elements=["jti"])
+            insert = self._insert(self._revocations).on_conflict_do_nothing(index_elements=["jti"])
+            insert = insert.values([{"jti": jti, "revoked_at": now} for jti in batch])
             mark = (
                 update(self._access_tokens)
                 .where(self._access_tokens.c.jti.in_(batch), self._access_tokens.c.revoked_at.is_(None))
                 .values(revoked_at=now)
             )
-            # First remembered, then marked: a row that is stored in between looks here for itself.
-            remember = remember.values([{"jti": jti, "revoked_at": now} for jti in batch])
-            marked += (await self._statements.run(remember, mark)).rowcount
+            # Stored first, marked second: an access token that is stored in between looks here for itself.
+            marked += (await self._statements.run(insert, mark)).rowcount
         return marked
 
     async def contains(self, jti: str) -> bool:
-        """Whether the token of that id is revoked."""
+        """Return True if the token of that id is revoked."""
         statement = select(self._revocations.c.jti).where(self._revocations.c.jti == jti)
         return (await self._statements.run(statement)).first is not None
 
-    async def claim_list(self, now: datetime, every: timedelta) -> bool:
-        """Whether it is this caller who shall fetch the Hub's list now; for the others it is not due for ``every``."""
+    async def claim_list(self, now: datetime, interval: timedelta) -> bool:
+        """Return True if this caller shall fetch the Hub's list now; nobody else will be asked to for ``interval``."""
         first = (
             self._insert(self._schedule)
-            .values(key=LIST, due_at=now + every)
+            .values(key=LIST, due_at=now + interval)
             .on_conflict_do_nothing(index_elements=["key"])
         )
         due = self._schedule.c.due_at
         # A clock that was once an hour ahead must not put the next time off for ever.
-        overdue = or_(due <= now, due > now + every)
-        again = update(self._schedule).where(self._schedule.c.key == LIST, overdue).values(due_at=now + every)
+        overdue = or_(due <= now, due > now + interval)
+        again = update(self._schedule).where(self._schedule.c.key == LIST, overdue).values(due_at=now + interval)
         return bool((await self._statements.run(first)).rowcount or (await self._statements.run(again)).rowcount)
 
-    async def list_due(self, at: datetime) -> None:
-        """Put the next time at which the list is due."""
+    async def schedule_list(self, at: datetime) -> None:
+        """Set the time at which the list is due next."""
         await self._statements.run(update(self._schedule).where(self._schedule.c.key == LIST).values(due_at=at))
 
-    async def forget_before(self, instant: datetime) -> None:
-        """Drop what was revoked so long ago that no token of then is alive."""
+    async def delete_revoked_before(self, instant: datetime) -> None:
+        """Delete the ids that were revoked so long ago that no token of that time is still valid."""
         await self._statements.run(delete(self._revocations).where(self._revocations.c.revoked_at < instant))

@@ -1,4 +1,7 @@
-"""N callers, one call: tasks share a future; processes share the lease that they are given."""
+"""N callers, one call: tasks share a task, processes share a lease; and the task that runs to its end.
+
+It lies beside the lease that processes share, and beside the statements, which are such tasks too.
+"""
 
 from __future__ import annotations
 
@@ -9,51 +12,51 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
+from zaikio_oauth.deadlines import FIRST_POLL, LONGEST_POLL
 from zaikio_oauth.errors import HubUnavailableError
-from zaikio_oauth.store.enduring_task import EnduringTask
 
-__all__ = ["DEADLINE", "ProcessLease", "SingleFlight", "once_across_processes"]
+__all__ = ["ProcessLease", "SingleFlight", "once_across_processes"]
 
 T = TypeVar("T")
 
-DEADLINE = 30.0
-"""Seconds after which a caller gives up waiting for the Hub, or for another process that asks it."""
 
-FIRST_POLL, LONGEST_POLL = 0.02, 0.25
-"""Seconds between two looks of a waiting process at what the other one has achieved."""
+class _UninterruptedTask(asyncio.Task[T]):
+    """A task that ``asyncio.run``, which cancels every task once the script's last line is done, waits for instead.
 
+    While the loop runs it can be cancelled like any other, because time-outs inside it work by that. What it does must
+    end by itself.
+    """
 
-class ProcessLease(Protocol):
-    """The short right to do one thing; see ``store/lease.py``."""
-
-    async def acquire(self) -> bool:
-        """Take it if it is free; does not wait."""
-
-    def held(self) -> AbstractAsyncContextManager[None]:
-        """Keep it while the body runs, then give it back."""
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Refuse if the loop has stopped, as it has when it is about to be closed."""
+        return self.get_loop().is_running() and super().cancel(msg)
 
 
 class SingleFlight:
-    """Shares one running call among the tasks of an event loop that ask for the same key."""
+    """Calls under way in one event loop. Callers who ask for the same key share one of them.
+
+    Each call is a task of its own: a caller that is cancelled neither stops it nor loses its result for the others,
+    and the end of the event loop waits for it.
+    """
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def run(self, key: Hashable, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of the call under way for this key, or of a new one.
-
-        The call is a task of its own: a caller that is cancelled neither stops it nor loses its result
-        for the others, and the end of the event loop waits for it.
-        """
+        """Return the result of the call under way for this key, or of a new one."""
         flight: asyncio.Task[T] | None = self._flights.get(key)
         if flight is None:
-            flight = EnduringTask(call())
+            flight = _UninterruptedTask(call())
             self._flights[key] = flight
             flight.add_done_callback(lambda done: self._land(key, done))
         return await asyncio.shield(flight)
 
+    async def run_to_end(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the result of a call that nobody shares and that ends although its caller is cancelled."""
+        return await self.run(object(), call)
+
     async def drain(self) -> None:
-        """Wait for what is in the air, so that a shutdown loses no result."""
+        """Wait for all calls under way, so that a shutdown loses no result."""
         while self._flights:
             await asyncio.wait(list(self._flights.values()))
 
@@ -61,8 +64,18 @@ class SingleFlight:
         if self._flights.get(key) is flight:
             del self._flights[key]
         if not flight.cancelled():
-            # Marks a failure as seen: every caller may have gone away meanwhile.
+            # Marks an exception as retrieved: every caller may have gone away meanwhile.
             flight.exception()
+
+
+class ProcessLease(Protocol):
+    """The exclusive right to do one thing for a while; see ``store/leases.py``."""
+
+    async def acquire(self) -> bool:
+        """Acquire the lease if it is free, without waiting; return True if that succeeded."""
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Renew the lease while the body runs, then release it."""
 
 
 async def once_across_processes(
@@ -72,7 +85,7 @@ async def once_across_processes(
     call: Callable[[], Awaitable[T]],
     deadline: float,
 ) -> T:
-    """The ``result`` that another process has reached, or that of ``call``, made under the lease.
+    """Return the ``result`` that another process has reached, or that of ``call``, which is made under the lease.
 
     No database connection is held while waiting. Raises HubUnavailableError after ``deadline`` seconds.
     """
@@ -83,11 +96,11 @@ async def once_across_processes(
             return reached
         if time.monotonic() - started > deadline:
             raise HubUnavailableError("another process is still asking it", elapsed=time.monotonic() - started)
-        # Jitter, so that waiters do not look in step.
+        # Jitter keeps waiting processes from polling in step.
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
         pause = min(pause * 1.5, LONGEST_POLL)
     async with lease.held():
-        # Between the last look and the lease another process may have finished.
+        # Another process may have finished between the last look and the lease.
         if (reached := await result()) is not None:
             return reached
         return await call()

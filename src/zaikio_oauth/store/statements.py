@@ -1,8 +1,7 @@
-"""Runs statements to their end, whoever goes away meanwhile."""
+"""Runs statements to their end, also when their caller is cancelled."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,48 +10,44 @@ from sqlalchemy import Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zaikio_oauth.store.enduring_task import EnduringTask
+from zaikio_oauth.store.single_flight import SingleFlight
 
 __all__ = ["Outcome", "Statements"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a statement gave: its rows, or how many it changed."""
+    """What a statement gave: its rows, or how many rows it changed."""
 
     rows: Sequence[Row[Any]]
     rowcount: int
 
     @property
     def first(self) -> Row[Any] | None:
-        """The first row, if there is one."""
+        """The first row, or None."""
         return self.rows[0] if self.rows else None
 
 
 class Statements:
-    """Runs each call's statements on one connection, in autocommit or one transaction, as a task of its own.
+    """Runs each call's statements on one connection, in autocommit or in one transaction, as a task of its own.
 
-    A task that is cancelled inside a database driver can leave a statement half done: on SQLite an UPDATE whose
-    rows nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled,
-    statements are not, not even by the end of the event loop.
+    A task that is cancelled inside a database driver can leave a statement half done: on SQLite an UPDATE whose rows
+    nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled but statements
+    are not, not even by the end of the event loop.
     """
 
     def __init__(self, engine: AsyncEngine, *, in_transactions: bool = False) -> None:
         self._engine = engine
         self._in_transactions = in_transactions
-        self._running: set[asyncio.Task[Outcome]] = set()
+        self._running = SingleFlight()
 
     async def run(self, *statements: Executable) -> Outcome:
-        """The outcome of the last one."""
-        running = EnduringTask(self._run(statements))
-        self._running.add(running)
-        running.add_done_callback(self._done)
-        return await asyncio.shield(running)
+        """Run the statements in order and return the outcome of the last one."""
+        return await self._running.run_to_end(lambda: self._run(statements))
 
     async def drain(self) -> None:
-        """Wait for what is under way."""
-        while self._running:
-            await asyncio.wait(self._running)
+        """Wait for all statements under way."""
+        await self._running.drain()
 
     async def _run(self, statements: Sequence[Executable]) -> Outcome:
         try:
@@ -60,13 +55,13 @@ class Statements:
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        # A connection that was idle when the server or the network went away. Trying again costs nothing
-        # otherwise; asking each connection first whether it lives would cost every look-up a round trip.
+        # The connection was idle when the server or the network went away. Trying again costs nothing otherwise;
+        # a ping before each use would cost every look-up a round trip.
         return await self._run_once(statements)
 
     async def _run_once(self, statements: Sequence[Executable]) -> Outcome:
         outcome = Outcome((), 0)
-        # Not "async with": that gives the connection back in a task of its own, which the loop's end would cancel.
+        # Not "async with": that returns the connection in a task of its own, which the end of the loop would cancel.
         connection = await self._engine.connect()
         try:
             for statement in statements:
@@ -77,9 +72,3 @@ class Statements:
         finally:
             await connection.close()
         return outcome
-
-    def _done(self, running: asyncio.Task[Outcome]) -> None:
-        self._running.discard(running)
-        if not running.cancelled():
-            # Marks a failure as seen: the caller may have gone away.
-            running.exception()

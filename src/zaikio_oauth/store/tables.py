@@ -1,44 +1,17 @@
-"""The tables. Their columns are the migrations' in ``alembic/versions``; a test compares the two."""
+"""The tables. Migrations in ``alembic/versions`` create the same columns; a test compares the two."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from sqlalchemy import JSON, BigInteger, Column, Index, MetaData, String, Table, Text
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, MetaData, String, Table, Text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
-
-from zaikio_oauth.store.columns import EncryptedText
+from zaikio_oauth.store.columns import EncryptedText, UtcDateTime
 from zaikio_oauth.store.encryption import Cipher
 
-__all__ = ["Tables", "UtcDateTime", "join_scopes", "split_scopes"]
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An instant: aware on both sides, also on SQLite, which keeps no offset."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """UTC on the way in; TypeError for a naive datetime."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise TypeError("a datetime without a time zone names no instant")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware UTC on the way out."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+__all__ = ["Tables"]
 
 
 class Tables:
-    """The tables of one store, whose secret columns are bound to its cipher."""
+    """The tables of one database, whose secret columns are bound to a cipher."""
 
     def __init__(self, cipher: Cipher) -> None:
         self.cipher = cipher
@@ -98,13 +71,3 @@ class Tables:
 
     def __repr__(self) -> str:
         return f"<Tables {sorted(self.metadata.tables)}>"
-
-
-def join_scopes(scopes: Iterable[str]) -> str:
-    """Scopes as one searchable text, each between commas: ``,a,b,``."""
-    return "," + "".join(f"{scope}," for scope in scopes)
-
-
-def split_scopes(text: str) -> tuple[str, ...]:
-    """The scopes of such a text."""
-    return tuple(scope for scope in text.split(",") if scope)

@@ -1,4 +1,4 @@
-"""What one process has read of the store a moment ago: bounded in number and in age."""
+"""What one process has read from the database in the last few seconds, limited in number and age."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ __all__ = ["TokenCache"]
 
 T = TypeVar("T")
 
-MOST_ENTRIES = 10_000
+MAX_ENTRIES = 10_000
 
 
 class TokenCache(Generic[T]):
-    """Keeps values for ``ttl`` seconds; a ``ttl`` of 0 keeps nothing. The oldest give way.
+    """Keeps values for ``ttl`` seconds; a ``ttl`` of 0 keeps nothing. New values displace the oldest.
 
-    ``dropped`` counts what was taken out on purpose. A reader notes it before it asks the store and gives it
-    back with ``put``: what was read before a logout must not be remembered after it.
+    ``dropped`` counts deliberate removals. A reader notes it before it asks the database and passes it to ``put``,
+    because what was read before a logout must not be cached after it.
     """
 
     def __init__(
-        self, ttl: float, *, most: int = MOST_ENTRIES, monotonic: Callable[[], float] = time.monotonic
+        self, ttl: float, *, max_entries: int = MAX_ENTRIES, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._ttl = ttl
-        self._most = most
+        self._max_entries = max_entries
         self._monotonic = monotonic
         self._entries: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self.dropped = 0
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is kept at all."""
+        """True unless ``ttl`` is 0."""
         return self._ttl > 0
 
     def get(self, key: str) -> T | None:
-        """The value, if it was read within the last ``ttl`` seconds."""
+        """Return the value, or None if there is none that is younger than ``ttl``."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -46,21 +46,21 @@ class TokenCache(Generic[T]):
         return entry[1]
 
     def put(self, key: str, value: T, *, dropped: int) -> None:
-        """Keep what was read when ``dropped`` was as given; not if something was taken out since."""
+        """Keep a value that was read when ``dropped`` was as given; ignore it if anything was removed since."""
         if not self.enabled or dropped != self.dropped:
             return
         self._entries[key] = (self._monotonic(), value)
         self._entries.move_to_end(key)
-        while len(self._entries) > self._most:
+        while len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
 
     def drop(self, key: str) -> None:
-        """Take one out, and distrust every read that is under way."""
+        """Remove a value, and have every read that is under way ignored."""
         self.dropped += 1
         self._entries.pop(key, None)
 
     def drop_if(self, unwanted: Callable[[T], bool]) -> None:
-        """Take out all that are unwanted."""
+        """Remove all values that are ``unwanted``, and have every read that is under way ignored."""
         self.dropped += 1
         for key in [key for key, (_, value) in self._entries.items() if unwanted(value)]:
             del self._entries[key]

@@ -1,1 +1,1 @@
-"""The grants that we hold: get, find, renew and revoke them."""
+"""The grants that we hold: issue, find, refresh, revoke and clean them up."""

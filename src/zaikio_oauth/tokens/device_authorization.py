@@ -1,44 +1,38 @@
-"""A device without a browser of its own, which waits until a person has let it in elsewhere (RFC 8628)."""
+"""A device without a browser that waits until a person has authorized it elsewhere (RFC 8628)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.deadlines import DEVICE_LONGEST_PAUSE, DEVICE_SLOW_DOWN
 from zaikio_oauth.errors import HubUnavailableError, InvalidGrantError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse
-from zaikio_oauth.tokens.issuance import NOT_YET, Issuance
+from zaikio_oauth.tokens.issuance import DEVICE_PENDING, Issuance
+from zaikio_oauth.tokens.runtime import Runtime
 
 __all__ = ["DeviceAuthorization"]
-
-SLOWER = 5.0
-"""Seconds that are added to the interval at each ``slow_down`` (RFC 8628 §3.5)."""
-
-LONGEST_PAUSE = 60.0
-"""Seconds between two questions while the Hub does not answer, at most."""
 
 log = logging.getLogger("zaikio_oauth")
 
 
 class DeviceAuthorization:
-    """What a person has to be shown, and ``wait()`` for what they decide (RFC 8628 §3.2, §3.4).
+    """The codes to show to a person, and ``wait()`` for their decision (RFC 8628 §3.2, §3.4).
 
-    Show ``user_code`` and ``verification_uri``; ``verification_uri_complete``, where the Hub gives one, has the code
-    in it and makes a good QR code. All of it is worthless after ``expires_at`` (aware, UTC). ``interval`` is the
-    seconds between two questions to the Hub.
+    Show ``user_code`` and ``verification_uri``. ``verification_uri_complete``, if it is not None, contains the code and
+    makes a good QR code. The codes expire at ``expires_at`` (aware, UTC). ``interval`` is the number of seconds between
+    two requests to the Hub.
+
+        device = await start_device_authorization(client_name="kiosk")
+        print(f"Open {device.verification_uri} and enter {device.user_code}")
+        access_token = await device.wait()
     """
 
     def __init__(
-        self,
-        response: DeviceAuthorizationResponse,
-        *,
-        client_name: str,
-        scopes: tuple[str, ...],
-        issuance: Callable[[], Awaitable[Issuance]],
+        self, response: DeviceAuthorizationResponse, *, client_name: str, scopes: tuple[str, ...], runtime: Runtime
     ) -> None:
         self.client_name = client_name
         self.user_code = response.user_code
@@ -48,14 +42,14 @@ class DeviceAuthorization:
         self.interval = response.interval
         self._device_code = response.device_code
         self._scopes = scopes
-        self._issuance = issuance
+        self._runtime = runtime
         started = time.monotonic()
         self._deadline = started + (response.expires_at - response.received_at).total_seconds()
         self._next = started + self.interval
         self._pause = self.interval
         self._token: AccessToken | None = None
         self._failure: OAuthError | HubUnavailableError | InvalidResponseError | None = None
-        self._trouble: HubUnavailableError | InvalidResponseError | None = None
+        self._last_fault: HubUnavailableError | InvalidResponseError | None = None
 
     def __repr__(self) -> str:
         return (
@@ -63,49 +57,50 @@ class DeviceAuthorization:
         )
 
     async def wait(self) -> AccessToken:
-        """The stored token, as soon as somebody has allowed it.
+        """Wait for the person's decision and return the stored token.
 
-        Raises OAuthError, whose ``code`` is ``access_denied`` when the person cancelled and ``expired_token`` when
-        nobody came in time; InvalidGrantError when the device code is spent; HubUnavailableError when the Hub did
-        not answer until then; InvalidResponseError for an answer that is not what the protocol promises. May be
-        cancelled and called again, also by several tasks: none of them loses the token for the others.
+        Raises OAuthError, whose ``code`` is ``access_denied`` if the person cancelled and ``expired_token`` if nobody
+        entered the code in time; InvalidGrantError if the device code has been used; HubUnavailableError if the Hub
+        did not answer until the codes expired; InvalidResponseError for a response that the protocol does not allow.
+        May be cancelled and called again, also by several tasks: none of them loses the token for the others.
         """
         while self._token is None:
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
             now = time.monotonic()
             if now >= self._next:
-                issuance = await self._issuance()
-                await issuance.uninterrupted(lambda: self._ask(issuance), key=self)  # noqa: B023 (run at once)
+                async with self._runtime.use() as parts:
+                    issuance = parts.issuance
+                    await parts.flights.run(self, lambda: self._poll(issuance))  # noqa: B023 (called at once)
             elif now >= self._deadline:
-                self._failure = self._trouble or OAuthError("expired_token", "nobody has entered the code in time")
+                self._failure = self._last_fault or OAuthError("expired_token", "nobody has entered the code in time")
             else:
                 await asyncio.sleep(min(self._next, self._deadline) - now)
         return self._token
 
-    async def _ask(self, issuance: Issuance) -> None:
+    async def _poll(self, issuance: Issuance) -> None:
         try:
-            self._token = await issuance.by_device_code(
+            self._token = await issuance.device_code(
                 self.client_name, device_code=self._device_code, requested_scopes=self._scopes
             )
-        except OAuthError as refusal:
-            self._heard(refusal)
-        except (HubUnavailableError, InvalidResponseError) as trouble:
+        except OAuthError as error:
+            self._handle(error)
+        except (HubUnavailableError, InvalidResponseError) as fault:
             # §3.5: "unilaterally reduce their polling frequency".
-            log.warning("The Hub could not be asked whether a device may come in: %s", trouble)
-            self._trouble = trouble
-            self._pause = min(self._pause * 2, max(LONGEST_PAUSE, self.interval))
-            if isinstance(trouble, HubUnavailableError) and trouble.retry_after is not None:
-                self._pause = max(self._pause, trouble.retry_after)
+            log.warning("The Hub cannot be asked whether a device has been authorized: %s", fault)
+            self._last_fault = fault
+            self._pause = min(self._pause * 2, max(DEVICE_LONGEST_PAUSE, self.interval))
+            if isinstance(fault, HubUnavailableError) and fault.retry_after is not None:
+                self._pause = max(self._pause, fault.retry_after)
         self._next = time.monotonic() + self._pause
 
-    def _heard(self, refusal: OAuthError) -> None:
-        if refusal.code == "slow_down":
-            self.interval += SLOWER
-        if refusal.code in NOT_YET:
-            self._trouble, self._pause = None, self.interval
-        elif isinstance(refusal, InvalidGrantError) and self._trouble is not None:
-            # The code was spent for an answer that did not arrive, or was none.
-            self._failure = self._trouble
+    def _handle(self, error: OAuthError) -> None:
+        if error.code == "slow_down":
+            self.interval += DEVICE_SLOW_DOWN
+        if error.code in DEVICE_PENDING:
+            self._last_fault, self._pause = None, self.interval
+        elif isinstance(error, InvalidGrantError) and self._last_fault is not None:
+            # The code was used for a response that did not arrive, or that was none.
+            self._failure = self._last_fault
         else:
-            self._failure = refusal
+            self._failure = error

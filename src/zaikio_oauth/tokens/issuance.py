@@ -1,38 +1,37 @@
-"""New grants: asks the Hub for a token in each of its ways, and stores what it gives (RFC 6749 §4, §5; RFC 8628)."""
+"""New grants: request a token by each of the Hub's grant types and store it (RFC 6749 §4, §5; RFC 8628)."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Coroutine, Hashable, Iterable
-from datetime import timedelta
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.access_token import ASSUMED_LIFETIME, AccessToken
+from zaikio_oauth.deadlines import HUB_DEADLINE
 from zaikio_oauth.errors import ConfigurationError, InvalidResponseError, InvalidScopesError
 from zaikio_oauth.hub.delegation_endpoint import delegate
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse, request_device_authorization
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
-from zaikio_oauth.settings import Settings
+from zaikio_oauth.hub.token_response import TokenResponse
+from zaikio_oauth.settings import Settings, same_app
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
 from zaikio_oauth.store.leases import LeaseRepository
-from zaikio_oauth.store.single_flight import DEADLINE, SingleFlight, once_across_processes
+from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
 from zaikio_oauth.store.token_cache import TokenCache
-from zaikio_oauth.tokens.grant import delegated_token, new_token
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
-__all__ = ["NOT_YET", "Issuance"]
+__all__ = ["DEVICE_PENDING", "Issuance"]
 
-T = TypeVar("T")
-
-NOT_YET = frozenset({"authorization_pending", "slow_down"})
-"""What a device is told until somebody has decided (RFC 8628 §3.5)."""
+DEVICE_PENDING = frozenset({"authorization_pending", "slow_down"})
+"""The error codes of a device whose person has not decided yet (RFC 8628 §3.5)."""
 
 
 class Issuance:
-    """Gets new tokens for one event loop. What the Hub has given is stored also if the caller goes away meanwhile."""
+    """Requests new tokens for one event loop. What the Hub issues is stored even if the caller is cancelled."""
 
     def __init__(
         self,
@@ -57,16 +56,7 @@ class Issuance:
         self._flights = flights
         self._telemetry = telemetry
 
-    async def uninterrupted(self, call: Callable[[], Coroutine[Any, Any, T]], key: Hashable = None) -> T:
-        """Run to the end even if the caller is cancelled: a single-use code must not be spent for nothing.
-
-        Callers with the same ``key`` share one run.
-        """
-        return await self._flights.run(object() if key is None else key, call)
-
-    # --- authorization code ---------------------------------------------------------------------------
-
-    async def exchange_code(
+    async def authorization_code(
         self,
         client_name: str,
         *,
@@ -75,25 +65,23 @@ class Issuance:
         code_verifier: str | None,
         requested_scopes: Iterable[str],
     ) -> AccessToken:
-        """The stored token for an authorization code (RFC 6749 §4.1.3)."""
+        """Exchange an authorization code and return the stored token (RFC 6749 §4.1.3)."""
         client = self._settings.client(client_name)
 
         async def exchange() -> AccessToken:
             with self._telemetry.asking("authorization_code", client_name):
                 response = await self._token_endpoint.authorization_code(
-                    client, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, deadline=DEADLINE
+                    client, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
                 )
-            response = await self._roles.told(response)
-            return await self._added(new_token(client_name, response, requested_scopes), "authorization_code")
+            response = await self._roles.resolved(response)
+            return await self._store(_new_token(client_name, response, requested_scopes), "authorization_code")
 
-        return await self.uninterrupted(exchange)
+        return await self._flights.run_to_end(exchange)
 
-    # --- client credentials ---------------------------------------------------------------------------
+    async def client_credentials(self, search: TokenSearch, valid_for: timedelta) -> AccessToken:
+        """Return a token that is valid that long, by client credentials (RFC 6749 §4.4): one request for all callers.
 
-    async def by_client_credentials(self, search: TokenSearch, valid_for: timedelta) -> AccessToken:
-        """A token that is valid that long by client credentials (RFC 6749 §4.4): one request, however many ask.
-
-        Raises ConfigurationError, before anything is asked, for a client that may not use them.
+        Raises ConfigurationError, before any request, if the client may not use them.
         """
         name, bearer_type, bearer_id, wanted = search
         if not self._settings.client(name).confidential:
@@ -112,81 +100,131 @@ class Issuance:
             return found.access_token if found else None
 
         async def flight() -> AccessToken:
-            lease = self._leases.lease(key)
             return await once_across_processes(
-                lease, result=stored, call=lambda: self._client_credentials(search), deadline=DEADLINE
+                self._leases.lease(key),
+                result=stored,
+                call=lambda: self._request_client_credentials(search),
+                deadline=HUB_DEADLINE,
             )
 
         return await self._flights.run(key, flight)
 
-    async def _client_credentials(self, search: TokenSearch) -> AccessToken:
+    async def _request_client_credentials(self, search: TokenSearch) -> AccessToken:
         name, bearer_type, bearer_id, wanted = search
         client = self._settings.client(name)
         scopes = scope_rules.with_prefix(wanted, scope_rules.bearer_prefix(bearer_type, bearer_id))
         with self._telemetry.asking("client_credentials", name):
-            response = await self._token_endpoint.client_credentials(client, scopes=scopes, deadline=DEADLINE)
-        token = new_token(name, response, wanted)
-        if (token.bearer_type, token.bearer_id) != (bearer_type, bearer_id):
-            raise InvalidResponseError("The Hub answered with a token of another bearer.")
-        return await self._added(token, "client_credentials")
+            response = await self._token_endpoint.client_credentials(client, scopes=scopes)
+        response.require_bearer(bearer_type, bearer_id)
+        return await self._store(_new_token(name, response, wanted), "client_credentials")
 
-    # --- device code ----------------------------------------------------------------------------------
-
-    async def authorize_device(
+    async def device_authorization(
         self, client_name: str, scopes: Iterable[str] | None
     ) -> tuple[DeviceAuthorizationResponse, tuple[str, ...]]:
-        """Codes for a device, and the scopes that were asked for (RFC 8628 §3.1); those of the client by default."""
+        """Request codes for a device; return them and the requested scopes, by default the client's (RFC 8628 §3.1)."""
         client = self._settings.client(client_name)
         wanted = client.default_scopes if scopes is None else scope_rules.parse(scopes)
         if not wanted:
             raise ConfigurationError(f"The client {client_name!r} has no default scopes; pass scopes=[…].")
         with self._telemetry.asking("device_authorization", client_name):
-            response = await request_device_authorization(self._http, client, scopes=wanted, deadline=DEADLINE)
+            response = await request_device_authorization(self._http, client, scopes=wanted)
         return response, wanted
 
-    async def by_device_code(
-        self, client_name: str, *, device_code: str, requested_scopes: Iterable[str]
-    ) -> AccessToken:
-        """The stored token for a device code (RFC 8628 §3.4); OAuthError of NOT_YET until somebody has decided."""
-        client = self._settings.client(client_name)
-        with self._telemetry.asking("device_code", client_name, not_yet=NOT_YET):
-            response = await self._token_endpoint.device_code(client, device_code=device_code, deadline=DEADLINE)
-        response = await self._roles.told(response)
-        return await self._added(new_token(client_name, response, requested_scopes), "device_code")
+    async def device_code(self, client_name: str, *, device_code: str, requested_scopes: Iterable[str]) -> AccessToken:
+        """Return the stored token for a device code (RFC 8628 §3.4).
 
-    # --- delegation -----------------------------------------------------------------------------------
-
-    async def delegate(self, token: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
-        """The stored token for a subsystem's app, with a part of this one's permissions.
-
-        Raises InvalidScopesError for one that is delegated itself, ConfigurationError for a client that may not
-        delegate; both before anything is asked.
+        Raises OAuthError with a code of DEVICE_PENDING until the person has decided.
         """
-        if token.delegated_from is not None:
+        client = self._settings.client(client_name)
+        with self._telemetry.asking("device_code", client_name, pending=DEVICE_PENDING):
+            response = await self._token_endpoint.device_code(client, device_code=device_code)
+        response = await self._roles.resolved(response)
+        return await self._store(_new_token(client_name, response, requested_scopes), "device_code")
+
+    async def delegation(self, parent: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
+        """Return the stored token that is delegated from ``parent`` to a subsystem's app.
+
+        Raises, before any request, InvalidScopesError if ``parent`` was delegated itself, and ConfigurationError if
+        its client may not delegate.
+        """
+        if parent.delegated_from is not None:
             raise InvalidScopesError("delegation_access_token_cannot_delegate", "use the token it was delegated from")
-        if not self._settings.client(token.audience).confidential:
-            raise ConfigurationError(f"The client {token.audience!r} has no secret and so cannot delegate.")
+        if not self._settings.client(parent.audience).confidential:
+            raise ConfigurationError(f"The client {parent.audience!r} has no secret and so cannot delegate.")
         wanted = tuple(scope_rules.unprefixed(scope) for scope in scope_rules.parse(scopes))
         if not wanted:
             raise InvalidScopesError("malformed_scope", "name the scopes to delegate")
 
-        async def run() -> AccessToken:
-            with self._telemetry.asking("delegation", token.audience):
-                response = await delegate(self._http, token=token.token, client_id=client_id, scopes=wanted)
-            response = await self._roles.told(response)
-            part = delegated_token(token, self._settings.clients, client_id, response, wanted)
-            return await self._added(part, "delegation")
+        async def request() -> AccessToken:
+            with self._telemetry.asking("delegation", parent.audience):
+                response = await delegate(self._http, token=parent.token, client_id=client_id, scopes=wanted)
+            response = await self._roles.resolved(response)
+            token = _delegated_token(parent, self._settings.clients, client_id, response, wanted)
+            return await self._store(token, "delegation")
 
-        return await self.uninterrupted(run)
+        return await self._flights.run_to_end(request)
 
-    # --- what all of them end in ----------------------------------------------------------------------
-
-    async def _added(self, token: AccessToken, grant_type: str) -> AccessToken:
+    async def _store(self, token: AccessToken, grant_type: str) -> AccessToken:
         stored = await self._access_tokens.add(token)
-        # The newest fitting token wins, so what was found before for this bearer is to be looked up again.
+        # The newest token wins, so what was found before for this bearer has to be looked up again.
         self._cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
         self._telemetry.tell(TokenEvent.of("obtained", stored, grant_type=grant_type))
         return stored
+
+
+def _new_token(client_name: str, response: TokenResponse, requested_scopes: Iterable[str]) -> AccessToken:
+    """Return the token of a response; raises InvalidResponseError if it is nobody's or not for this client."""
+    if response.bearer_type is None or response.bearer_id is None:
+        raise InvalidResponseError("The Hub's response does not name the bearer of the token.")
+    if response.audiences and not any(same_app(audience, client_name) for audience in response.audiences):
+        raise InvalidResponseError(
+            f"The Hub's token is for {response.audiences[0]!r}, not for the client {client_name!r}; "
+            "name the client as its app is named at the Hub."
+        )
+    return _unstored_token(client_name, response, requested_scopes)
+
+
+def _delegated_token(
+    parent: AccessToken, client_names: Iterable[str], client_id: str, response: TokenResponse, scopes: Iterable[str]
+) -> AccessToken:
+    """Return the token of a delegation, with the subsystem as its audience.
+
+    The audience is the name of our client for that app if there is one, else the app's name, else its ``client_id``.
+    Raises InvalidResponseError for a token of another bearer.
+    """
+    response.require_bearer(parent.bearer_type, parent.bearer_id)
+    audience = next(iter(response.audiences), client_id)
+    audience = next((name for name in client_names if same_app(audience, name)), audience)
+    response = replace(
+        response,
+        bearer_type=parent.bearer_type,
+        bearer_id=parent.bearer_id,
+        on_behalf_of=response.on_behalf_of or parent.on_behalf_of,
+        # Only the subsystem could authenticate with it, and the parent can be used to get another token.
+        refresh_token=None,
+        refresh_expires_at=None,
+    )
+    return _unstored_token(audience, response, scopes).model_copy(update={"delegated_from": parent.id})
+
+
+def _unstored_token(audience: str, response: TokenResponse, requested_scopes: Iterable[str]) -> AccessToken:
+    now = datetime.now(UTC)
+    requested = tuple(scope_rules.unprefixed(scope) for scope in requested_scopes)
+    return AccessToken(
+        id="",
+        jti=response.jti,
+        audience=audience,
+        bearer_type=response.bearer_type or "",
+        bearer_id=response.bearer_id or "",
+        on_behalf_of=response.on_behalf_of,
+        scopes=requested if response.scopes is None else response.scopes,
+        requested_scopes=requested,
+        token=response.token,
+        refresh_token=response.refresh_token,
+        expires_at=response.expires_at or now + ASSUMED_LIFETIME,
+        refresh_expires_at=response.refresh_expires_at,
+        created_at=now,
+    )
 
 
 def _digest(*parts: str) -> str:

@@ -1,125 +1,292 @@
-"""What a ZaikioOAuth has open in one event loop: the parts, made and put together, opened and closed."""
+"""What a ZaikioOAuth runs on: its settings, its default client, and what each event loop has open."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Self
+import logging
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
 
+from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.roles import Roles
-from zaikio_oauth.hub.signing_keys import Jwks
+from zaikio_oauth.hub.signing_keys import SigningKeys
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
-from zaikio_oauth.resource_server.revocation_list import Revocations
-from zaikio_oauth.resource_server.verification import ResourceServer
+from zaikio_oauth.resource_server.revocation_list import RevocationList
+from zaikio_oauth.resource_server.verification import Verification
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.leases import LeaseRepository
-from zaikio_oauth.store.revoked_tokens import RevocationRepository
+from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.store.single_flight import SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.store.used_flows import UsedFlowRepository
-from zaikio_oauth.tokens.housekeeping import Housekeeping
+from zaikio_oauth.tokens.cleanup import Cleanup
 from zaikio_oauth.tokens.issuance import Issuance
-from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
+from zaikio_oauth.tokens.refresh import Refresh
+from zaikio_oauth.tokens.revocation import Revocation
+from zaikio_oauth.tokens.telemetry import Listener, Telemetry, TokenEvent
 from zaikio_oauth.tokens.token_manager import TokenManager
 
-__all__ = ["Runtime"]
+__all__ = ["Parts", "Runtime"]
+
+log = logging.getLogger("zaikio_oauth")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one event loop has open. All parts share one database and one HTTP client."""
+
+    tokens: TokenManager
+    issuance: Issuance
+    revocation: Revocation
+    cleanup: Cleanup
+    verification: Verification
+    revocation_list: RevocationList
+    access_tokens: AccessTokenRepository
+    used_flows: UsedFlowRepository
+    flights: SingleFlight
+
+
+class _Configuration:
+    """Settings and what belongs to them. The environment is read when the settings are first needed."""
+
+    def __init__(
+        self, settings: Settings | None, on_token_event: Listener | None, engine_options: Mapping[str, Any] | None
+    ) -> None:
+        self._lock = threading.Lock()
+        self._settings: Settings | None = None
+        self._given = settings
+        self.telemetry = Telemetry(on_token_event)
+        self.engine_options = dict(engine_options or {})
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            with self._lock:
+                if self._settings is None:
+                    self._settings = self._read()
+        return self._settings
+
+    @property
+    def read(self) -> Settings | None:
+        """The settings, unless nobody has needed them yet."""
+        return self._settings or self._given
+
+    def _read(self) -> Settings:
+        settings = self._given or Settings()
+        if former := settings.former_scopes:
+            log.warning("The Hub's own app is now called zaikio, not directory; rename %s.", ", ".join(former))
+        return settings
 
 
 class Runtime:
-    """What is open for one event loop."""
+    """Opens what a call needs, once per event loop, and closes it when the last user has left or the loop ends."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        telemetry: Telemetry,
-        engine_options: Mapping[str, Any],
-        on_close: Callable[[], object],
+    def __init__(self) -> None:
+        self._configuration = _Configuration(None, None, None)
+        self._client_name: ContextVar[str | None] = ContextVar("zaikio_oauth_client_name", default=None)
+        # Connections belong to the event loop that opened them. A list, because those who are inside while the
+        # configuration changes keep what they have until they leave.
+        self._opened: dict[asyncio.AbstractEventLoop, list[_Opened]] = {}
+        self._users: Counter[asyncio.AbstractEventLoop] = Counter()
+
+    def configure(
+        self, settings: Settings | None, on_token_event: Listener | None, engine_options: Mapping[str, Any] | None
     ) -> None:
-        self._auto_migrate = settings.sqlite if settings.auto_migrate is None else settings.auto_migrate
-        self.database = Database(settings.database_url, settings.plain_encryption_keys, **engine_options)
-        self.http = HubHttp(settings.host)
-        self.users = 0
-        self.flights = SingleFlight()
-        self.jwks, self.roles = Jwks(self.http), Roles(self.http)
-        cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
-        access_tokens, leases = AccessTokenRepository(self.database), LeaseRepository(self.database)
-        revocations = RevocationRepository(self.database)
-        token_endpoint = TokenEndpoint(self.http)
-        self.issuance = Issuance(
-            settings,
-            http=self.http,
-            token_endpoint=token_endpoint,
-            roles=self.roles,
-            access_tokens=access_tokens,
-            leases=leases,
-            cache=cache,
-            flights=self.flights,
-            telemetry=telemetry,
-        )
-        self.tokens = TokenManager(
-            settings,
-            http=self.http,
-            token_endpoint=token_endpoint,
-            roles=self.roles,
-            issuance=self.issuance,
-            access_tokens=access_tokens,
-            leases=leases,
-            used_flows=UsedFlowRepository(self.database),
-            cache=cache,
-            flights=self.flights,
-            telemetry=telemetry,
-        )
-        self.revocations = Revocations(
-            http=self.http,
-            repository=revocations,
-            cache=cache,
-            cache_ttl=settings.cache_ttl,
-            on_marked=lambda count: telemetry.tell(TokenEvent("revoked", count=count)),
-        )
-        self.resource_server = ResourceServer(settings, jwks=self.jwks, roles=self.roles, revocations=self.revocations)
-        self.housekeeping = Housekeeping(
-            access_tokens=access_tokens,
-            revocations=revocations,
-            leases=leases,
-            telemetry=telemetry,
-        )
-        self._on_close = on_close
-        self._keeper: AsyncGenerator[None, None] | None = None
-        self._fetching: asyncio.Task[None] | None = None
+        """Use these settings, or those of the environment, from the next call on."""
+        self._configuration = _Configuration(settings, on_token_event, engine_options)
 
-    async def open(self) -> Self:
-        """Connect to the store; raises ConfigurationError."""
-        try:
-            await self.database.open(auto_migrate=self._auto_migrate)
-        except BaseException:
-            await self.http.aclose()
-            raise
-        # A script that never closes us: the loop closes its open generators when it ends.
-        self._keeper = self._closed_with_the_loop()
-        await anext(self._keeper)
-        self._fetching = self.revocations.keep_fetching()
-        return self
+    @property
+    def settings(self) -> Settings:
+        """The settings; raises ConfigurationError if they have to be read now and are wrong."""
+        return self._configuration.settings
 
-    async def aclose(self) -> None:
-        """Finish what is under way, then disconnect; once."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            await keeper.aclose()
+    @property
+    def settings_read(self) -> Settings | None:
+        """The settings, unless nobody has needed them yet."""
+        return self._configuration.read
 
-    async def _closed_with_the_loop(self) -> AsyncGenerator[None, None]:
+    @property
+    def client_name(self) -> str:
+        """The client used if none is named: that of ``with_client``, else the default one of the settings."""
+        return self._client_name.get() or self.settings.default_client_name
+
+    @contextmanager
+    def with_client(self, client_name: str) -> Iterator[None]:
+        """Make this the default client in the current context; raises UnknownClientError."""
+        self.settings.client(client_name)
+        reset = self._client_name.set(client_name)
         try:
             yield
         finally:
-            self._on_close()
-            if self._fetching is not None:
-                self._fetching.cancel()
-                await asyncio.wait([self._fetching])
-            # So that a shutdown loses no token.
-            await self.flights.drain()
-            await self.jwks.aclose()
-            await self.roles.aclose()
-            await self.http.aclose()
-            await self.database.aclose()
+            self._client_name.reset(reset)
+
+    def search(
+        self, client_name: str | None, bearer_type: str, bearer_id: str, scopes: Iterable[str] | None
+    ) -> TokenSearch:
+        """Return what to look for; None means the default client or its scopes. Raises UnknownClientError."""
+        name = client_name or self.client_name
+        client = self.settings.client(name)
+        wanted = client.scopes_for(bearer_type) if scopes is None else scope_rules.parse(scopes)
+        return TokenSearch(name, bearer_type, bearer_id, wanted)
+
+    def use(self) -> _Use:
+        """Return an async context manager for one call, which gives the Parts and keeps them open until it ends."""
+        return _Use(self)
+
+    async def enter(self) -> None:
+        """Keep the parts open for this event loop until ``leave``; raises ConfigurationError."""
+        async with self.use():
+            self._users[asyncio.get_running_loop()] += 1
+
+    async def leave(self) -> None:
+        """Close everything that this event loop has open, unless somebody else has entered and not yet left."""
+        loop = asyncio.get_running_loop()
+        self._users[loop] -= 1
+        if self._users[loop] <= 0:
+            del self._users[loop]
+            for opened in self._opened.pop(loop, []):
+                await opened.aclose()
+
+    def open_here(self) -> _Opened:
+        """Return what the running event loop has open for the present configuration; start opening it if necessary."""
+        opened = self._opened.setdefault(asyncio.get_running_loop(), [])
+        if not opened or opened[-1].configuration is not self._configuration:
+            opened.append(_Opened(self._configuration, on_close=self._forget))
+        return opened[-1]
+
+    def _forget(self, closing: _Opened) -> None:
+        loop = asyncio.get_running_loop()
+        left = [opened for opened in self._opened.pop(loop, []) if opened is not closing]
+        if left:
+            self._opened[loop] = left
+
+
+class _Use:
+    """One call that uses the parts. A class, because every page view goes through it."""
+
+    __slots__ = ("_opened", "_runtime")
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def __aenter__(self) -> Parts:
+        self._opened = opened = self._runtime.open_here()
+        opened.calls += 1
+        try:
+            return opened.parts or await opened.wait()
+        except BaseException:
+            opened.end_call()
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        self._opened.end_call()
+
+
+class _Opened:
+    """The parts of one event loop, how many calls are using them, and the stack that closes them."""
+
+    def __init__(self, configuration: _Configuration, on_close: Callable[[_Opened], None]) -> None:
+        self.configuration = configuration
+        self.parts: Parts | None = None
+        self.calls = 0
+        self._on_close = on_close
+        self._idle = asyncio.Event()
+        self._lifetime = self._from_open_to_close()
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+        # Marks an exception as retrieved: every caller may have gone away meanwhile.
+        self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
+
+    async def wait(self) -> Parts:
+        """Return the parts once they are open; raises ConfigurationError."""
+        # Shielded, because several callers wait for the same opening.
+        return await asyncio.shield(self._opening)
+
+    def end_call(self) -> None:
+        """Note that a call has ended."""
+        self.calls -= 1
+        if not self.calls:
+            self._idle.set()
+
+    async def aclose(self) -> None:
+        """Wait until all calls have ended, then close everything."""
+        await asyncio.wait([self._opening])
+        if self.parts is not None:
+            await self._lifetime.__aexit__(None, None, None)
+
+    async def _open(self) -> Parts:
+        try:
+            self.parts = await self._lifetime.__aenter__()
+        except BaseException:
+            # The next call tries again.
+            self._on_close(self)
+            raise
+        return self.parts
+
+    # An event loop closes its open asynchronous generators when it ends. So this also closes what a script has opened,
+    # which never enters or leaves.
+    @asynccontextmanager
+    async def _from_open_to_close(self) -> AsyncIterator[Parts]:
+        async with AsyncExitStack() as stack:
+            parts = await _open_parts(stack, self.configuration)
+            stack.push_async_callback(self._last_call)
+            # From now on a new call opens new parts.
+            stack.callback(self._on_close, self)
+            yield parts
+
+    async def _last_call(self) -> None:
+        while self.calls:
+            self._idle.clear()
+            await self._idle.wait()
+
+
+async def _open_parts(stack: AsyncExitStack, configuration: _Configuration) -> Parts:
+    """Open and connect everything; ``stack`` closes it in reverse order, also if this fails halfway."""
+    settings, telemetry = configuration.settings, configuration.telemetry
+    database = Database(settings.database_url, settings.plain_encryption_keys, **configuration.engine_options)
+    stack.push_async_callback(database.aclose)
+    await database.open(auto_migrate=settings.sqlite if settings.auto_migrate is None else settings.auto_migrate)
+    http = HubHttp(settings.host)
+    stack.push_async_callback(http.aclose)
+    signing_keys, roles = SigningKeys(http), Roles(http)
+    stack.push_async_callback(signing_keys.aclose)
+    stack.push_async_callback(roles.aclose)
+    flights = SingleFlight()
+    # A shutdown must not lose a token that the Hub is just issuing.
+    stack.push_async_callback(flights.drain)
+
+    cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
+    access_tokens, leases = AccessTokenRepository(database), LeaseRepository(database)
+    revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
+    found: dict[str, Any] = {"access_tokens": access_tokens, "cache": cache, "flights": flights}
+    revocation = Revocation(http=http, telemetry=telemetry, **found)
+    asked: dict[str, Any] = {"token_endpoint": token_endpoint, "roles": roles, "leases": leases, "telemetry": telemetry}
+    issuance = Issuance(settings, http=http, **asked, **found)
+    refresh = Refresh(settings, revocation=revocation, **asked, **found)
+    revocation_list = RevocationList(
+        http=http,
+        revoked_tokens=revoked_tokens,
+        cache=cache,
+        cache_ttl=settings.cache_ttl,
+        on_marked=lambda count: telemetry.tell(TokenEvent("revoked", count=count)),
+    )
+    stack.push_async_callback(revocation_list.stop)
+    revocation_list.start()
+    return Parts(
+        tokens=TokenManager(settings, issuance=issuance, refresh=refresh, revocation=revocation, **found),
+        issuance=issuance,
+        revocation=revocation,
+        cleanup=Cleanup(access_tokens=access_tokens, revoked_tokens=revoked_tokens, leases=leases, telemetry=telemetry),
+        verification=Verification(settings, signing_keys=signing_keys, roles=roles, revocation_list=revocation_list),
+        revocation_list=revocation_list,
+        access_tokens=access_tokens,
+        used_flows=UsedFlowRepository(database),
+        flights=flights,
+    )

@@ -1,6 +1,6 @@
-"""What happens to tokens, as events: to the log always, to the app's listener and to OpenTelemetry where there are.
+"""What happens to tokens, as events: always in the log, and for the app's listener and OpenTelemetry if they exist.
 
-No event holds a token, a code, a secret or a key.
+No event contains a token, a code, a secret or a key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zaikio_oauth.errors import OAuthError
 
 try:
     from opentelemetry import metrics, trace
-except ModuleNotFoundError:  # pragma: no cover (the tests have it; a test without it runs in a process of its own)
+except ModuleNotFoundError:  # pragma: no cover (shown by a test in a process of its own)
     metrics = trace = None  # type: ignore[assignment]
 
 __all__ = ["Telemetry", "TokenEvent"]
@@ -29,9 +29,15 @@ log = logging.getLogger("zaikio_oauth")
 
 @dataclass(frozen=True, slots=True)
 class TokenEvent:
-    """Something happened to a token, or to ``count`` of them.
+    """Something happened to a token, or to ``count`` tokens.
 
-    ``grant_type`` tells by which grant it was obtained, ``error`` the code of a refusal.
+    ``kind`` is ``obtained``, ``refreshed``, ``revoked``, ``refused`` (the Hub answered with an error, whose code is
+    ``error``) or ``cleaned_up``. ``grant_type`` says by which grant a token was obtained.
+
+        def on_token_event(event: TokenEvent) -> None:
+            metrics.count(event.kind, event.count)
+
+        configure(on_token_event=on_token_event)
     """
 
     kind: Kind
@@ -45,7 +51,7 @@ class TokenEvent:
 
     @classmethod
     def of(cls, kind: Kind, token: AccessToken, **more: Any) -> TokenEvent:
-        """An event of this token."""
+        """Return an event about this token."""
         return cls(
             kind,
             client_name=token.audience,
@@ -57,13 +63,13 @@ class TokenEvent:
 
     @property
     def details(self) -> dict[str, str | int]:
-        """What is known, without the rest."""
+        """All fields that are known, except ``kind``."""
         known = {name: getattr(self, name) for name in self.__slots__ if name != "kind"}
         return {name: value for name, value in known.items() if value is not None}
 
 
 class Telemetry:
-    """Tells everybody who listens."""
+    """Passes events on."""
 
     def __init__(self, listener: Listener | None = None) -> None:
         self._listener = listener
@@ -77,7 +83,7 @@ class Telemetry:
         )
 
     def tell(self, event: TokenEvent) -> None:
-        """Log the event, count it, and hand it to the app's listener."""
+        """Log the event, count it, and pass it to the app's listener."""
         level = logging.WARNING if event.kind == "refused" else logging.INFO
         text = " ".join(f"{name}={value}" for name, value in event.details.items())
         log.log(level, "token %s %s", event.kind, text, extra={"zaikio_event": event.kind, **_prefixed(event.details)})
@@ -89,23 +95,23 @@ class Telemetry:
             try:
                 self._listener(event)
             except Exception:
-                # Somebody who only listens must not undo what has happened.
+                # A listener must not undo what has happened.
                 log.exception("A listener of token events failed.")
 
     @contextmanager
-    def asking(self, grant_type: str, client_name: str, *, not_yet: Collection[str] = ()) -> Iterator[None]:
-        """Around a request for a token: a span, and an event when it is refused; ``not_yet`` are no refusals."""
+    def asking(self, grant_type: str, client_name: str, *, pending: Collection[str] = ()) -> Iterator[None]:
+        """Trace the token request in the body, and tell of its error response unless the code is ``pending``."""
         try:
             with self.span(grant_type, client_name=client_name):
                 yield
-        except OAuthError as refusal:
-            if refusal.code not in not_yet:
-                self.tell(TokenEvent("refused", client_name=client_name, grant_type=grant_type, error=refusal.code))
+        except OAuthError as error:
+            if error.code not in pending:
+                self.tell(TokenEvent("refused", client_name=client_name, grant_type=grant_type, error=error.code))
             raise
 
     @contextmanager
     def span(self, name: str, **attributes: str) -> Iterator[None]:
-        """A span around a request to the Hub, where OpenTelemetry is there."""
+        """Trace the request in the body, if OpenTelemetry is installed."""
         if self._tracer is None:
             yield
             return

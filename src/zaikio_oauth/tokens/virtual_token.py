@@ -1,6 +1,6 @@
-"""Access tokens that exist only in an app's own tests: nothing is stored, no Hub is asked.
+"""Access tokens for an app's own tests, which are neither stored nor known to the Hub.
 
-Their id says everything. They are understood only where ``environment`` is ``test``.
+Their id contains everything. They are accepted only if ``environment`` is ``test``.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _LIFETIME = timedelta(hours=1)
 
 
 def virtual_id(person_id: str, client_name: str | None = None) -> str:
-    """The id of this person's virtual token, for the named client or the default one."""
+    """Return the id of this person's virtual token, for the named client or the default one."""
     return f"{_PREFIX}:{client_name or ''}:{person_id}"
 
 
 def parse_virtual_id(access_token_id: str) -> tuple[str, str] | None:
-    """The client's name, empty for the default one, and the person's id; None when it is not such an id."""
+    """Return the client's name, empty for the default one, and the person's id; None for any other id."""
     prefix, _, rest = access_token_id.partition(":")
     client_name, separator, person_id = rest.partition(":")
     return (client_name, person_id) if prefix == _PREFIX and separator and person_id else None
 
 
 def virtual_token(client_name: str, person_id: str, scopes: Iterable[str]) -> AccessToken:
-    """The token of that id, with every scope that the client is configured with."""
+    """Return this person's virtual token with these scopes."""
     now = datetime.now(UTC)
     return AccessToken(
         id=virtual_id(person_id, client_name),

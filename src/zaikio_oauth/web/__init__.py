@@ -1,1 +1,1 @@
-"""The browser: the only place that knows FastAPI. It asks the token manager, never Hub or store."""
+"""The browser. Only this package knows FastAPI; it uses ``tokens`` and ``resource_server``, never ``hub``."""

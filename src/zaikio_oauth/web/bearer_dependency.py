@@ -1,4 +1,4 @@
-"""``Security(bearer_token, scopes=[…])``: the token that another app sends to an API of the app's own (RFC 6750)."""
+"""A dependency that verifies the bearer token that another app presents to an API of the app's own (RFC 6750)."""
 
 from __future__ import annotations
 
@@ -11,75 +11,85 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from zaikio_oauth.deadlines import PAGE_RETRY_AFTER
 from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError
 from zaikio_oauth.resource_server.bearer_token import BearerToken
-from zaikio_oauth.web.hooks import Parts
-from zaikio_oauth.web.responses import refusal
+from zaikio_oauth.web.responses import connection_error
+from zaikio_oauth.web.site import Site
 
-__all__ = ["IncomingBearerToken"]
+__all__ = ["BearerDependency"]
 
 SubjectType = Literal["Organization", "Person"]
 
 log = logging.getLogger("zaikio_oauth")
 
 
-class IncomingBearerToken(SecurityBase):
-    """The Hub's JWT of ``Authorization: Bearer``, verified.
+class BearerDependency(SecurityBase):
+    """The verified JWT of ``Authorization: Bearer``, as a BearerToken.
 
-    None, or one that is not to be trusted: 401. A missing scope, or a subject of another type: 403. The Hub's keys
-    cannot be had: 503. Each with ``WWW-Authenticate`` as RFC 6750 §3 says.
+    If there is none or it is not valid: 401; several ``Authorization`` headers: 400; a missing scope or a subject of
+    another type: 403; each with ``WWW-Authenticate`` as RFC 6750 §3 requires. If the Hub's keys cannot be fetched: 503.
+
+        @app.get("/catalog")
+        async def catalog(token: Annotated[BearerToken, Security(bearer_token, scopes=["my_app.catalog.r"])]):
+            return {"catalog of": token.subject_id}
     """
 
-    def __init__(self, parts: Parts, subject_type: SubjectType | None = None) -> None:
-        self.parts = parts
+    def __init__(self, site: Site, subject_type: SubjectType | None = None) -> None:
+        self.site = site
         self.subject_type = subject_type
         self.scheme_name = "zaikio_bearer"
         self.model = HTTPBearer(bearerFormat="JWT", description="An access token of the Zaikio Hub.")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, IncomingBearerToken) and self._identity == other._identity
+        return isinstance(other, BearerDependency) and self._identity == other._identity
 
     def __hash__(self) -> int:
         return hash(self._identity)
 
-    def of(self, subject_type: SubjectType) -> IncomingBearerToken:
-        """The same for tokens of organizations only, or only for those with which a person acts.
+    def of(self, subject_type: SubjectType) -> BearerDependency:
+        """Return a dependency that accepts only tokens of organizations, or only tokens with which a person acts.
 
-        A person acts with a token of their own, and with one on behalf of an organization (``token.person_id``).
+        A person acts with a token of their own, or with one on behalf of an organization (``token.person_id``).
+
+            @app.post("/orders")
+            async def order(token: Annotated[BearerToken, Security(bearer_token.of("Organization"))]): ...
         """
-        return IncomingBearerToken(self.parts, subject_type)
+        return BearerDependency(self.site, subject_type)
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> BearerToken:
-        """The verified token of this request."""
+        """Return the verified token of this request."""
         scopes = security_scopes.scopes
+        text = self._token(connection, scopes)
         try:
-            token = await self.parts.verify_bearer_token(self._token(connection, scopes))
+            async with self.site.runtime.use() as parts:
+                token = await parts.verification.verify(text)
         except InvalidTokenError as error:
             raise _challenge(connection, 401, error.description, error.code, scopes) from None
         except HubUnavailableError as error:
             log.warning("A bearer token cannot be verified: %s", error)
             detail = "The token cannot be verified at the moment."
-            raise refusal(connection, 503, detail, {"Retry-After": "10"}) from None
+            raise connection_error(connection, 503, detail, {"Retry-After": str(PAGE_RETRY_AFTER)}) from None
         if missing := token.missing_scopes(scopes):
             detail = f"The token does not include the scope {', '.join(missing)}."
             raise _challenge(connection, 403, detail, "insufficient_scope", scopes)
         if not self._subject_fits(token):
-            detail = f"This needs a token of type {self.subject_type}; this one's is {token.subject_type}."
+            detail = f"This needs a token of a subject of type {self.subject_type}, not {token.subject_type}."
             raise _challenge(connection, 403, detail, "insufficient_scope", scopes)
         return token
 
     @property
     def _identity(self) -> tuple[int, SubjectType | None]:
-        return id(self.parts), self.subject_type
+        return id(self.site), self.subject_type
 
     def _token(self, connection: HTTPConnection, scopes: list[str]) -> str:
-        """The token of the one header that may carry it (RFC 6750 §2.1)."""
+        """Return the token of the one header that may carry it (RFC 6750 §2.1)."""
         headers = connection.headers.getlist("authorization")
         if len(headers) > 1:
             raise _challenge(connection, 400, "There are several Authorization headers.", "invalid_request", scopes)
         scheme, _, token = "".join(headers).strip().partition(" ")
         if scheme.lower() != "bearer":
-            # §3.1: who shows no token is told no error code.
+            # §3.1: without a token in the request there is no error code.
             raise _challenge(connection, 401, "A bearer token is needed.", None, scopes)
         return token.strip()
 
@@ -98,4 +108,6 @@ def _challenge(
     if scopes and code != "invalid_token":
         parameters["scope"] = " ".join(scopes)
     challenge = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
-    return refusal(connection, status_code, detail, {"WWW-Authenticate": challenge, "Cache-Control": "no-store"})
+    return connection_error(
+        connection, status_code, detail, {"WWW-Authenticate": challenge, "Cache-Control": "no-store"}
+    )

@@ -1,4 +1,4 @@
-"""Dependencies: ``Depends(current_access_token)``, ``Security(current_access_token, scopes=[…])``."""
+"""Dependencies that give a request the access token of the person who is logged in."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 
-from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
+from zaikio_oauth.deadlines import PAGE_RETRY_AFTER
 from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
-from zaikio_oauth.tokens.token_manager import DEFAULT_VALID_FOR, TokenManager
-from zaikio_oauth.web import session as login
-from zaikio_oauth.web.hooks import Parts
-from zaikio_oauth.web.responses import refusal
-from zaikio_oauth.web.return_address import Location, route_path
+from zaikio_oauth.web.responses import connection_error
+from zaikio_oauth.web.return_address import PublicAddress, route_path
+from zaikio_oauth.web.session import LoginSession
+from zaikio_oauth.web.site import Site
 
 __all__ = ["CurrentAccessToken", "OptionalAccessToken"]
 
@@ -26,84 +26,97 @@ log = logging.getLogger("zaikio_oauth")
 
 
 class _SessionSecurity(SecurityBase):
-    """The session's cookie as the OpenAPI page shows it."""
+    """The session cookie as a security scheme of OpenAPI."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
+    def __init__(self, site: Site) -> None:
+        self.site = site
         self.scheme_name = "zaikio"
         self.model = APIKey.model_validate(
-            {"in": APIKeyIn.cookie, "name": "session", "description": "The session cookie of a person logged in."}
+            {
+                "in": APIKeyIn.cookie,
+                "name": "session",
+                "description": "The session cookie of a person who is logged in.",
+            }
         )
 
     async def find(self, connection: HTTPConnection) -> AccessToken | None:
-        """The session's token, refreshed if need be; raises HubUnavailableError when it cannot be refreshed now."""
-        access_token_id = login.access_token_id(connection)
+        """Return the session's token, refreshed if necessary; raises HubUnavailableError if that fails now."""
+        access_token_id = LoginSession(connection).access_token_id
         if access_token_id is None:
             return None
-        tokens = await self.parts.tokens()
-        try:
-            return await _find_active(tokens, access_token_id)
-        except DecryptionError:
-            # The person can log in again; the operator has to put the key back.
-            log.exception("A session's access token cannot be decrypted.")
-            return None
+        async with self.site.runtime.use() as parts:
+            try:
+                return await parts.tokens.find_active(access_token_id, DEFAULT_VALID_FOR)
+            except DecryptionError:
+                # The person can log in again; the operator has to add the missing key.
+                log.exception("The access token of a session cannot be decrypted.")
+                return None
+            except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
+                log.warning("The access token of a session cannot be refreshed: %s", error)
+                # A token that still works for half a minute is better than an error page.
+                return await parts.tokens.find_active(access_token_id, timedelta(0))
 
 
 class CurrentAccessToken(_SessionSecurity):
-    """The session's access token, refreshed if need be.
+    """The access token of the person who is logged in, refreshed if necessary.
 
-    Nobody logged in: a page view is sent to the login and comes back, everything else gets 401. A
-    missing scope: 403. The Hub is needed and down: 503.
+    If nobody is logged in, a page view is redirected (303) to the login and comes back afterwards; any other request
+    gets 401. If a scope is missing: 403. If the token has to be refreshed and the Hub is not available: 503. Raises
+    ConfigurationError if the app has no SessionMiddleware.
+
+        @app.get("/sites")
+        async def sites(
+            token: Annotated[AccessToken, Security(current_access_token, scopes=["zaikio.sites.r"])],
+        ): ...
     """
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken:
-        """The token of this request."""
+        """Return the token of this request."""
         try:
             token = await self.find(connection)
         except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
-            log.warning("A session's access token cannot be refreshed: %s", error)
-            raise refusal(connection, 503, "Zaikio cannot be reached at the moment.", {"Retry-After": "10"}) from error
+            headers = {"Retry-After": str(PAGE_RETRY_AFTER)}
+            raise connection_error(connection, 503, "Zaikio cannot be reached at the moment.", headers) from error
         if token is None:
-            raise self._nobody(connection)
-        if missing := token.missing_scopes(security_scopes.scopes):
-            raise refusal(connection, 403, f"The login does not include the scope {', '.join(missing)}.")
+            raise self._not_logged_in(connection)
+        if security_scopes.scopes and (missing := token.missing_scopes(security_scopes.scopes)):
+            raise connection_error(connection, 403, f"The login does not include the scope {', '.join(missing)}.")
         return token
 
-    def _nobody(self, connection: HTTPConnection) -> HTTPException | WebSocketException:
+    def _not_logged_in(self, connection: HTTPConnection) -> HTTPException | WebSocketException:
         if _is_page_view(connection) and (login_page := self._login_page(connection)):
             return HTTPException(303, "Log in first.", headers={"Location": login_page, "Cache-Control": "no-store"})
-        return refusal(connection, 401, "Nobody is logged in.", {"WWW-Authenticate": "Cookie"})
+        return connection_error(connection, 401, "Nobody is logged in.", {"WWW-Authenticate": "Cookie"})
 
     def _login_page(self, connection: HTTPConnection) -> str | None:
         request = Request(connection.scope)
-        location = Location(request, self.parts.settings.base_url)
-        path = route_path(request, "zaikio_new_session", self.parts)
-        return path and f"{location.path(path)}?{urlencode({'origin': location.current()})}"
+        address = PublicAddress(request, self.site.runtime.settings.base_url)
+        path = route_path(request, "zaikio_new_session", self.site)
+        return path and f"{address.path(path)}?{urlencode({'origin': address.current()})}"
 
 
 class OptionalAccessToken(_SessionSecurity):
-    """The session's access token, or None: nobody logged in, a scope missing, or the Hub needed and down."""
+    """The access token of the person who is logged in, refreshed if necessary, or None.
+
+    It is None if nobody is logged in, if a scope is missing, or if the token has to be refreshed and the Hub is not
+    available. Raises ConfigurationError if the app has no SessionMiddleware.
+
+        @app.get("/")
+        async def home(token: Annotated[AccessToken | None, Depends(optional_access_token)]):
+            return {"logged in": token is not None}
+    """
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken | None:
-        """The token of this request, if there is one."""
+        """Return the token of this request, or None."""
         try:
             token = await self.find(connection)
-        except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
-            log.warning("A session's access token cannot be refreshed: %s", error)
+        except (HubUnavailableError, InvalidResponseError, OAuthError):
             return None
         return None if token is None or token.missing_scopes(security_scopes.scopes) else token
 
 
-async def _find_active(tokens: TokenManager, access_token_id: str) -> AccessToken | None:
-    try:
-        return await tokens.find_active_access_token(access_token_id, DEFAULT_VALID_FOR)
-    except (HubUnavailableError, InvalidResponseError, OAuthError):
-        # Half a minute of a token that still works is better than an error page.
-        return await tokens.find_active_access_token(access_token_id, timedelta(0))
-
-
 def _is_page_view(connection: HTTPConnection) -> bool:
-    """Whether a browser is about to show a page: it asks for HTML by name, not for whatever there is."""
+    """Return True if a browser is about to show a page: it accepts HTML by name, not only ``*/*``."""
     if connection.scope["type"] != "http" or connection.scope["method"] not in ("GET", "HEAD"):
         return False
     for part in connection.headers.get("accept", "").split(","):

@@ -1,42 +1,64 @@
-"""What one started login remembers until the Hub sends the browser back (RFC 6749 §4.1.1, RFC 7636)."""
+"""Flow: a login or connection under way, from the authorization request to its response (RFC 6749 §4.1, RFC 7636).
+
+Everything about it is here: its state and its code verifier, how long it lives, how often it is started again, and
+which parameters of a request are passed on to the Hub.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from urllib.parse import urlencode
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.web.pkce import generate_code_verifier, s256_code_challenge
 
-__all__ = ["AuthorizationRequest", "hub_parameters"]
+__all__ = ["LIFETIME", "Callback", "Flow", "generate_code_verifier", "hub_parameters", "s256_code_challenge"]
 
 LIFETIME = 600
-"""Seconds after which a started flow is over."""
+"""The seconds after which a flow can no longer be completed."""
 
-FRESH_STARTS = 3
-"""How often a flow whose code fails is started anew."""
+MAX_ATTEMPTS = 3
+"""How often a flow is started again whose code the Hub does not accept."""
+
+MAX_PARAMETERS_LENGTH = 1024
+"""How many characters of parameters for the Hub a flow keeps, because they travel in a cookie."""
+
+Callback = Literal["sessions", "connections"]
+"""The routes below which ``approve`` completes a flow."""
 
 _HUB_PARAMETER = re.compile(
     r"\A(?:show_signup|force_login|prompt|prompt_email_confirmation|lang|login|signup"
     r"|(?:person|organization)(?:\[[a-z_]{1,40}\])+(?:\[\])?)\Z"
 )
 _STATE = re.compile(r"\A[\x21-\x7e]{1,255}\Z")
-_LONGEST_PARAMETERS = 1024
+
+
+def generate_code_verifier() -> str:
+    """Return a fresh ``code_verifier``: 43 URL-safe characters from 32 random octets (RFC 7636 §4.1)."""
+    return secrets.token_urlsafe(32)
+
+
+def s256_code_challenge(code_verifier: str) -> str:
+    """Return ``BASE64URL(SHA256(ASCII(code_verifier)))`` without padding (RFC 7636 §4.2)."""
+    digest = hashlib.sha256(code_verifier.encode("ascii")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
 def hub_parameters(query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Those of a request's parameters that the Hub's authorize page understands; the rest is dropped.
+    """Return those of a request's parameters that the Hub's authorization endpoint understands.
 
-    Hub documentation, "Redirect flow". Prefilled data keeps its bracket notation.
+    Hub documentation, "Redirect flow". Prefilled data keeps its bracket notation, and is the first to be left out if
+    there is too much.
     """
     kept = tuple((name, value) for name, value in query if _HUB_PARAMETER.match(name))
-    # They travel in a cookie: what would not fit there is left out, prefilled data first.
-    while kept and sum(len(name) + len(value) for name, value in kept) > _LONGEST_PARAMETERS:
+    while kept and sum(len(name) + len(value) for name, value in kept) > MAX_PARAMETERS_LENGTH:
         bracketed = [pair for pair in kept if "[" in pair[0]]
         longest = max(bracketed or kept, key=lambda pair: len(pair[1]))
         kept = tuple(pair for pair in kept if pair is not longest)
@@ -44,14 +66,15 @@ def hub_parameters(query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], .
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorizationRequest:
-    """One authorization request on its way.
+class Flow:
+    """An authorization request (RFC 6749 §4.1.1) and what is needed to complete it.
 
-    ``route`` is the kind of callback it returns to (``sessions`` or ``connections``), ``path_client``
-    the client's name if it stood in the path. ``chosen_state`` tells that the caller passed ``state``.
+    ``callback`` is the kind of route to which it returns, ``path_client`` the client's name if it was in the path.
+    ``chosen_state`` is True if the app chose ``state``. ``code_verifier`` is None only for a flow that the app started
+    without us. ``started_at`` is in seconds since the epoch.
     """
 
-    route: Literal["sessions", "connections"]
+    callback: Callback
     client_name: str
     path_client: str | None
     redirect_uri: str
@@ -68,7 +91,7 @@ class AuthorizationRequest:
     def start(
         cls,
         *,
-        route: Literal["sessions", "connections"],
+        callback: Callback,
         client_name: str,
         path_client: str | None,
         redirect_uri: str,
@@ -76,11 +99,11 @@ class AuthorizationRequest:
         origin: str | None = None,
         state: str | None = None,
         parameters: tuple[tuple[str, str], ...] = (),
-    ) -> AuthorizationRequest:
-        """A new one, with a fresh ``code_verifier``, and a fresh ``state`` unless the caller chose a usable one."""
+    ) -> Flow:
+        """Return a new flow with a fresh ``code_verifier``, and a fresh ``state`` unless the app chose a usable one."""
         chosen = state is not None and bool(_STATE.match(state))
         return cls(
-            route=route,
+            callback=callback,
             client_name=client_name,
             path_client=path_client,
             redirect_uri=redirect_uri,
@@ -93,9 +116,9 @@ class AuthorizationRequest:
             started_at=int(time.time()),
         )
 
-    def started_anew(self) -> AuthorizationRequest | None:
-        """The same request once more, with fresh secrets; None after three fresh starts."""
-        if self.attempt >= FRESH_STARTS:
+    def started_again(self) -> Flow | None:
+        """Return the same flow with fresh secrets, or None after three attempts."""
+        if self.attempt >= MAX_ATTEMPTS:
             return None
         return replace(
             self,
@@ -105,30 +128,30 @@ class AuthorizationRequest:
             started_at=int(time.time()),
         )
 
-    def over(self, now: float | None = None) -> bool:
-        """Whether it is too old to be answered; ``now`` in seconds since the epoch."""
+    @property
+    def expires_at(self) -> datetime:
+        """The instant after which the flow can no longer be completed."""
+        return datetime.fromtimestamp(self.started_at, UTC) + timedelta(seconds=LIFETIME)
+
+    def expired(self, now: float | None = None) -> bool:
+        """Return True if the flow can no longer be completed; ``now`` is in seconds since the epoch."""
         return (time.time() if now is None else now) - self.started_at >= LIFETIME
 
     def parameter(self, name: str) -> str | None:
-        """The value that the start was given for one of the Hub's parameters."""
+        """Return the value of one of the parameters for the Hub, or None."""
         return dict(self.parameters).get(name)
 
     def url(self, host: str, client_id: str) -> str:
-        """Where the browser is sent: the Hub's authorization endpoint with every parameter."""
+        """Return the address of the Hub's authorization endpoint with every parameter of this request."""
         query = [
             ("client_id", client_id),
             ("redirect_uri", self.redirect_uri),
             ("response_type", "code"),
             ("scope", scope_rules.join(self.scopes)),
             ("state", self.state),
-            *_code_challenge(self.code_verifier),
+            # Only a flow that is started here is sent to the Hub, so it has a verifier.
+            ("code_challenge", s256_code_challenge(self.code_verifier or "")),
+            ("code_challenge_method", "S256"),
             *self.parameters,
         ]
         return f"{host}/oauth/authorize?{urlencode(query)}"
-
-
-def _code_challenge(code_verifier: str | None) -> list[tuple[str, str]]:
-    # Only a request that the app made without us has no verifier, and that one is not sent again.
-    if code_verifier is None:
-        return []
-    return [("code_challenge", s256_code_challenge(code_verifier)), ("code_challenge_method", "S256")]

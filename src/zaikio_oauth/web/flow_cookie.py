@@ -1,96 +1,118 @@
-"""Started flows in the browser: one sealed cookie per flow, so that tabs do not disturb each other.
+"""Flows in the browser: one encrypted cookie for each, so that tabs do not disturb one another.
 
-The name follows from the state, so parallel starts never overwrite each other and a callback finds
-its own. Old ones are dropped at each new start: servers refuse requests whose headers grow too large.
+The name of a cookie follows from the state, so parallel starts never overwrite each other and a callback finds its own.
+Old ones are deleted at each start, because servers reject requests whose headers are too large.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.requests import Request
 from starlette.responses import Response
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.store.encryption import Cipher
-from zaikio_oauth.web.flow import LIFETIME, AuthorizationRequest
+from zaikio_oauth.web.flow import LIFETIME, Callback, Flow
 
-__all__ = ["FlowCookies"]
+__all__ = ["FlowCookies", "flow_fernet"]
 
-MOST_FLOWS = 10
-"""As many as a browser restores tabs in one go; the oldest give way to new ones."""
+MAX_FLOWS = 10
+"""As many tabs as a browser restores at once; new flows displace the oldest."""
 
-MOST_BYTES = 6_000
-"""What all flows together may take of a header line; nginx refuses lines over 8 KiB."""
+MAX_BYTES = 6_000
+"""What all flows together may take of a header line; nginx rejects lines over 8 KiB."""
 
 _NAME = "zaikio_flow_"
 _FORMAT = 1
+_PURPOSE = b"zaikio_oauth flow cookie"
+
+
+def flow_fernet(encryption_keys: Iterable[str]) -> MultiFernet:
+    """Return the encryption of flow cookies, with keys derived from these.
+
+    Derived, so that a ciphertext from the database is never accepted as a cookie, nor the reverse.
+    """
+    return MultiFernet([Fernet(_derived(key)) for key in encryption_keys])
+
+
+def _derived(key: str) -> bytes:
+    derivation = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE)
+    return base64.urlsafe_b64encode(derivation.derive(base64.urlsafe_b64decode(key)))
 
 
 class FlowCookies:
-    """Seals flows into cookies and finds them again. ``path`` is the only one that the browser sends them to."""
+    """The flow cookies of one request. The browser sends them to ``path`` only."""
 
-    def __init__(self, cipher: Cipher, *, path: str, secure: bool) -> None:
-        self._cipher = cipher
+    def __init__(self, request: Request, fernet: MultiFernet, *, path: str, secure: bool) -> None:
+        self._carried = request.cookies
+        self._fernet = fernet
         self._path = path
         self._secure = secure
 
-    def find(self, request: Request, route: str, path_client: str | None, state: str) -> AuthorizationRequest | None:
-        """The flow that this browser started for this route, client and state, if it is not over."""
-        sealed = request.cookies.get(_name(route, path_client, state))
-        flow = self._unseal(sealed) if sealed else None
-        if flow is None or flow.over():
+    def find(self, callback: Callback, path_client: str | None, state: str) -> Flow | None:
+        """Return the flow that this browser started for this route, client and state, unless it has expired."""
+        flow = self._decrypted(self._carried.get(_name(callback, path_client, state), ""))
+        if flow is None or flow.expired():
             return None
-        started_for = (flow.route, flow.path_client, flow.state)
-        return flow if started_for == (route, path_client, state) else None
+        started_for = (flow.callback, flow.path_client, flow.state)
+        return flow if started_for == (callback, path_client, state) else None
 
-    def put(self, request: Request, response: Response, flow: AuthorizationRequest) -> None:
-        """Give the browser this flow, and take from it those that are over or too many."""
+    def add(self, response: Response, flow: Flow) -> None:
+        """Give this flow to the browser, and delete those that have expired or are too many."""
         # The padding would have the value quoted, and not every proxy reads quoted cookies.
-        sealed = self._cipher.encrypt(_dump(flow)).rstrip("=")
-        name = _name(flow.route, flow.path_client, flow.state)
-        self._make_room(request, response, name, len(name) + len(sealed))
+        value = self._fernet.encrypt(_dump(flow).encode()).decode("ascii").rstrip("=")
+        name = _name_of(flow)
+        self._make_room(response, name, len(name) + len(value))
         response.set_cookie(
-            name, sealed, max_age=LIFETIME, path=self._path, secure=self._secure, httponly=True, samesite="lax"
+            name, value, max_age=LIFETIME, path=self._path, secure=self._secure, httponly=True, samesite="lax"
         )
 
-    def drop(self, response: Response, flow: AuthorizationRequest) -> None:
-        """Take a flow that was used from the browser."""
-        self._delete(response, _name(flow.route, flow.path_client, flow.state))
+    def delete(self, response: Response, flow: Flow) -> None:
+        """Delete a flow that was completed."""
+        self._delete(response, _name_of(flow))
 
-    def _make_room(self, request: Request, response: Response, new: str, size: int) -> None:
-        others = [name for name in request.cookies if name.startswith(_NAME) and name != new]
-        flows = {name: self._unseal(request.cookies[name]) for name in others}
+    def _make_room(self, response: Response, new: str, size: int) -> None:
+        others = [name for name in self._carried if name.startswith(_NAME) and name != new]
+        flows = {name: self._decrypted(self._carried[name]) for name in others}
         newest_first = sorted(others, key=lambda name: flow.started_at if (flow := flows[name]) else 0, reverse=True)
-        count = 1
-        for name in newest_first:
+        for count, name in enumerate(newest_first, start=2):
             flow = flows[name]
-            count += 1
-            size += len(name) + len(request.cookies[name])
-            if flow is None or flow.over() or count > MOST_FLOWS or size > MOST_BYTES:
+            size += len(name) + len(self._carried[name])
+            if flow is None or flow.expired() or count > MAX_FLOWS or size > MAX_BYTES:
                 self._delete(response, name)
 
     def _delete(self, response: Response, name: str) -> None:
         response.delete_cookie(name, path=self._path, secure=self._secure, httponly=True, samesite="lax")
 
-    def _unseal(self, sealed: str) -> AuthorizationRequest | None:
-        opened = self._cipher.decrypt(sealed + "=" * (-len(sealed) % 4))
-        return None if opened is None else _load(opened)
+    def _decrypted(self, value: str) -> Flow | None:
+        try:
+            return _load(self._fernet.decrypt(value + "=" * (-len(value) % 4)).decode())
+        except (InvalidToken, UnicodeError):
+            return None
 
 
-def _name(route: str, path_client: str | None, state: str) -> str:
-    # A state may hold what a cookie's name may not, and may be as long as the caller likes.
-    digest = hashlib.sha256("\0".join((route, path_client or "", state)).encode("utf-8", "surrogatepass"))
+def _name_of(flow: Flow) -> str:
+    return _name(flow.callback, flow.path_client, flow.state)
+
+
+def _name(callback: Callback, path_client: str | None, state: str) -> str:
+    # A state may contain what the name of a cookie may not, and may be of any length.
+    digest = hashlib.sha256("\0".join((callback, path_client or "", state)).encode("utf-8", "surrogatepass"))
     return _NAME + digest.hexdigest()[:16]
 
 
-def _dump(flow: AuthorizationRequest) -> str:
-    """The flow as a short list: it travels with every request to our paths."""
+def _dump(flow: Flow) -> str:
+    """Return the flow as a short list, because it travels with every request to our paths."""
     parts: list[Any] = [
         _FORMAT,
-        flow.route,
+        flow.callback,
         flow.client_name,
         flow.path_client,
         flow.redirect_uri,
@@ -106,15 +128,15 @@ def _dump(flow: AuthorizationRequest) -> str:
     return json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
 
 
-def _load(text: str) -> AuthorizationRequest | None:
+def _load(text: str) -> Flow | None:
     parts = json.loads(text)
-    # Another version of ours may have sealed it, with the same key.
+    # Another version of ours may have encrypted it, with the same key.
     if parts[0] != _FORMAT:
         return None
-    _, route, client_name, path_client, redirect_uri, scopes, *rest = parts
+    _, callback, client_name, path_client, redirect_uri, scopes, *rest = parts
     state, code_verifier, origin, parameters, chosen_state, attempt, started_at = rest
-    return AuthorizationRequest(
-        route=route,
+    return Flow(
+        callback=callback,
         client_name=client_name,
         path_client=path_client,
         redirect_uri=redirect_uri,

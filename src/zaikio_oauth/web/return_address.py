@@ -1,4 +1,4 @@
-"""Where things are: our routes as the outside sees them, and which addresses are this site's."""
+"""The addresses to which the Hub returns the browser and the app returns the person: always addresses of this site."""
 
 from __future__ import annotations
 
@@ -9,75 +9,79 @@ from fastapi.routing import iter_route_contexts
 from starlette.datastructures import URL
 from starlette.requests import Request
 
-__all__ = ["Location", "route_path", "safe_origin"]
+__all__ = ["PublicAddress", "route_path"]
 
-LONGEST_ORIGIN = 1024
+MAX_ORIGIN_LENGTH = 1024
 _PATH_PARAMETER = re.compile(r"\{(\w+)[^}]*\}")
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~%"
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
 
-class Location:
-    """The site of one request: ``base_url`` from the settings, or the address the request came to."""
+class PublicAddress:
+    """The site of a request as the browser sees it: ``base_url`` of the settings, else the request's own address."""
 
     def __init__(self, request: Request, base_url: str | None) -> None:
         self.request = request
-        # A trailing slash would double the one that each path begins with.
+        # Without the trailing slash, because every path begins with one.
         self.base = URL(base_url) if base_url else URL(str(request.base_url).rstrip("/"))
-        root = request.scope.get("root_path", "")
-        # Where the app is itself mounted in another one; what lies outside of that is part of the base.
-        self.mount: str = root.removeprefix(request.scope.get("app_root_path", root))
+        self._root: str = request.scope.get("root_path", "")
+        # Where the app is mounted in another one; what lies outside of that is part of the base.
+        self._mount: str = self._root.removeprefix(request.scope.get("app_root_path", self._root))
 
     @property
     def secure(self) -> bool:
-        """Whether people reach the site by https."""
+        """True if the browser uses https."""
         return self.base.scheme == "https"
 
+    @property
+    def own_path(self) -> str:
+        """This request's path within its app, percent-encoded."""
+        full = self.request.scope["path"]
+        inside = full[len(self._root) :] if self._root and full.startswith(self._root + "/") else full
+        return quote(inside, safe=_PATH_CHARACTERS)
+
     def path(self, path: str) -> str:
-        """A path of this request's app as the outside sees it, below what a proxy strips."""
-        return self.base.path.rstrip("/") + self.mount + path
+        """Return a path within this request's app as the browser sees it."""
+        return self.base.path.rstrip("/") + self._mount + path
 
     def url(self, path: str) -> str:
-        """A path of this request's app as an absolute address."""
+        """Return a path within this request's app as an absolute address."""
         return f"{self.base.scheme}://{self.base.netloc}{self.path(path)}"
 
     def current(self) -> str:
-        """This request's path and query as the outside sees them."""
-        full, root = self.request.scope["path"], self.request.scope.get("root_path", "")
-        own = full[len(root) :] if root and full.startswith(root + "/") else full
+        """Return this request's path and query as the browser sees them."""
         query = self.request.url.query
-        return quote(self.path(own), safe=_PATH_CHARACTERS) + (f"?{query}" if query else "")
+        return self.path(self.own_path) + (f"?{query}" if query else "")
 
     def contains(self, url: str) -> bool:
-        """Whether an absolute address is of this site."""
+        """Return True if an absolute address belongs to this site."""
         try:
             parts = urlsplit(url)
         except ValueError:
             return False
         return (parts.scheme, parts.netloc) == (self.base.scheme, self.base.netloc) and not _UNSAFE.search(url)
 
+    def safe_origin(self, value: object, ours: str) -> str | None:
+        """Return the path of this site to which a person returns, or None for anything that leads elsewhere.
 
-def safe_origin(value: object, location: Location, ours: str) -> str | None:
-    """The address as a path of this site; None for anything that leads elsewhere.
-
-    Browsers drop control characters and read a backslash as a slash, so neither may stand in it.
-    ``ours`` is the path our routes are below: coming back to a login would log in for ever.
-    """
-    if not isinstance(value, str) or not value or len(value) > LONGEST_ORIGIN or _UNSAFE.search(value):
-        return None
-    if location.contains(value):
-        value = value.removeprefix(f"{location.base.scheme}://{location.base.netloc}") or "/"
-    if not value.startswith("/") or value.startswith("//"):
-        return None
-    if ours not in ("", "/") and re.split(r"[?#]", value)[0].startswith(ours + "/"):
-        return None
-    return value
+        Browsers drop control characters and read a backslash as a slash, so neither is allowed. ``ours`` is the path
+        below which our routes are: returning to a login would start it again for ever.
+        """
+        if not isinstance(value, str) or not value or len(value) > MAX_ORIGIN_LENGTH or _UNSAFE.search(value):
+            return None
+        if self.contains(value):
+            value = value.removeprefix(f"{self.base.scheme}://{self.base.netloc}") or "/"
+        if not value.startswith("/") or value.startswith("//"):
+            return None
+        if ours not in ("", "/") and re.split(r"[?#]", value)[0].startswith(ours + "/"):
+            return None
+        return value
 
 
 def route_path(request: Request, name: str, owner: object, client_name: str | None = None) -> str | None:
-    """The path of our route of that name within the request's app, or None when the app does not include it.
+    """Return the path of our route of that name within the request's app, or None if the app does not include it.
 
-    Several ZaikioOAuth objects have routes of the same names in one app; ``owner``'s are preferred.
+    Several ZaikioOAuth objects have routes of the same names in one app; those of ``owner`` are preferred.
     """
     values = {key: str(value) for key, value in request.path_params.items() if key != "client_name"}
     if client_name is not None:
@@ -92,7 +96,7 @@ def route_path(request: Request, name: str, owner: object, client_name: str | No
             continue
         path = _PATH_PARAMETER.sub(lambda found: quote(values[found[1]], safe=""), template)
         endpoint_owner = getattr(getattr(context, "endpoint", None), "__self__", None)
-        if getattr(endpoint_owner, "parts", None) is owner:
+        if getattr(endpoint_owner, "site", None) is owner:
             return path
         fallback = fallback or path
     return fallback

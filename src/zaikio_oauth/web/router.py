@@ -1,36 +1,138 @@
-"""The routers: one for each kind of route, and one with all of them."""
+"""Every route, with its parameters and its statuses, and the routers that contain them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 from zaikio_oauth.web.connections import Connections
-from zaikio_oauth.web.hooks import Parts
 from zaikio_oauth.web.sessions import Sessions
+from zaikio_oauth.web.site import Site
 from zaikio_oauth.web.subscriptions import Subscriptions
 from zaikio_oauth.web.webhook import Webhook
 
 __all__ = ["Routers"]
 
+_STATUSES = {
+    200: "The event was received",
+    302: "On to the Zaikio Hub",
+    303: "On to the next page",
+    400: "A parameter or the body is malformed",
+    401: "The signature is not valid",
+    404: "No such client, or it is not configured for this",
+    413: "The event is too large",
+    503: "Deliver the event again",
+}
+
+_ORGANIZATION = {"organization_id": "The organization; if it is missing, the person chooses one."}
+_START = {
+    "origin": "The path of this site to return to.",
+    "state": "A state chosen by the app, instead of a fresh one.",
+    "lang": "The language of the Hub's pages.",
+    "show_signup": "Show the sign-up page first.",
+    "force_login": "Ask for the password even if the person is logged in at the Hub.",
+    "prompt": "For instance select_account.",
+    "prompt_email_confirmation": "Ask the person to confirm their e-mail address first.",
+    "login": "A suggested e-mail address.",
+    "signup": "false forbids signing up.",
+}
+_SUBSCRIPTION = {
+    "plan": "The plan; if it is missing, the person chooses one.",
+    "app_name": "The app to subscribe to, if it is not the client's own.",
+    "redirect_uri": "A registered address of this site to return to, instead of connections/approve.",
+}
+
+
+class _Route(NamedTuple):
+    """A route, which also exists below ``/{client_name}``."""
+
+    method: str
+    path: str
+    endpoint: Callable[[Request], Awaitable[Response]]
+    name: str
+    statuses: tuple[int, ...]
+    """The first one is that of success."""
+    parameters: Mapping[str, str] = MappingProxyType({})
+
+    def add_to(self, router: APIRouter) -> None:
+        """Add both forms to a router."""
+        for prefix, where in (("", {}), ("/{client_name}", {"client_name": "path"})):
+            router.add_api_route(
+                prefix + self.path,
+                self.endpoint,
+                methods=[self.method],
+                name=self.name,
+                tags=["zaikio"],
+                response_class=Response,
+                status_code=self.statuses[0],
+                responses={status: {"description": _STATUSES[status]} for status in self.statuses},
+                openapi_extra={
+                    "parameters": [
+                        *(_parameter(name, place) for name, place in where.items()),
+                        *(_parameter(name, "query", text) for name, text in self.parameters.items()),
+                    ]
+                },
+            )
+
+
+def _parameter(name: str, place: str, description: str | None = None) -> dict[str, Any]:
+    parameter = {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+    return parameter | ({"description": description} if description else {})
+
 
 class Routers:
-    """The routers of one ZaikioOAuth object; each opens it when the app starts, the last one closes it."""
+    """The routers of one ZaikioOAuth. Each of them opens it when the app starts; the last one closes it."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self.sessions: APIRouter = Sessions(parts).router(lifespan=self._lifespan)
-        self.connections: APIRouter = Connections(parts).router(lifespan=self._lifespan)
-        self.subscriptions: APIRouter = Subscriptions(parts).router(lifespan=self._lifespan)
-        self.webhook: APIRouter = Webhook(parts).router(lifespan=self._lifespan)
-        self.all: APIRouter = APIRouter(lifespan=self._lifespan)
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        sessions, connections = Sessions(site), Connections(site)
+        new, approve, log_out = (302, 404), (303, 302, 404), (303, 404)
+        connect, subscribe = _ORGANIZATION | _START, _SUBSCRIPTION | _ORGANIZATION | _START
+        self.sessions = self._router(
+            _Route("GET", "/sessions/new", sessions.new, "zaikio_new_session", new, _START),
+            _Route("GET", "/sessions/approve", sessions.approve, "zaikio_approve_session", approve),
+            _Route("DELETE", "/session", sessions.destroy, "zaikio_destroy_session", log_out),
+            _Route("POST", "/session/delete", sessions.destroy, "zaikio_delete_session_form", log_out),
+        )
+        self.connections = self._router(
+            _Route("GET", "/connections/new", connections.new, "zaikio_new_connection", (*new, 400), connect),
+            _Route("GET", "/connections/approve", connections.approve, "zaikio_approve_connection", approve),
+        )
+        self.subscriptions = self._router(
+            _Route(
+                "GET",
+                "/subscriptions/new",
+                Subscriptions(site).new,
+                "zaikio_new_subscription",
+                (*new, 400),
+                subscribe,
+            ),
+        )
+        statuses = (200, 400, 401, 404, 413, 503)
+        self.webhook = self._router(
+            _Route("POST", "/webhook", Webhook(site).receive, "zaikio_webhook", statuses),
+        )
+        self.all = self._router()
         for router in (self.sessions, self.connections, self.subscriptions, self.webhook):
             self.all.include_router(router)
 
+    def _router(self, *routes: _Route) -> APIRouter:
+        router = APIRouter(lifespan=self._lifespan)
+        for route in routes:
+            route.add_to(router)
+        return router
+
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        async with self._parts.opened():
+        await self._site.runtime.enter()
+        try:
             yield
+        finally:
+            await self._site.runtime.leave()

@@ -1,8 +1,8 @@
-"""Who is logged in, as the session remembers it, and what went wrong if nobody is.
+"""The session of a person who is logged in, and the error of a login that failed.
 
-The session is Starlette's signed cookie: the browser can read it, so it never holds a token, a
-secret or a key. It is written only where somebody logs in or out or an error is kept or read:
-responses of parallel requests overwrite each other's cookie.
+The session is Starlette's signed cookie. The browser can read it, so it never contains a token, a secret or a key. It
+is written only if somebody logs in or out or an error is stored or read, because the responses of parallel requests
+overwrite each other's cookie.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ from starlette.requests import HTTPConnection, Request
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.web.messages import language_of, message
+from zaikio_oauth.web.messages import message, preferred_language
 
-__all__ = ["LoginError", "login_error"]
+__all__ = ["ACCESS_TOKEN_ID", "PERSON_ID", "LoginError", "LoginSession", "login_error"]
 
-ACCESS_TOKEN_ID = "zaikio_access_token_id"  # noqa: S105 (a key's name)
+ACCESS_TOKEN_ID = "zaikio_access_token_id"  # noqa: S105 (the name of a key)
 PERSON_ID = "zaikio_person_id"
-ORIGIN = "origin"
-OURS = "zaikio_oauth"
+_ORIGIN = "origin"
+_OURS = "zaikio_oauth"
 _ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class LoginError:
-    """Why a login or connection failed: the ``code``, the Hub's ``description`` if any, and a ``message`` for people.
+    """Why a login or a connection failed.
 
-    ``code`` is one of ours (``invalid_state``, ``invalid_grant``, ``temporarily_unavailable``,
-    ``invalid_response``) or the Hub's own (RFC 6749 §4.1.2.1). The description comes from outside:
-    show it escaped, or only log it.
+    ``code`` is one of ours (``invalid_state``, ``invalid_grant``, ``temporarily_unavailable``, ``invalid_response``)
+    or the Hub's own (RFC 6749 §4.1.2.1). ``description`` is the Hub's, if it gave one; it comes from outside, so escape
+    it if you show it. ``message`` is a sentence for the person.
+
+        error = login_error(request)
+        if error is not None:
+            return templates.TemplateResponse(request, "login.html", {"message": error.message})
     """
 
     code: str
@@ -40,73 +44,100 @@ class LoginError:
 
     @property
     def message(self) -> str:
-        """A sentence for the person, English or German by the language that the login was started in."""
+        """A sentence for the person, in English or German, in the language in which the login was started."""
         return message(self.code, self.language)
 
 
-def session_of(connection: HTTPConnection) -> dict[str, Any]:
-    """The session; raises ConfigurationError when the app has no SessionMiddleware."""
-    session: dict[str, Any] | None = connection.scope.get("session")
-    if session is None:
-        raise ConfigurationError(
-            "zaikio_oauth needs a session; add to the app: "
-            "app.add_middleware(SessionMiddleware, secret_key=…)  # from starlette.middleware.sessions"
-        )
-    return session
-
-
 def login_error(request: Request) -> LoginError | None:
-    """The error that the last login or connection ended with, once: reading it removes it."""
-    session = session_of(request)
-    kept = session.get(OURS)
-    if not isinstance(kept, dict) or not isinstance(kept.get(_ERROR), dict):
-        return None
-    error = kept[_ERROR]
-    _keep(session, None)
-    code, description, language = (error.get(name) for name in ("code", "description", "language"))
-    return LoginError(str(code), description, language or language_of(request))
+    """Return the error with which the last login or connection ended, once: reading it removes it.
+
+    Returns None if there is none. Raises ConfigurationError if the app has no SessionMiddleware.
+
+        @app.get("/")
+        async def home(request: Request):
+            error = login_error(request)
+    """
+    return LoginSession(request).pop_error()
 
 
-def keep_error(request: Request, error: LoginError) -> None:
-    """Remember the error until ``login_error`` reads it."""
-    _keep(session_of(request), error)
+class LoginSession:
+    """Our part of a request's session; raises ConfigurationError if the app has no SessionMiddleware."""
 
+    __slots__ = ("_connection", "_session")
 
-def forget_error(request: Request) -> None:
-    """Drop what an earlier attempt left."""
-    session = session_of(request)
-    if isinstance(session.get(OURS), dict) and _ERROR in session[OURS]:
-        _keep(session, None)
+    def __init__(self, connection: HTTPConnection) -> None:
+        session: dict[str, Any] | None = connection.scope.get("session")
+        if session is None:
+            raise ConfigurationError(
+                "zaikio_oauth needs a session; add to the app: "
+                "app.add_middleware(SessionMiddleware, secret_key=…)  # from starlette.middleware.sessions"
+            )
+        self._connection = connection
+        self._session = session
 
+    @property
+    def access_token_id(self) -> str | None:
+        """The id of the access token of the person who is logged in, or None."""
+        value = self._session.get(ACCESS_TOKEN_ID)
+        return value if isinstance(value, str) else None
 
-def _keep(session: dict[str, Any], error: LoginError | None) -> None:
-    # The session notices only when one of its own keys is set, so the nested part is always replaced.
-    ours = {key: value for key, value in (session.get(OURS) or {}).items() if key != _ERROR}
-    if error:
-        ours[_ERROR] = {"code": error.code, "description": error.description, "language": error.language}
-    if ours:
-        session[OURS] = ours
-    else:
-        session.pop(OURS, None)
+    @property
+    def origin(self) -> Any:
+        """What the app has stored as the path to return to. It may be anything."""
+        return self._session.get(_ORIGIN)
 
+    def log_in(self, token: AccessToken) -> None:
+        """Remember who is logged in, after removing everything that belongs to another person.
 
-def access_token_id(connection: HTTPConnection) -> str | None:
-    """The id of the session's access token."""
-    value = session_of(connection).get(ACCESS_TOKEN_ID)
-    return value if isinstance(value, str) else None
+        The token of an organization itself stands for no person, so it logs nobody in.
+        """
+        if token.person_id is None:
+            return
+        if self._session.get(PERSON_ID) not in (None, token.person_id):
+            self._session.clear()
+        self._session[ACCESS_TOKEN_ID] = token.id
+        self._session[PERSON_ID] = token.person_id
 
+    def log_out(self) -> None:
+        """Remove every key of ours; the app's own stay."""
+        for key in (ACCESS_TOKEN_ID, PERSON_ID, _ORIGIN, _OURS):
+            self._session.pop(key, None)
 
-def log_in(request: Request, token: AccessToken) -> None:
-    """Remember who is logged in; what belongs to another person who was before is dropped first."""
-    session = session_of(request)
-    if session.get(PERSON_ID) not in (None, token.person_id):
-        session.clear()
-    session[ACCESS_TOKEN_ID] = token.id
-    session[PERSON_ID] = token.person_id
+    def end_flow(self) -> None:
+        """Remove the origin and the error of an earlier attempt."""
+        self._session.pop(_ORIGIN, None)
+        self.remove_error()
 
+    def store_error(self, error: LoginError) -> None:
+        """Store the error until ``pop_error`` reads it."""
+        self._write({"code": error.code, "description": error.description, "language": error.language})
 
-def log_out(request: Request) -> None:
-    """Remove every key of ours; the app's own stay."""
-    session = session_of(request)
-    for key in (ACCESS_TOKEN_ID, PERSON_ID, ORIGIN, OURS):
-        session.pop(key, None)
+    def pop_error(self) -> LoginError | None:
+        """Return the stored error and remove it."""
+        error = self._read()
+        if error is None:
+            return None
+        self._write(None)
+        code, description, language = (error.get(name) for name in ("code", "description", "language"))
+        return LoginError(str(code), description, language or preferred_language(self._connection))
+
+    def remove_error(self) -> None:
+        """Remove the error of an earlier attempt."""
+        if self._read() is not None:
+            self._write(None)
+
+    def _read(self) -> dict[str, Any] | None:
+        ours = self._session.get(_OURS)
+        error = ours.get(_ERROR) if isinstance(ours, dict) else None
+        return error if isinstance(error, dict) else None
+
+    def _write(self, error: dict[str, Any] | None) -> None:
+        # The session notices a change only if one of its own keys is set, so the nested part is replaced.
+        before = self._session.get(_OURS)
+        ours = {key: value for key, value in before.items() if key != _ERROR} if isinstance(before, dict) else {}
+        if error:
+            ours[_ERROR] = error
+        if ours:
+            self._session[_OURS] = ours
+        else:
+            self._session.pop(_OURS, None)

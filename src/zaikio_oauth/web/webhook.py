@@ -1,78 +1,69 @@
-"""The ``webhook`` route: Loom, the Hub's event bus, tells what has been revoked."""
+"""The ``webhook`` route: Loom, the Hub's event bus, delivers events."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
-from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from zaikio_oauth.resource_server.revocation_list import loom_signature, revoked_by_event
-from zaikio_oauth.web.hooks import Parts
-from zaikio_oauth.web.login_flow import path_client
-from zaikio_oauth.web.responses import not_found, private, refused
-from zaikio_oauth.web.routes import add_routes
+from zaikio_oauth.deadlines import WEBHOOK_DEADLINE
+from zaikio_oauth.hub.event import has_valid_signature, revoked_token_id
+from zaikio_oauth.web.responses import http_error, not_found, private
+from zaikio_oauth.web.site import Site
 
 __all__ = ["Webhook"]
 
-LARGEST_EVENT = 64 * 1024
-PATIENCE = 0.7
-"""Seconds until Loom is asked to deliver again; it waits for one second."""
+MAX_EVENT_BYTES = 64 * 1024
 
 log = logging.getLogger("zaikio_oauth")
 
 
 class Webhook:
-    """Receives Loom's events (Hub documentation, "Revocation"). Repeated and unordered ones are harmless."""
+    """Receives events (Hub documentation, "Revocation"). Repeated and unordered deliveries are harmless."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
-        # Kept until they are done: an event that is answered late is still worked on.
-        self._working: set[asyncio.Task[None]] = set()
-
-    def router(self, **options: Any) -> APIRouter:
-        """A router of this route."""
-        router = APIRouter(**options)
-        add_routes(router, "POST", "/webhook", self.receive, "zaikio_webhook")
-        return router
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        # References to tasks that go on although their event was answered already.
+        self._late: set[asyncio.Task[None]] = set()
 
     async def receive(self, request: Request) -> Response:
-        """Receive an event of the Zaikio Hub; 401 when its signature is not right."""
-        client = self.parts.settings.clients.get(path_client(request) or self.parts.current_client_name)
-        if client is None or client.webhook_secret is None:
-            raise not_found("There is no webhook for such a client.")
+        """Receive an event of the Zaikio Hub; 401 if its signature is not valid."""
+        _, client = self.site.client(request)
+        if client.webhook_secret is None:
+            raise not_found("This client has no webhook.")
         body = await _body(request)
         signature = request.headers.get("x-loom-signature", "")
-        expected = loom_signature(body, client.webhook_secret.get_secret_value())
-        if not hmac.compare_digest(signature.encode("latin-1"), expected.encode()):
-            raise refused(401, "The signature is not right.")
+        if not has_valid_signature(body, signature, client.webhook_secret.get_secret_value()):
+            raise http_error(401, "The signature is not valid.")
         try:
-            jti = revoked_by_event(body)
-        except (ValueError, RecursionError):
-            raise refused(400, "This is not an event.") from None
+            jti = revoked_token_id(body)
+        except ValueError:
+            raise http_error(400, "This is not an event.") from None
         if jti is not None:
-            await self._mark(jti)
+            await self._revoke(jti)
         return private(Response(status_code=200))
 
-    async def _mark(self, jti: str) -> None:
-        marking = asyncio.create_task(self.parts.mark_revoked([jti]))
-        self._working.add(marking)
-        marking.add_done_callback(self._working.discard)
+    async def _revoke(self, jti: str) -> None:
+        async def add() -> None:
+            async with self.site.runtime.use() as parts:
+                await parts.revocation_list.add([jti])
+
+        adding = asyncio.create_task(add())
+        self._late.add(adding)
+        adding.add_done_callback(self._late.discard)
         try:
-            await asyncio.wait_for(asyncio.shield(marking), PATIENCE)
+            await asyncio.wait_for(asyncio.shield(adding), WEBHOOK_DEADLINE)
         except TimeoutError:
-            # The store is slow: Loom shall come back, whatever becomes of this one.
-            raise refused(503, "Please deliver this event again.") from None
+            # The database is slow: Loom shall deliver the event again, whatever becomes of this attempt.
+            raise http_error(503, "Please deliver this event again.") from None
 
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_EVENT:
-            raise refused(413, "This event is too large to be one.")
+        if len(body) > MAX_EVENT_BYTES:
+            raise http_error(413, "This event is too large.")
     return bytes(body)

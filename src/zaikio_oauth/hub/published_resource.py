@@ -1,4 +1,4 @@
-"""Something that the Hub publishes for everybody and changes now and then: fetched once, kept for a while."""
+"""A resource that the Hub publishes for everybody and rarely changes: fetched once and kept for a while."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from zaikio_oauth.deadlines import (
+    PUBLISHED_BURST,
+    PUBLISHED_DEADLINE,
+    PUBLISHED_FRESH,
+    PUBLISHED_REFILL,
+    PUBLISHED_USABLE,
+)
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.token_response import refusal
+from zaikio_oauth.hub.token_response import oauth_error
 
-__all__ = ["Published"]
+__all__ = ["PublishedResource"]
 
 T = TypeVar("T")
-
-FRESH = 3600.0
-"""Seconds after which it is fetched anew, while those who ask still get what is kept."""
-
-USABLE = 23 * 3600.0
-"""Seconds after which nobody gets it any more: "do not cache longer than a day" (Hub documentation, JWT)."""
-
-BURST, REFILL = 10.0, 6.0
-"""So many requests at once, and one more every so many seconds: strangers decide how often an unknown key is named."""
 
 log = logging.getLogger("zaikio_oauth")
 
 
-class Published(Generic[T]):
-    """The value at one public address of the Hub, for one event loop. However many ask, one request is made."""
+class PublishedResource(Generic[T]):
+    """The value at one public address of the Hub, for one event loop. Concurrent callers share one request."""
 
     def __init__(
         self,
@@ -38,39 +36,39 @@ class Published(Generic[T]):
         read: Callable[[Any], T],
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        deadline: float = 5.0,
+        deadline: float = PUBLISHED_DEADLINE,
     ) -> None:
-        """``read`` makes the value of the answer's JSON; raises InvalidResponseError."""
+        """``read`` turns the response's JSON into the value; it raises InvalidResponseError."""
         self._http = http
         self._path = path
         self._read = read
         self._monotonic = monotonic
         self._deadline = deadline
         self._kept: tuple[float, T] | None = None
-        self._allowance, self._refilled_at = BURST, monotonic()
+        self._allowance, self._refilled_at = PUBLISHED_BURST, monotonic()
         self._failure = ""
         self._fetching: asyncio.Task[None] | None = None
 
     async def get(self) -> T:
-        """The value; raises HubUnavailableError when there is none that may be used and it cannot be fetched."""
+        """Return the value; raises HubUnavailableError if none may be used and it cannot be fetched."""
         age = self._age()
-        if self._kept is None or age >= USABLE:
+        if self._kept is None or age >= PUBLISHED_USABLE:
             return await self._fetched()
-        if age >= FRESH:
+        if age >= PUBLISHED_FRESH:
             self._fetch()
         return self._kept[1]
 
     async def get_newer(self, than: T) -> T:
-        """The value as it is now, because this one lacks something; the kept one when the Hub was asked too often.
+        """Return a newer value, because this one lacks something, or the same if too many requests have been made.
 
-        Raises HubUnavailableError when the Hub cannot be asked.
+        Raises HubUnavailableError if the Hub cannot be asked.
         """
         if self._kept is not None and self._kept[1] is not than:
             return self._kept[1]
         return await self._fetched()
 
     async def aclose(self) -> None:
-        """Give up a request under way."""
+        """Cancel a request under way."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -81,17 +79,17 @@ class Published(Generic[T]):
     async def _fetched(self) -> T:
         asked = self._fetch()
         if asked is not None:
-            # Shared by all who wait for it, so one who goes away must not end it.
+            # Shared by all who wait for it, so a caller that is cancelled must not end it.
             await asyncio.shield(asked)
         if self._failure or self._kept is None:
             raise HubUnavailableError(self._failure)
         return self._kept[1]
 
     def _fetch(self) -> asyncio.Task[None] | None:
-        """The request under way, or a new one; None when there were too many."""
+        """Return the request under way or a new one, or None if too many have been made."""
         if self._fetching is None or self._fetching.done():
             now = self._monotonic()
-            self._allowance = min(BURST, self._allowance + (now - self._refilled_at) / REFILL)
+            self._allowance = min(PUBLISHED_BURST, self._allowance + (now - self._refilled_at) / PUBLISHED_REFILL)
             self._refilled_at = now
             if self._allowance < 1:
                 return None
@@ -101,10 +99,10 @@ class Published(Generic[T]):
 
     async def _request(self) -> None:
         try:
-            answer = await self._http.request("GET", self._path, deadline=self._deadline, repeatable=True)
-            if answer.status_code >= 300:
-                raise refusal(answer)
-            self._kept = (self._monotonic(), self._read(answer.body))
+            response = await self._http.request("GET", self._path, deadline=self._deadline, repeatable=True)
+            if response.status_code >= 300:
+                raise oauth_error(response)
+            self._kept = (self._monotonic(), self._read(response.body))
         except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
             self._failure = f"{self._path} cannot be read: {error}"
             log.warning("%s", self._failure)

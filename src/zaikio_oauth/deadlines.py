@@ -1,0 +1,118 @@
+"""Every number that says how long we try, wait or keep asking; in seconds unless its type says otherwise.
+
+How long before its expiry a token counts as expired is in ``access_token``, how long a login may take in ``web.flow``.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "DATABASE_DEADLINE",
+    "DEVICE_LONGEST_PAUSE",
+    "DEVICE_SLOW_DOWN",
+    "FIRST_BACKOFF",
+    "FIRST_POLL",
+    "HUB_DEADLINE",
+    "LEASE_SECONDS",
+    "LEASE_TAKE_OVER_GRACE",
+    "LONGEST_BACKOFF",
+    "LONGEST_DATABASE_BACKOFF",
+    "LONGEST_POLL",
+    "LONGEST_RETRY_AFTER",
+    "PAGE_RETRY_AFTER",
+    "PUBLISHED_BURST",
+    "PUBLISHED_DEADLINE",
+    "PUBLISHED_FRESH",
+    "PUBLISHED_REFILL",
+    "PUBLISHED_USABLE",
+    "READ_TIMEOUT",
+    "REVOCATION_DEADLINE",
+    "REVOCATION_LIST_AFTER_FAILURE",
+    "REVOCATION_LIST_CHECK",
+    "REVOCATION_LIST_DEADLINE",
+    "REVOCATION_LIST_INTERVAL",
+    "SQLITE_BUSY_TIMEOUT",
+    "WEBHOOK_DEADLINE",
+]
+
+# ── One call to the Hub ────────────────────────────────────────────────────────────────────────────
+
+HUB_DEADLINE = 30.0
+"""For a call to the Hub with all its retries, and for waiting until another process has made it."""
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 10.0
+
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 5.0
+"""Between two attempts, growing exponentially, with jitter."""
+
+LONGEST_RETRY_AFTER = 3600.0
+"""The longest wait that a ``Retry-After`` or ``RateLimit-Reset`` of the Hub can ask for."""
+
+REVOCATION_DEADLINE = 5.0
+"""For revoking one token: a person who logs out waits for it."""
+
+# ── What the Hub publishes for everybody: signing keys, roles, revoked tokens ─────────────────────
+
+PUBLISHED_DEADLINE = 5.0
+
+PUBLISHED_FRESH = 3600.0
+"""The age at which it is fetched again, while callers still get what is kept."""
+
+PUBLISHED_USABLE = 23 * 3600.0
+"""The age at which it is no longer used: "do not cache longer than a day" (Hub documentation, "JWT")."""
+
+PUBLISHED_BURST, PUBLISHED_REFILL = 10.0, 6.0
+"""How many requests may be made at once, and after how many seconds there may be one more.
+
+Strangers decide how often an unknown key is named.
+"""
+
+REVOCATION_LIST_DEADLINE = 10.0
+
+REVOCATION_LIST_INTERVAL = timedelta(hours=1)
+"""How often the list is fetched, by all processes together."""
+
+REVOCATION_LIST_AFTER_FAILURE = timedelta(minutes=5)
+
+REVOCATION_LIST_CHECK = 60.0
+"""How often each process checks whether the list is due."""
+
+# ── Processes that want the same thing ─────────────────────────────────────────────────────────────
+
+LEASE_SECONDS = 10.0
+"""A lease whose holder has not renewed it for so long may be taken over; it is renewed four times as often."""
+
+LEASE_TAKE_OVER_GRACE = 5.0
+"""How long an ``invalid_grant`` is doubted when the lease was taken over from a process that may still be alive."""
+
+FIRST_POLL, LONGEST_POLL = 0.02, 0.25
+"""How often a waiting process checks whether the other one has finished."""
+
+# ── The database ───────────────────────────────────────────────────────────────────────────────────
+
+DATABASE_DEADLINE = 15.0
+"""For storing what the Hub has issued, with all retries."""
+
+LONGEST_DATABASE_BACKOFF = 1.0
+
+SQLITE_BUSY_TIMEOUT = 15.0
+"""How long a writer waits for the write lock of another one."""
+
+# ── A device that waits for its person (RFC 8628) ──────────────────────────────────────────────────
+
+DEVICE_SLOW_DOWN = 5.0
+"""Added to the interval at each ``slow_down`` (RFC 8628 §3.5)."""
+
+DEVICE_LONGEST_PAUSE = 60.0
+"""Between two requests while the Hub does not answer."""
+
+# ── Answers of ours ────────────────────────────────────────────────────────────────────────────────
+
+WEBHOOK_DEADLINE = 0.7
+"""Loom waits for one second; when this has passed it is asked to deliver the event again."""
+
+PAGE_RETRY_AFTER = 10
+"""``Retry-After`` of a 503, in whole seconds."""

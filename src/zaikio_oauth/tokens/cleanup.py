@@ -1,0 +1,47 @@
+"""Deletes what can never be used again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.leases import LeaseRepository
+from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
+from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
+
+__all__ = ["Cleanup"]
+
+BATCH = 500
+"""Rows in one statement, so that nobody else waits for long."""
+
+REVOCATIONS_KEPT = timedelta(days=30)
+LEASES_KEPT = timedelta(days=1)
+
+
+class Cleanup:
+    """Deletes in small batches; may run anywhere, at any time, and several times at once."""
+
+    def __init__(
+        self,
+        *,
+        access_tokens: AccessTokenRepository,
+        revoked_tokens: RevokedTokenRepository,
+        leases: LeaseRepository,
+        telemetry: Telemetry,
+    ) -> None:
+        self._access_tokens = access_tokens
+        self._revoked_tokens = revoked_tokens
+        self._leases = leases
+        self._telemetry = telemetry
+
+    async def run(self) -> int:
+        """Delete tokens, revocations and leases that can never be used again; return how many tokens were deleted."""
+        now = datetime.now(UTC)
+        deleted = 0
+        while batch := await self._access_tokens.delete_unusable(now, BATCH):
+            deleted += batch
+        await self._revoked_tokens.delete_revoked_before(now - REVOCATIONS_KEPT)
+        await self._leases.delete_acquired_before(now - LEASES_KEPT)
+        if deleted:
+            self._telemetry.tell(TokenEvent("cleaned_up", count=deleted))
+        return deleted

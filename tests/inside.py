@@ -1,0 +1,31 @@
+"""What a ZaikioOAuth has open, for the few tests that have to look inside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from zaikio_oauth import ZaikioOAuth
+from zaikio_oauth.application import runtime_of
+from zaikio_oauth.tokens.runtime import Parts
+
+
+async def parts_of(zaikio: ZaikioOAuth) -> Parts:
+    """Return the parts of the running event loop."""
+    async with runtime_of(zaikio).use() as parts:
+        return parts
+
+
+async def engine_of(zaikio: ZaikioOAuth) -> Any:
+    """Return SQLAlchemy's engine."""
+    return (await parts_of(zaikio)).access_tokens._statements._engine
+
+
+async def mark_revoked(zaikio: ZaikioOAuth, jtis: Collection[str]) -> None:
+    """Do what the webhook does with a good event."""
+    await (await parts_of(zaikio)).revocation_list.add(jtis)
+
+
+def client_name_of(zaikio: ZaikioOAuth) -> str:
+    """Return the default client of the current context."""
+    return runtime_of(zaikio).client_name
