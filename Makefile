@@ -1,5 +1,5 @@
-# `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
-# Everything is installed into .venv, whatever environment is active.
+# A newcomer needs only `make demo` and `make test`; `make help` lists the other commands.
+# Everything is installed into .venv, even if another environment is active.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
@@ -13,37 +13,37 @@ ARGS ?=
 
 .PHONY: help demo test check format coverage clean
 
-help: ## list these commands
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## serve the demo app and a local Hub (ARGS="--port 9000")
 	@exec $(PYTHON) -m demo_app $(ARGS)
 
-# A part of the tests cannot reach the coverage that all of them have to.
-test: $(VENV)/.tests ## run every test (ARGS="-k login" for some)
+# A subset of the tests cannot reach the coverage that is required of all of them.
+test: $(VENV)/.tests ## run all tests (some of them: ARGS="-k login")
 	@ZAIKIO_TEST_CHROMIUM="$$(scripts/find-browser)" \
 	$(PYTHON) -m pytest -n 2 $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
 
-check: $(VENV)/.tests ## lint, format and types
+check: $(VENV)/.tests ## run the linter, the format check and the type checker
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
 
-format: $(VENV)/.tests ## put the code into our format
+format: $(VENV)/.tests ## format the code and fix lint errors where possible
 	@$(PYTHON) -m ruff check --fix --quiet . && $(PYTHON) -m ruff format .
 
-coverage: $(VENV)/.tests ## say which lines the last full run of the tests left out
+coverage: $(VENV)/.tests ## show the lines that the last full test run did not cover
 	@$(PYTHON) -m coverage report
 
-clean: ## remove what was made
+clean: ## remove generated files
 	@rm -rf $(VENV) test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.demo: $(DEPENDENCIES)
 	@scripts/make-environment $(VENV)
-	@echo "Installing what the demo needs …"
+	@echo "Installing the demo's dependencies …"
 	@$(INSTALL) --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.tests: $(DEPENDENCIES)
 	@scripts/make-environment $(VENV)
-	@echo "Installing what the tests need …"
+	@echo "Installing the tests' dependencies …"
 	@$(INSTALL) --editable '.[postgresql,cli,testing,demo]' --group dev
 	@touch $@ $(VENV)/.demo

@@ -1,4 +1,4 @@
-"""Run the migrations of zaikio_oauth, on a connection handed in or on the one of the settings."""
+"""Run the migrations of zaikio_oauth, on a given connection or on the database in the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zaikio_oauth.store.migrations import VERSION_TABLE
 
 
 def run(connection: Connection) -> None:
-    # A version table of our own: the app's Alembic keeps "alembic_version" in the same database.
+    # A separate version table: the app's own Alembic may use "alembic_version" in the same database.
     context.configure(connection=connection, version_table=VERSION_TABLE)
     with context.begin_transaction():
         context.run_migrations()
@@ -42,5 +42,5 @@ if context.is_offline_mode():
 elif connection is not None:
     run(connection)
 else:
-    # `alembic upgrade head`, typed in a checkout.
+    # `alembic upgrade head` was run in a checkout.
     asyncio.run(run_online())

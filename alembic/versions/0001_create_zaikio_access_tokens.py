@@ -1,4 +1,4 @@
-"""Create zaikio_access_tokens, and what guards it.
+"""Create zaikio_access_tokens, and the tables for leases and used flows.
 
 Revision ID: zaikio_0001
 Revises:
@@ -15,7 +15,7 @@ down_revision = None
 branch_labels = ("zaikio_oauth",)
 depends_on = None
 
-# The types are spelled out: a migration describes one moment and must not change with the code.
+# The types are spelled out here: a migration describes the schema at one moment and must not change with the code.
 INSTANT = sa.DateTime(timezone=True)
 
 

@@ -1,4 +1,4 @@
-"""Keep what the Hub has revoked, and when its list is due.
+"""Store which tokens the Hub has revoked, and when its list is due.
 
 Revision ID: zaikio_0002
 Revises: zaikio_0001

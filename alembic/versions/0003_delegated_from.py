@@ -1,4 +1,4 @@
-"""Keep which token a delegated one is a part of.
+"""Store which token a delegated token was delegated from.
 
 Revision ID: zaikio_0003
 Revises: zaikio_0002
@@ -17,7 +17,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Nullable, so that processes of the former version go on working.
+    # Nullable, so that processes of the previous version keep working.
     op.add_column("zaikio_access_tokens", sa.Column("delegated_from", sa.String(36)))
 
 
