@@ -1,1 +1,1 @@
-"""Bogenlager, a small product that people log in to with Zaikio: the demo of zaikio_oauth."""
+"""The demo of zaikio_oauth: Bogenlager, a small product that people log in to with Zaikio."""

@@ -1,4 +1,4 @@
-"""Bogenlager as an app: zaikio_oauth put into FastAPI, the way one would do it in a product."""
+"""The FastAPI app of Bogenlager, which uses zaikio_oauth as a product would."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _SUBSCRIBED_PLAN = re.compile(r"subscription_create(?:_\w+)?\.(\w+)\Z")
 
 
 def create_app(settings: Settings, session_secret: str) -> FastAPI:
-    """Bogenlager, talking to the Hub that the settings name."""
+    """Create Bogenlager, connected to the Hub in the settings."""
     configure(
         settings,
         after_approve=after_approve,
         after_destroy=after_destroy,
         on_error=on_error,
-        locale=language_of,  # so that the Hub, too, speaks the language chosen here
+        locale=language_of,  # so that the Hub uses the language that was chosen here
     )
     app = FastAPI(title="Bogenlager", lifespan=while_it_runs, openapi_url=None)
     app.state.settings = settings
     app.add_middleware(
         SessionMiddleware,
         secret_key=session_secret,
-        session_cookie="bogenlager_session",  # browsers share cookies between ports: the Hub has its own next door
+        session_cookie="bogenlager_session",  # browsers share cookies between ports, and the local Hub has its own
         https_only=(settings.base_url or "").startswith("https://"),
     )
     app.add_middleware(SecurityHeaders, hub=settings.host)
@@ -54,7 +54,7 @@ def create_app(settings: Settings, session_secret: str) -> FastAPI:
 
 @asynccontextmanager
 async def while_it_runs(app: FastAPI) -> AsyncIterator[None]:
-    """One HTTP client for the life of the process, because opening one for each page is slow; and the devices."""
+    """Provide the devices, and one HTTP client for all pages, because opening one per page is slow."""
     app.state.devices = Devices()
     async with httpx.AsyncClient(base_url=f"{app.state.settings.host}/api/v1", timeout=5) as client:
         app.state.hub = client
@@ -63,7 +63,7 @@ async def while_it_runs(app: FastAPI) -> AsyncIterator[None]:
 
 
 def after_approve(request: Request, access_token: AccessToken, origin: str | None) -> str:
-    """Where to go once the Hub said yes; remembers the organization that was connected."""
+    """Return where to go after a login or connection, and remember the connected organization."""
     if not access_token.organization:
         return origin or "/me"
     request.session["organization_id"] = access_token.bearer_id
@@ -75,25 +75,25 @@ def after_approve(request: Request, access_token: AccessToken, origin: str | Non
 
 
 def after_destroy(request: Request, _access_token_id: str | None) -> str:
-    """Logging out also forgets the organization: the next person at this browser may be somebody else."""
+    """Forget the organization on logout, too, because somebody else may use this browser next."""
     pages.forget_organization(request)
     return "/"
 
 
 def on_error(request: Request, error: LoginError) -> str:
-    """Cancelling is no error, and the library keeps none; here the person reads that nothing happened."""
+    """Remember that the person cancelled, so that the start page can say so; the library keeps no error for this."""
     if error.code == "access_denied":
         request.session["cancelled"] = True
     return "/"
 
 
 class SecurityHeaders:
-    """What browsers should be told with every answer; what an answer says itself stays."""
+    """Middleware that adds security headers to every response, unless the response sets them itself."""
 
     def __init__(self, app: ASGIApp, hub: str) -> None:
         self.app = app
         self.headers = {
-            # The Hub is named because a form's redirects count too: /zaikio/subscriptions/new leads there.
+            # The policy names the Hub because it also covers a form's redirects: /zaikio/subscriptions/new leads there.
             "Content-Security-Policy": f"default-src 'self'; form-action 'self' {hub}; base-uri 'none'; "
             "frame-ancestors 'none'; object-src 'none'",
             "Referrer-Policy": "same-origin",

@@ -1,4 +1,4 @@
-"""The page of a device without a keyboard: a QR code, a code to type, and what became of it."""
+"""The page for a device without a keyboard: a QR code, a user code, and the outcome."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["router"]
 
 router = APIRouter()
 
-_DEVICE = "device"  # the session's key for the id of this browser's device
+_DEVICE = "device"  # the session key for the ID of this browser's device
 
 
 @router.get("/device")
 async def device(request: Request) -> Response:
-    """The codes while the device waits, and then how it ended."""
+    """Show the codes while the device is waiting, and then the outcome."""
     waiting = _devices(request).get(request.session.get(_DEVICE))
     if waiting is None:
         return page(request, "device.html")
@@ -35,7 +35,7 @@ async def device(request: Request) -> Response:
 
 @router.post("/device")
 async def start(request: Request) -> Response:
-    """Gets codes for a device; this browser has one at a time."""
+    """Request codes for a device; a browser has only one device at a time."""
     devices = _devices(request)
     devices.forget(request.session.pop(_DEVICE, None))
     try:
@@ -47,14 +47,14 @@ async def start(request: Request) -> Response:
 
 @router.post("/device/forget")
 async def forget(request: Request) -> Response:
-    """Gives the codes up."""
+    """Discard the codes."""
     _devices(request).forget(request.session.pop(_DEVICE, None))
     return RedirectResponse("/device", status_code=303)
 
 
 @router.get("/device/status")
 async def status(request: Request) -> Response:
-    """For the page's script, which looks every two seconds."""
+    """Return the state to the page's script, which polls every two seconds."""
     waiting = _devices(request).get(request.session.get(_DEVICE))
     return JSONResponse({"state": waiting.state if waiting else "none"}, headers={"Cache-Control": "no-store"})
 

@@ -1,4 +1,4 @@
-"""Devices that wait for their person: what Bogenlager keeps of them while they do."""
+"""Devices that are waiting for a person to approve them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATES = {"access_denied": "cancelled", "expired_token": "expired"}
 
 @dataclass
 class Waiting:
-    """A device, and what becomes of it."""
+    """A device, and the task that waits for the outcome."""
 
     device: DeviceAuthorization
     outcome: asyncio.Task[AccessToken]
@@ -36,13 +36,13 @@ class Waiting:
 
 
 class Devices:
-    """The devices of one process, in memory, by an id that says nothing. The oldest give way."""
+    """The devices of one process, in memory, by a random ID. The oldest ones are dropped when there are too many."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, Waiting] = {}
 
     async def start(self) -> str:
-        """A new one's id; raises ZaikioOAuthError."""
+        """Start a device and return its ID; raises ZaikioOAuthError."""
         device = await start_device_authorization()
         device_id = secrets.token_urlsafe(24)
         self._waiting[device_id] = Waiting(device, asyncio.create_task(device.wait()))
@@ -51,16 +51,16 @@ class Devices:
         return device_id
 
     def get(self, device_id: str | None) -> Waiting | None:
-        """The one of that id."""
+        """Return the device with this ID."""
         return self._waiting.get(device_id or "")
 
     def forget(self, device_id: str | None) -> None:
-        """Stop waiting; a token that is stored stays stored."""
+        """Stop waiting for this device; a token that is already stored remains stored."""
         if waiting := self._waiting.pop(device_id or "", None):
             waiting.outcome.cancel()
 
     async def aclose(self) -> None:
-        """Stop waiting for all of them."""
+        """Stop waiting for all devices."""
         outcomes = [waiting.outcome for waiting in self._waiting.values()]
         for device_id in list(self._waiting):
             self.forget(device_id)

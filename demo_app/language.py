@@ -1,4 +1,4 @@
-"""English or German: which one, and how things are said in it."""
+"""Choose between English and German, and look up texts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Say = Callable[..., str]
 
 
 def language_of(request: Request) -> str:
-    """What the visitor chose here, else what their browser prefers."""
+    """Return the language that the visitor chose here, or else the one that their browser prefers."""
     chosen = request.session.get("language")
     return chosen if chosen in LANGUAGES else preferred_language(request.headers.get("accept-language", ""))
 
 
 def preferred_language(header: str) -> str:
-    """The first of our languages by weight in an ``Accept-Language`` header (RFC 9110 §12.5.4); else English."""
+    """Return our language with the highest weight in ``Accept-Language`` (RFC 9110 §12.5.4), or else English."""
     wanted = []
     for position, part in enumerate(header.split(",")):
         tag, _, weight = part.partition(";")
@@ -41,7 +41,7 @@ def _weight(parameter: str) -> float:
 
 
 def speaker(language: str) -> Say:
-    """The function that says a text in this language: ``say("me.greeting", name="Ada")``."""
+    """Return a function that looks up a text in this language: ``say("me.greeting", name="Ada")``."""
     position = LANGUAGES.index(language)
 
     def say(key: str, **values: object) -> str:
@@ -51,7 +51,7 @@ def speaker(language: str) -> Say:
 
 
 def namer(language: str) -> Say:
-    """The function that says a word of the Hub's: ``named("country", "DE")``; unknown ones stay as they are."""
+    """Return a function that translates a value of the Hub, if it is known: ``named("country", "DE")``."""
     say = speaker(language)
 
     def named(kind: str, word: object) -> str:
@@ -62,6 +62,6 @@ def namer(language: str) -> Say:
 
 
 def number(value: int, language: str) -> str:
-    """``18500`` as ``18,500`` or ``18.500``."""
+    """Format ``18500`` as ``18,500`` or ``18.500``."""
     grouped = f"{value:,}"
     return grouped.replace(",", ".") if language == "de" else grouped

@@ -1,4 +1,4 @@
-"""Two web servers in one process, on one event loop, ended together by one Ctrl-C."""
+"""Run two web servers in one process, on one event loop, and stop both with one Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 @dataclass(frozen=True)
 class Port:
-    """A port that is ours: its sockets are open already, so nobody can take it before the server starts."""
+    """A reserved port: its sockets are already open, so nobody can take it before the server starts."""
 
     host: str
     wanted: int
@@ -28,35 +28,35 @@ class Port:
 
     @classmethod
     def first_free(cls, host: str, wanted: int, tries: int = 50) -> Port:
-        """The wanted port, or the next one that is free; 0 leaves the choice to the operating system."""
+        """Open the wanted port, or else the next free one; with 0, the operating system chooses a port."""
         for number in range(wanted, wanted + tries) if wanted else [0] * tries:
             try:
                 return cls(host, wanted, _listening(host, number))
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-        raise OSError(f"No free port on {host}, tried {tries} from {wanted} on.")
+        raise OSError(f"There is no free port on {host}; tried {tries} ports, starting with {wanted}.")
 
     @property
     def number(self) -> int:
-        """The port that it became."""
+        """The actual port number."""
         number: int = self.sockets[0].getsockname()[1]
         return number
 
     @property
     def moved(self) -> bool:
-        """Whether the wanted one was taken."""
+        """True if the wanted port was taken."""
         return self.wanted not in (0, self.number)
 
     @property
     def url(self) -> str:
-        """The address for a browser on this machine."""
+        """The URL for a browser on this machine."""
         name = "localhost" if self.host in ("", "0.0.0.0", "::") else self.host  # noqa: S104 (compared, not bound)
         return f"http://{f'[{name}]' if ':' in name else name}:{self.number}"
 
 
 def _listening(host: str, number: int) -> tuple[socket.socket, ...]:
-    """One socket for each address of the host: browsers may take ``localhost`` for 127.0.0.1 or for ::1."""
+    """Open a socket for each address of the host: a browser may resolve ``localhost`` to 127.0.0.1 or to ::1."""
     found = socket.getaddrinfo(host or None, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     with contextlib.ExitStack() as undo:
         sockets: list[socket.socket] = []
@@ -76,7 +76,7 @@ def _listening(host: str, number: int) -> tuple[socket.socket, ...]:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to us and says when it is ready."""
+    """A server that does not handle signals itself, and that reports when it is ready."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
@@ -93,7 +93,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(apps: list[tuple[ASGIApp, Port]], on_ready: Callable[[], None]) -> bool:
-    """Serves all until Ctrl-C or until one cannot start; whether all of them ran."""
+    """Serve all apps until Ctrl-C, or until one of them cannot start; True if all of them started."""
     servers = [(_Server(app), port) for app, port in apps]
 
     def stop() -> None:
@@ -123,7 +123,7 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
-        # Unlike loop.add_signal_handler this works on Windows too.
+        # Unlike loop.add_signal_handler, this also works on Windows.
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
     try:
         yield

@@ -1,4 +1,4 @@
-"""The paper that Bogenlager shows; made up, the same for everybody."""
+"""The paper stock that Bogenlager shows; it is made up and the same for everybody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["PAPERS", "Paper"]
 
 @dataclass(frozen=True)
 class Paper:
-    """One paper in the warehouse: what it is, where it lies and how much is left."""
+    """A paper in the warehouse: what it is, where it is stored and how much is left."""
 
     name: str
     grammage: int
@@ -20,12 +20,12 @@ class Paper:
 
     @property
     def fill(self) -> int:
-        """How full its place is, in percent."""
+        """How full the storage location is, in percent."""
         return round(100 * self.sheets / self.capacity)
 
     @property
     def low(self) -> bool:
-        """Whether it should be ordered."""
+        """True if the paper should be reordered."""
         return self.fill < 20
 
 

@@ -1,11 +1,11 @@
-// Bogenlager works without this file; with it the time left counts down, notices can be put away, and the page of a
-// device changes in the moment in which somebody lets it in.
+// Bogenlager works without this file. With it, the remaining time counts down, notices can be dismissed, and the page of
+// a device changes as soon as somebody approves the device.
 "use strict";
 
 function countDown(clock) {
   const bar = document.querySelector("[data-countdown-bar]");
   const note = document.querySelector("[data-countdown-note]");
-  // Counted from when the page arrived, so that a wrong clock of this device does no harm.
+  // Counted from when the page arrived, so that a wrong clock on this device does not matter.
   const end = performance.now() + Number(clock.dataset.countdown) * 1000;
 
   function show() {
@@ -36,7 +36,7 @@ function watchDevice(address) {
         location.reload();
       }
     } catch {
-      // The server is away for a moment; the next look is soon.
+      // The server is unavailable for a moment; the next attempt follows soon.
     }
   }, 2000);
 }
