@@ -1,4 +1,4 @@
-"""``python -m demo_app``: Bogenlager and a local Hub, with no settings at all."""
+"""``python -m demo_app``: run Bogenlager and a local Hub, without any settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REAL_HUBS = ("staging", "sandbox", "production")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the demo until Ctrl-C; the exit status."""
+    """Run the demo until Ctrl-C and return the exit status."""
     options = _options(arguments)
     logging.basicConfig(level=logging.WARNING, format="  %(levelname)s %(name)s: %(message)s")
     try:
@@ -36,14 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo_app", description="Bogenlager, the demo of zaikio_oauth.")
-    parser.add_argument("--host", default="localhost", help="name or address to listen on (default: %(default)s)")
+    parser.add_argument("--host", default="localhost", help="host name or address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port of the demo app (default: %(default)s)")
     parser.add_argument("--hub-port", type=int, default=8001, help="port of the local Hub (default: %(default)s)")
     parser.add_argument(
         "--data-dir",
         type=Path,
         default=Path(os.environ.get("DEMO_DATA_DIR") or DATA),
-        help="where to keep the database and what was generated (default: demo_app/.data, or DEMO_DATA_DIR)",
+        help="folder for the database and the generated secrets (default: DEMO_DATA_DIR, or else demo_app/.data)",
     )
     return parser.parse_args(arguments)
 
@@ -64,19 +64,19 @@ async def _run(options: argparse.Namespace) -> int:
         print(_banner(settings, app_port, hub_port, file, fresh), flush=True)
 
     ran = await serve(apps, on_ready=banner)
-    print("\n  Stopped." if ran else "\n  It could not start; the reason is above.", flush=True)
+    print("\n  Stopped." if ran else "\n  The demo could not start; see the reason above.", flush=True)
     return 0 if ran else 1
 
 
 def _needs_local_hub(environment: Mapping[str, str]) -> bool:
-    """Whether the user named no Hub of their own."""
+    """True if the user has not named a Hub."""
     return "ZAIKIO_HOST" not in environment and environment.get("ZAIKIO_ENVIRONMENT", "").lower() not in REAL_HUBS
 
 
 def _missing_settings(
     environment: Mapping[str, str], generated: Generated, hub_port: Port | None, data_dir: Path
 ) -> dict[str, Any]:
-    """Values for what the environment leaves open; what it sets, wins."""
+    """Return values for the settings that the environment does not set."""
     missing: dict[str, Any] = {}
     if "ZAIKIO_ENCRYPTION_KEYS" not in environment:
         missing["encryption_keys"] = [generated.encryption_key]
@@ -84,7 +84,7 @@ def _missing_settings(
         missing["database_url"] = f"sqlite+aiosqlite:///{data_dir / 'bogenlager.db'}"
     if hub_port is not None:
         missing["host"] = hub_port.url
-        # A real Hub would not know a client that we made up.
+        # A real Hub would not know a generated client.
         if not any(name.startswith("ZAIKIO_CLIENTS") for name in environment):
             missing["clients"] = {
                 "warehouse": {
@@ -100,17 +100,17 @@ def _missing_settings(
 def _banner(settings: Settings, app: Port, hub: Port | None, file: Path, fresh: bool) -> str:
     rows = [("Demo app", app.url + _moved(app))]
     if hub is not None:
-        rows.append(("Local Hub", f"{hub.url}{_moved(hub)} (be anybody it offers, without a password)"))
+        rows.append(("Local Hub", f"{hub.url}{_moved(hub)} (choose any account, no password needed)"))
     else:
         rows.append(("Hub", settings.host))
     database = Path(settings.database_url.partition(":///")[2])
     on_sqlite = settings.database_url.startswith("sqlite")
     rows.append(("Database", f"{_short(database)} (SQLite)" if on_sqlite else "PostgreSQL, from ZAIKIO_DATABASE_URL"))
-    rows.append(("Generated" if fresh else "Kept", f"{_short(file)} (only you can read it)"))
-    rows.append(("", "an encryption key, a session secret, a client id and its secret"))
+    rows.append(("Generated" if fresh else "Reused", f"{_short(file)} (only you can read it)"))
+    rows.append(("", "contains an encryption key, a session secret, a client ID and a client secret"))
     lines = ["", "  Bogenlager, the demo of zaikio_oauth", ""]
     lines += [f"  {name:<12}{value}" for name, value in rows]
-    return "\n".join([*lines, "", "  Ctrl-C stops it.", ""])
+    return "\n".join([*lines, "", "  Press Ctrl-C to stop.", ""])
 
 
 def _short(path: Path) -> Path:

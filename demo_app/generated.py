@@ -1,4 +1,4 @@
-"""What the demo makes up for itself, so that it starts without any settings, and keeps for the next start."""
+"""Secrets that the demo generates, so that it starts without any settings, and reuses on the next start."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Generated", "UnreadableFileError"]
 
 
 class UnreadableFileError(Exception):
-    """The file is there, but it is not one that the demo wrote."""
+    """The file exists, but the demo did not write it."""
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Secrets of one checkout's demo. In a product they come from the environment."""
+    """The secrets of the demo in one checkout. In a product, they come from the environment."""
 
     encryption_key: str = field(default_factory=lambda: Fernet.generate_key().decode(), repr=False)
     session_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -28,13 +28,13 @@ class Generated:
 
     @classmethod
     def kept_in(cls, path: Path) -> Generated:
-        """What an earlier start left in this file; else new ones, written there for this user's eyes only."""
+        """Return the secrets in this file, or generate them and write them to it, readable by this user only."""
         try:
             return cls._read(path)
         except FileNotFoundError:
             new = cls()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # With these modes from the first byte on: nobody else can open the file in between.
+        # The file has these permissions from the start, so nobody else can open it in between.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(new), file, indent=2)
@@ -46,6 +46,6 @@ class Generated:
             values = json.loads(path.read_text(encoding="utf-8"))
             kept = {each.name: values[each.name] for each in fields(cls)}
         except (ValueError, KeyError, TypeError):
-            # Not chained: the decoder's error quotes the text, which may be a secret.
-            raise UnreadableFileError(f"{path} cannot be read; delete it to have new secrets generated.") from None
+            # Not chained, because the decoder's error quotes the text, which may be a secret.
+            raise UnreadableFileError(f"{path} cannot be read. Delete it to generate new secrets.") from None
         return cls(**kept)

@@ -233,7 +233,7 @@ def test_it_starts_without_any_setting_and_prints_both_addresses_and_what_it_gen
     assert "Local Hub" in demo.banner
     assert f"{demo.data_dir / 'bogenlager.db'} (SQLite)" in demo.banner
     assert f"Generated   {demo.data_dir / 'generated.json'} (only you can read it)" in demo.banner
-    assert "an encryption key, a session secret, a client id and its secret" in demo.banner
+    assert "contains an encryption key, a session secret, a client ID and a client secret" in demo.banner
     assert httpx.get(demo.url).status_code == 200
     assert httpx.get(demo.hub).status_code == 200
 
@@ -301,7 +301,7 @@ def test_a_damaged_file_of_generated_secrets_is_named_and_not_shown(tmp_path: Pa
         said, _ = process.communicate(timeout=20)
     assert (process.returncode, said.strip()) == (
         2,
-        f"{tmp_path / 'generated.json'} cannot be read; delete it to have new secrets generated.",
+        f"{tmp_path / 'generated.json'} cannot be read. Delete it to generate new secrets.",
     )
 
 
@@ -371,7 +371,7 @@ def test_a_restart_keeps_people_logged_in(tmp_path: Path) -> None:
             page = browser.open("/me")
             assert (page.path, page.status) == ("/me", 200)
             assert "Log out" in page.text
-            assert "Kept " in again.banner
+            assert "Reused " in again.banner
             # The new Hub knows no token of the old one's, as if it had been withdrawn.
             assert "Zaikio no longer accepts this access." in page.text
             page = browser.press(browser.follow(page, "Log in with Zaikio"), "Anna Möller")
