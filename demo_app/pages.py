@@ -1,4 +1,4 @@
-"""The pages of Bogenlager: server-rendered, in English and German."""
+"""The pages of Bogenlager, rendered on the server, in English and German."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SWITCHABLE = ("/", "/me", "/organization", "/subscription", "/device")
 
 @router.get("/")
 async def landing(request: Request) -> Response:
-    """What Bogenlager is, and the three ways in."""
+    """Show what Bogenlager is, and the three ways to start."""
     return page(
         request,
         "landing.html",
@@ -48,16 +48,16 @@ async def landing(request: Request) -> Response:
 
 @router.get("/me")
 async def me(request: Request, token: Annotated[AccessToken, Depends(current_access_token)]) -> Response:
-    """The person who is logged in, as the Hub knows them, and what their token allows."""
+    """Show what the Hub knows about the logged-in person, and what their token allows."""
     person, trouble = await from_hub(request, "/person", token)
-    if trouble == "refused":
+    if trouble == "rejected":
         return page(request, "hub_trouble.html", trouble=trouble)
     return page(request, "me.html", person=person, trouble=trouble, token=token, scopes=said_scopes(request, token))
 
 
 @router.get("/organization")
 async def organization(request: Request) -> Response:
-    """Acts for the organization that installed Bogenlager; nobody has to be logged in for it."""
+    """Show the organization that installed Bogenlager; nobody has to be logged in for this."""
     organization_id = request.session.get("organization_id")
     if organization_id is None:
         return page(request, "no_organization.html")
@@ -69,7 +69,7 @@ async def organization(request: Request) -> Response:
             data, trouble = await from_hub(request, "/organization", token)
             scopes = said_scopes(request, token)
     except OAuthError:
-        trouble = "refused"
+        trouble = "rejected"
     except (HubUnavailableError, InvalidResponseError):
         trouble = "unreachable"
     return page(request, "organization.html", organization=data, trouble=trouble, scopes=scopes, papers=PAPERS)
@@ -77,14 +77,14 @@ async def organization(request: Request) -> Response:
 
 @router.post("/organization/forget")
 async def forget(request: Request) -> Response:
-    """Makes this browser forget the organization; at Zaikio it stays installed."""
+    """Forget the organization in this browser; Bogenlager remains installed at Zaikio."""
     forget_organization(request)
     return RedirectResponse("/", status_code=303)
 
 
 @router.get("/subscription")
 async def subscription(request: Request) -> Response:
-    """The plan that an organization has just subscribed to."""
+    """Show the plan that an organization has just subscribed to."""
     return page(request, "subscription.html")
 
 
@@ -92,25 +92,25 @@ async def subscription(request: Request) -> Response:
 async def switch_language(
     request: Request, language: Annotated[str, Form()] = "", back: Annotated[str, Form()] = "/"
 ) -> Response:
-    """Remembers the language and shows the same page again."""
+    """Remember the language and show the same page again."""
     if language in LANGUAGES:
         request.session["language"] = language
     return RedirectResponse(back if back in SWITCHABLE else "/", status_code=303)
 
 
 def forget_organization(request: Request) -> None:
-    """Takes everything about an organization out of the session."""
+    """Remove everything about an organization from the session."""
     for key in ("organization_id", "plan"):
         request.session.pop(key, None)
 
 
 async def from_hub(request: Request, path: str, token: AccessToken) -> tuple[dict[str, Any] | None, str | None]:
-    """What the Hub's API answers with this token, or what is in the way: ``refused`` or ``unreachable``."""
+    """Return the JSON that the Hub's API sends for this token, or what went wrong: ``rejected`` or ``unreachable``."""
     client: httpx.AsyncClient = request.app.state.hub
     try:
         answer = await client.get(path, headers={"Authorization": f"Bearer {token.token}"})
         if answer.status_code in (401, 403):
-            return None, "refused"
+            return None, "rejected"
         data = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         return None, "unreachable"
@@ -118,7 +118,7 @@ async def from_hub(request: Request, path: str, token: AccessToken) -> tuple[dic
 
 
 def said_scopes(request: Request, token: AccessToken) -> list[tuple[str, str]]:
-    """Each granted scope with what it means."""
+    """Return each granted scope with its meaning."""
     say = speaker(language_of(request))
     return [(scope, _said_scope(say, scope)) for scope in token.scopes]
 
@@ -132,21 +132,21 @@ def _said_scope(say: Say, scope: str) -> str:
     return say(f"scope.any.{permission}", name=name, app=app) if known else say("scope.any", name=scope)
 
 
-# ── what could not be shown ────────────────────────────────────────────────────────────────────────
+# ── errors ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def http_error(request: Request, error: HTTPException) -> Response:
-    """404 and the like as a page for people; as JSON for everything that does not ask for HTML."""
+    """Show an HTTP error as a page, or as JSON to a client that does not ask for HTML."""
     if error.status_code < 400 or "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
     if error.status_code == 503:
         return page(request, "hub_trouble.html", status=503, headers=error.headers, trouble="unreachable")
-    kind = {404: "missing", 405: "missing"}.get(error.status_code, "refused")
+    kind = {404: "missing", 405: "missing"}.get(error.status_code, "forbidden")
     return page(request, "error.html", status=error.status_code, headers=error.headers, kind=kind)
 
 
 async def broken(request: Request, _error: Exception) -> Response:
-    """A mistake of ours: the visitor reads an apology, the log has the rest."""
+    """Show an apology for an error in the app; the log has the details."""
     return page(request, "error.html", status=500, kind="broken")
 
 
@@ -154,7 +154,7 @@ async def broken(request: Request, _error: Exception) -> Response:
 
 
 def frame(request: Request) -> dict[str, Any]:
-    """What every page needs: the language, and who is there."""
+    """Return what every page needs: the language, and who is logged in."""
     language = language_of(request)
     settings = request.app.state.settings
     client = next(iter(settings.clients.values()))
@@ -178,7 +178,7 @@ templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
-    """The rendered template; never kept by a browser or a proxy, because pages show who is logged in."""
+    """Render a template; browsers and proxies must not store it, because pages show who is logged in."""
     context["status"] = status
     headers = {"Cache-Control": "no-store", **(context.pop("headers", None) or {})}
     return templates.TemplateResponse(request, template, context, status_code=status, headers=headers)

@@ -347,7 +347,7 @@ def test_somebody_who_cancels_reads_a_kind_word_once(browser: Browser) -> None:
     page = browser.press(browser.follow(browser.open(), "Log in with Zaikio"), "Anna Möller")
     page = browser.press(page, "Cancel")
     assert page.path == "/"
-    assert "You cancelled, and that is fine." in page.text
+    assert "You cancelled. No problem." in page.text
     assert "cancelled" not in browser.open().text
 
 
@@ -373,7 +373,7 @@ def test_a_restart_keeps_people_logged_in(tmp_path: Path) -> None:
             assert "Log out" in page.text
             assert "Reused " in again.banner
             # The new Hub knows no token of the old one's, as if it had been withdrawn.
-            assert "Zaikio no longer accepts this access." in page.text
+            assert "Zaikio no longer accepts your login." in page.text
             page = browser.press(browser.follow(page, "Log in with Zaikio"), "Anna Möller")
             assert "Good to see you, Anna." in browser.press(page, "Allow").text
 
@@ -418,7 +418,7 @@ def test_an_organization_that_only_subscribed_is_asked_to_install(browser: Brows
     page = browser.press(browser.press(browser.press(browser.open(), "Subscribe"), "Anna Möller"), "Allow")
     page = browser.follow(page, "Open organization")
     assert page.status == 200
-    assert "Bogenlager may not read this organization yet." in page.text
+    assert "Bogenlager does not have access to this organization yet." in page.text
     page = browser.press(browser.follow(page, "Install for your organization"), "Allow")
     assert "Druckhaus Möller GmbH" in page.text
 
@@ -471,7 +471,7 @@ def test_an_address_that_does_not_exist_is_a_kind_page(browser: Browser) -> None
     page = browser.open("/gone")
     assert page.status == 404
     assert "This sheet is not in the stack." in page.text
-    assert page.links["To the start page"] == "/"
+    assert page.links["Go to the start page"] == "/"
     assert httpx.get(f"{browser.demo.url}/gone").json() == {"detail": "Not Found"}
 
 
@@ -487,7 +487,7 @@ def test_a_hub_that_is_gone_leaves_a_kind_notice_and_the_login(tmp_path: Path) -
             for path in ("/me", "/organization"):
                 page = browser.open(path)
                 assert (page.path, page.status) == (path, 200)
-                assert "Zaikio cannot be reached just now." in page.text
+                assert "Zaikio cannot be reached at the moment." in page.text
                 assert "Log out" in page.text
 
 

@@ -105,9 +105,9 @@ def test_a_code_that_nobody_entered(tablet: TestClient, hub: LocalHub) -> None:
     hub.device_code_lifetime = 1
     tablet.post("/device")
     assert ended(tablet) == "expired"
-    assert "That code is too old." in tablet.get("/device").text
+    assert "This code has expired." in tablet.get("/device").text
     tablet.post("/language", data={"language": "de", "back": "/device"})
-    assert "Dieser Code ist zu alt." in tablet.get("/device").text
+    assert "Dieser Code ist abgelaufen." in tablet.get("/device").text
 
 
 def test_a_hub_that_does_not_answer(tablet: TestClient, hub: LocalHub) -> None:
