@@ -1,4 +1,8 @@
-"""Every route, with its parameters and its statuses, and the routers that contain them."""
+"""Every route, with its parameters and its statuses, and the routers that contain them.
+
+An app declares its own pages after our router as often as before it. So a path that is not ours must be passed over
+at once: an included router first compares the end of the path.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from zaikio_oauth.web.connections import Connections
 from zaikio_oauth.web.sessions import Sessions
@@ -50,8 +57,44 @@ _SUBSCRIPTION = {
 }
 
 
-class _Route(NamedTuple):
-    """A route, which also exists below ``/{client_name}``."""
+class _Route(APIRoute):
+    """A route that tries its regular expression only on a path that ends as its own does."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        # What follows the last parameter is literal, and a prefix or a root path only ever precedes it.
+        self.ending = path.rpartition("}")[2]
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["path"].endswith(self.ending):
+            return super().matches(scope)
+        return Match.NONE, {}
+
+
+class _Router(APIRouter):
+    """A router that answers for all its routes at once if it is included in another one.
+
+    FastAPI asks an included router before its routes. Routes may be added at any time; as long as one of them is of
+    another kind, such as a router, FastAPI's own search decides about every path.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=_Route, **options)
+        self._endings: tuple[str, ...] = ()
+        self._counted = 0
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if len(self.routes) != self._counted:
+            # Every path ends in "".
+            self._endings = tuple({getattr(route, "ending", "") for route in self.routes})
+            self._counted = len(self.routes)
+        if scope["path"].endswith(self._endings):
+            return super().matches(scope)
+        return Match.NONE, {}
+
+
+class _Declared(NamedTuple):
+    """A route as it is declared below. It also exists below ``/{client_name}``."""
 
     method: str
     path: str
@@ -96,17 +139,17 @@ class Routers:
         new, approve, log_out = (302, 404), (303, 302, 404), (303, 404)
         connect, subscribe = _ORGANIZATION | _START, _SUBSCRIPTION | _ORGANIZATION | _START
         self.sessions = self._router(
-            _Route("GET", "/sessions/new", sessions.new, "zaikio_new_session", new, _START),
-            _Route("GET", "/sessions/approve", sessions.approve, "zaikio_approve_session", approve),
-            _Route("DELETE", "/session", sessions.destroy, "zaikio_destroy_session", log_out),
-            _Route("POST", "/session/delete", sessions.destroy, "zaikio_delete_session_form", log_out),
+            _Declared("GET", "/sessions/new", sessions.new, "zaikio_new_session", new, _START),
+            _Declared("GET", "/sessions/approve", sessions.approve, "zaikio_approve_session", approve),
+            _Declared("DELETE", "/session", sessions.destroy, "zaikio_destroy_session", log_out),
+            _Declared("POST", "/session/delete", sessions.destroy, "zaikio_delete_session_form", log_out),
         )
         self.connections = self._router(
-            _Route("GET", "/connections/new", connections.new, "zaikio_new_connection", (*new, 400), connect),
-            _Route("GET", "/connections/approve", connections.approve, "zaikio_approve_connection", approve),
+            _Declared("GET", "/connections/new", connections.new, "zaikio_new_connection", (*new, 400), connect),
+            _Declared("GET", "/connections/approve", connections.approve, "zaikio_approve_connection", approve),
         )
         self.subscriptions = self._router(
-            _Route(
+            _Declared(
                 "GET",
                 "/subscriptions/new",
                 Subscriptions(site).new,
@@ -117,14 +160,15 @@ class Routers:
         )
         statuses = (200, 400, 401, 404, 413, 503)
         self.webhook = self._router(
-            _Route("POST", "/webhook", Webhook(site).receive, "zaikio_webhook", statuses),
+            _Declared("POST", "/webhook", Webhook(site).receive, "zaikio_webhook", statuses),
         )
         self.all = self._router()
         for router in (self.sessions, self.connections, self.subscriptions, self.webhook):
-            self.all.include_router(router)
+            # Their routes, not the routers, each of which FastAPI would ask about every page.
+            self.all.routes.extend(router.routes)
 
-    def _router(self, *routes: _Route) -> APIRouter:
-        router = APIRouter(lifespan=self._lifespan)
+    def _router(self, *routes: _Declared) -> APIRouter:
+        router = _Router(lifespan=self._lifespan)
         for route in routes:
             route.add_to(router)
         return router
