@@ -11,15 +11,10 @@ from sqlalchemy import text
 
 from tests.data import OTHER_KEY, PERSON_ID, some_access_token, some_on_behalf_of
 from zaikio_oauth import AccessToken, DecryptionError
-from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
 
-SEARCH: dict[str, Any] = {
-    "audience": "warehouse",
-    "bearer_type": "Person",
-    "bearer_id": PERSON_ID,
-    "requested_scopes": ["zaikio.person.r"],
-}
+SEARCH = TokenSearch("warehouse", "Person", PERSON_ID, ("zaikio.person.r",))
 HALF_A_MINUTE = timedelta(seconds=30)
 
 
@@ -107,7 +102,7 @@ async def test_a_row_that_no_key_fits_is_named_and_kept(database: Database, repo
             await locked.get(stored.id)
         assert caught.value.access_token_id == stored.id
         with pytest.raises(DecryptionError):
-            await locked.find_usable(**SEARCH, valid_for=HALF_A_MINUTE)
+            await locked.find_usable(SEARCH, HALF_A_MINUTE)
     finally:
         await other.aclose()
     assert await repository.get(stored.id)
@@ -120,7 +115,7 @@ async def test_the_newest_fitting_token_is_found(repository: AccessTokenReposito
     newest = await repository.add(some_access_token())
     await repository.add(some_access_token(created_at=now - timedelta(hours=1)))
 
-    found = await repository.find_usable(**SEARCH, valid_for=HALF_A_MINUTE)
+    found = await repository.find_usable(SEARCH, HALF_A_MINUTE)
 
     assert found is not None
     assert found.access_token.id == newest.id
@@ -143,7 +138,7 @@ async def test_what_does_not_fit_is_not_found(repository: AccessTokenRepository,
     """Client, bearer, requested scopes and remaining life all count."""
     await repository.add(some_access_token(**changes))
 
-    assert await repository.find_usable(**SEARCH, valid_for=HALF_A_MINUTE) is None
+    assert await repository.find_usable(SEARCH, HALF_A_MINUTE) is None
 
 
 @pytest.mark.parametrize(
@@ -167,14 +162,14 @@ async def test_requested_scopes_match_prefixes_apart(
     bare = tuple(scopes.unprefixed(scope) for scope in requested)
     await repository.add(some_access_token(requested_scopes=bare, scopes=()))
 
-    assert await repository.find_usable(**SEARCH | {"requested_scopes": asked}, valid_for=HALF_A_MINUTE)
+    assert await repository.find_usable(SEARCH._replace(requested_scopes=tuple(asked)), HALF_A_MINUTE)
 
 
 async def test_an_underscore_is_no_wildcard(repository: AccessTokenRepository) -> None:
     """``a.b_c.r`` was not granted by ``a.bxc.r``."""
     await repository.add(some_access_token(requested_scopes=("a.bxc.r",)))
 
-    assert await repository.find_usable(**SEARCH | {"requested_scopes": ["a.b_c.r"]}, valid_for=HALF_A_MINUTE) is None
+    assert await repository.find_usable(SEARCH._replace(requested_scopes=("a.b_c.r",)), HALF_A_MINUTE) is None
 
 
 async def test_a_refresh_changes_the_row_and_keeps_its_id(
@@ -205,7 +200,7 @@ async def test_a_refreshed_grant_becomes_the_newest(repository: AccessTokenRepos
     await repository.add(some_access_token(created_at=now - timedelta(days=1)))
 
     await repository.replace(old)
-    found = await repository.find_usable(**SEARCH, valid_for=HALF_A_MINUTE)
+    found = await repository.find_usable(SEARCH, HALF_A_MINUTE)
 
     assert found is not None
     assert found.access_token.id == old.id
@@ -256,7 +251,7 @@ async def test_only_a_live_refresh_token_is_offered(
     """Seven days by its own expiry, whatever the access token's."""
     await repository.add(some_access_token(**changes))
 
-    assert bool(await repository.find_refreshable(**SEARCH)) is found
+    assert bool(await repository.find_refreshable(SEARCH)) is found
 
 
 async def test_many_can_store_at_once(repository: AccessTokenRepository) -> None:

@@ -68,7 +68,7 @@ async def test_concurrent_reads_of_one_token_are_one_read(zaikio: ZaikioOAuth, t
     """A page with thirty images behind a login."""
     if not zaikio.settings.cache_ttl:
         pytest.skip("0 always asks the database")
-    (await parts_of(zaikio)).tokens._cache.drop(token.id)
+    (await parts_of(zaikio)).grants.forget(token.id)
     with statements(await engine_of(zaikio)) as asked:
         tokens = await asyncio.gather(*(zaikio.find_active_access_token(token.id) for _ in range(30)))
 
@@ -115,7 +115,7 @@ async def test_readers_who_need_it_for_different_times_do_not_share_a_read(
 ) -> None:
     """The one who needs an hour must not be given what is good for half a minute."""
     search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
-    (await parts_of(zaikio)).revocation.forget_cached(token.id)
+    (await parts_of(zaikio)).grants.forget(token.id)
 
     short, long = await asyncio.gather(
         zaikio.find_usable_access_token(**search, valid_for=30),

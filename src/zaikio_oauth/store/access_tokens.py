@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -61,11 +60,6 @@ class TokenSearch(NamedTuple):
     bearer_id: str
     requested_scopes: tuple[str, ...]
 
-    @property
-    def columns(self) -> dict[str, Any]:
-        """The search as keyword arguments of the repository."""
-        return self._asdict()
-
 
 class AccessTokenRepository:
     """The rows of ``zaikio_access_tokens``. Each call is complete in itself and holds no connection afterwards."""
@@ -97,37 +91,22 @@ class AccessTokenRepository:
         condition = and_(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
         return await self._first(select(self._table).where(condition))
 
-    async def find_usable(
-        self,
-        *,
-        audience: str,
-        bearer_type: str,
-        bearer_id: str,
-        requested_scopes: Iterable[str],
-        valid_for: timedelta,
-    ) -> StoredToken | None:
+    async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest token that is valid that long and whose requested scopes include these, or None.
 
         Raises DecryptionError.
         """
         condition = and_(
-            self._belongs_to(audience, bearer_type, bearer_id, requested_scopes),
+            self._fits(search),
             self._table.c.expires_at > datetime.now(UTC) + valid_for,
         )
         return await self._first(self._newest(condition))
 
-    async def find_refreshable(
-        self,
-        *,
-        audience: str,
-        bearer_type: str,
-        bearer_id: str,
-        requested_scopes: Iterable[str],
-    ) -> StoredToken | None:
+    async def find_refreshable(self, search: TokenSearch) -> StoredToken | None:
         """Return the newest such token with a refresh token that has not expired, or None; raises DecryptionError."""
         live = or_(self._table.c.refresh_expires_at.is_(None), self._table.c.refresh_expires_at > datetime.now(UTC))
         condition = and_(
-            self._belongs_to(audience, bearer_type, bearer_id, requested_scopes),
+            self._fits(search),
             self._table.c.refresh_token.is_not(None),
             live,
         )
@@ -230,9 +209,7 @@ class AccessTokenRepository:
     def _newest(self, condition: ColumnElement[bool]) -> Select[Any]:
         return select(self._table).where(condition).order_by(self._table.c.updated_at.desc()).limit(1)
 
-    def _belongs_to(
-        self, audience: str, bearer_type: str, bearer_id: str, requested_scopes: Iterable[str]
-    ) -> ColumnElement[bool]:
+    def _fits(self, search: TokenSearch) -> ColumnElement[bool]:
         column = self._table.c
         asked = (
             or_(
@@ -241,12 +218,12 @@ class AccessTokenRepository:
                     for each in scope_rules.spellings(scope)
                 )
             )
-            for scope in requested_scopes
+            for scope in search.requested_scopes
         )
         return and_(
-            column.audience == audience,
-            column.bearer_type == bearer_type,
-            column.bearer_id == bearer_id,
+            column.audience == search.audience,
+            column.bearer_type == search.bearer_type,
+            column.bearer_id == search.bearer_id,
             column.revoked_at.is_(None),
             # A token with which a person acts for an organization is not the organization's own.
             column.on_behalf_of.is_(None),

@@ -18,10 +18,10 @@ from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
 from zaikio_oauth.settings import Settings, same_app
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
+from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
-from zaikio_oauth.store.token_cache import TokenCache
+from zaikio_oauth.tokens.grants import Grants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
 __all__ = ["DEVICE_PENDING", "Issuance"]
@@ -40,9 +40,8 @@ class Issuance:
         http: HubHttp,
         token_endpoint: TokenEndpoint,
         roles: Roles,
-        access_tokens: AccessTokenRepository,
+        grants: Grants,
         leases: LeaseRepository,
-        cache: TokenCache[StoredToken],
         flights: SingleFlight,
         telemetry: Telemetry,
     ) -> None:
@@ -50,9 +49,8 @@ class Issuance:
         self._http = http
         self._token_endpoint = token_endpoint
         self._roles = roles
-        self._access_tokens = access_tokens
+        self._grants = grants
         self._leases = leases
-        self._cache = cache
         self._flights = flights
         self._telemetry = telemetry
 
@@ -96,7 +94,7 @@ class Issuance:
         key = _digest("client_credentials", name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
 
         async def stored() -> AccessToken | None:
-            found = await self._access_tokens.find_usable(**search.columns, valid_for=valid_for)
+            found = await self._grants.find_usable(search, valid_for)
             return found.access_token if found else None
 
         async def flight() -> AccessToken:
@@ -165,9 +163,7 @@ class Issuance:
         return await self._flights.run_to_end(request)
 
     async def _store(self, token: AccessToken, grant_type: str) -> AccessToken:
-        stored = await self._access_tokens.add(token)
-        # The newest token wins, so what was found before for this bearer has to be looked up again.
-        self._cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
+        stored = await self._grants.add(token)
         self._telemetry.tell(TokenEvent.of("obtained", stored, grant_type=grant_type))
         return stored
 

@@ -14,10 +14,10 @@ from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
-from zaikio_oauth.store.token_cache import TokenCache
+from zaikio_oauth.tokens.grants import Grants
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
@@ -34,9 +34,8 @@ class Refresh:
         token_endpoint: TokenEndpoint,
         roles: Roles,
         revocation: Revocation,
-        access_tokens: AccessTokenRepository,
+        grants: Grants,
         leases: LeaseRepository,
-        cache: TokenCache[StoredToken],
         flights: SingleFlight,
         telemetry: Telemetry,
     ) -> None:
@@ -44,9 +43,8 @@ class Refresh:
         self._token_endpoint = token_endpoint
         self._roles = roles
         self._revocation = revocation
-        self._access_tokens = access_tokens
+        self._grants = grants
         self._leases = leases
-        self._cache = cache
         self._flights = flights
         self._telemetry = telemetry
 
@@ -73,7 +71,7 @@ class Refresh:
 
     async def _changed_since(self, stored: StoredToken) -> StoredToken | None:
         """Return the row as another process has left it, or None while it is unchanged."""
-        now = await self._access_tokens.get(stored.access_token.id)
+        now = await self._grants.get(stored.access_token.id)
         if now is None:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if now.version != stored.version:
@@ -91,15 +89,14 @@ class Refresh:
         except InvalidGrantError:
             if lease.taken_over and (rescued := await self._wait_for_change(stored)):
                 return rescued
-            await self._access_tokens.drop_refresh_token(stored)
+            await self._grants.drop_refresh_token(stored)
             raise
         fresh = _refreshed_token(old, await self._roles.resolved(response))
-        replaced = await self._access_tokens.replace(fresh)
+        replaced = await self._grants.replace(fresh)
         if replaced is None:
             # Logged out or revoked while the Hub was asked, so nobody may have what it has just issued.
             await self._revocation.revoke_or_warn(fresh)
             raise InvalidGrantError("invalid_grant", "this grant was revoked during the refresh")
-        self._cache.drop_if(lambda kept: kept.access_token.id == fresh.id)
         self._telemetry.tell(TokenEvent.of("refreshed", fresh))
         return replaced
 

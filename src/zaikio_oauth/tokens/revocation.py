@@ -8,9 +8,8 @@ from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
 from zaikio_oauth.store.single_flight import SingleFlight
-from zaikio_oauth.store.token_cache import TokenCache
+from zaikio_oauth.tokens.grants import Grants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
 __all__ = ["Revocation"]
@@ -25,14 +24,12 @@ class Revocation:
         self,
         *,
         http: HubHttp,
-        access_tokens: AccessTokenRepository,
-        cache: TokenCache[StoredToken],
+        grants: Grants,
         flights: SingleFlight,
         telemetry: Telemetry,
     ) -> None:
         self._http = http
-        self._access_tokens = access_tokens
-        self._cache = cache
+        self._grants = grants
         self._flights = flights
         self._telemetry = telemetry
 
@@ -44,7 +41,7 @@ class Revocation:
         """
 
         async def delete_and_revoke() -> None:
-            await self.delete(token.id)
+            await self._grants.delete(token.id)
             await self._revoke_at_hub(token)
 
         await self._flights.run_to_end(delete_and_revoke)
@@ -52,23 +49,12 @@ class Revocation:
     async def log_out(self, access_token_id: str) -> None:
         """Delete the grant and revoke its token; if the Hub does not revoke it, log a warning."""
         try:
-            stored = await self._access_tokens.get(access_token_id)
+            stored = await self._grants.get(access_token_id)
         except DecryptionError:
             stored = None
-        await self.delete(access_token_id)
+        await self._grants.delete(access_token_id)
         if stored:
             await self._flights.run_to_end(lambda: self.revoke_or_warn(stored.access_token))
-
-    async def delete(self, access_token_id: str) -> None:
-        """Delete the grant without asking the Hub."""
-        # Before and after, because a look-up under way must not put it back into the cache.
-        self.forget_cached(access_token_id)
-        await self._access_tokens.delete(access_token_id)
-        self.forget_cached(access_token_id)
-
-    def forget_cached(self, access_token_id: str) -> None:
-        """Have the grant read from the database the next time."""
-        self._cache.drop_if(lambda kept: kept.access_token.id == access_token_id)
 
     async def revoke_or_warn(self, token: AccessToken) -> None:
         """Revoke the token at the Hub; if the Hub does not, log a warning."""

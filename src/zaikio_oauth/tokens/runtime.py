@@ -28,6 +28,7 @@ from zaikio_oauth.store.single_flight import SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.store.used_flows import UsedFlowRepository
 from zaikio_oauth.tokens.cleanup import Cleanup
+from zaikio_oauth.tokens.grants import Grants
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.revocation import Revocation
@@ -44,6 +45,7 @@ class Parts:
     """What one event loop has open. All parts share one database and one HTTP client."""
 
     tokens: TokenManager
+    grants: Grants
     issuance: Issuance
     revocation: Revocation
     cleanup: Cleanup
@@ -264,12 +266,19 @@ async def _open_parts(stack: AsyncExitStack, configuration: _Configuration) -> P
 
     cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
     access_tokens, leases = AccessTokenRepository(database), LeaseRepository(database)
-    revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
-    found: dict[str, Any] = {"access_tokens": access_tokens, "cache": cache, "flights": flights}
-    revocation = Revocation(http=http, telemetry=telemetry, **found)
-    asked: dict[str, Any] = {"token_endpoint": token_endpoint, "roles": roles, "leases": leases, "telemetry": telemetry}
-    issuance = Issuance(settings, http=http, **asked, **found)
-    refresh = Refresh(settings, revocation=revocation, **asked, **found)
+    revoked_tokens = RevokedTokenRepository(database)
+    grants = Grants(access_tokens, cache, flights)
+    revocation = Revocation(http=http, grants=grants, flights=flights, telemetry=telemetry)
+    shared: dict[str, Any] = {
+        "token_endpoint": TokenEndpoint(http),
+        "roles": roles,
+        "grants": grants,
+        "leases": leases,
+        "flights": flights,
+        "telemetry": telemetry,
+    }
+    issuance = Issuance(settings, http=http, **shared)
+    refresh = Refresh(settings, revocation=revocation, **shared)
     revocation_list = RevocationList(
         http=http,
         revoked_tokens=revoked_tokens,
@@ -280,7 +289,8 @@ async def _open_parts(stack: AsyncExitStack, configuration: _Configuration) -> P
     stack.push_async_callback(revocation_list.stop)
     revocation_list.start()
     return Parts(
-        tokens=TokenManager(settings, issuance=issuance, refresh=refresh, revocation=revocation, **found),
+        tokens=TokenManager(settings, grants=grants, issuance=issuance, refresh=refresh),
+        grants=grants,
         issuance=issuance,
         revocation=revocation,
         cleanup=Cleanup(access_tokens=access_tokens, revoked_tokens=revoked_tokens, leases=leases, telemetry=telemetry),

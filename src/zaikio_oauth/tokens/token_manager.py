@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
 from zaikio_oauth.errors import InvalidGrantError, UnknownClientError
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
-from zaikio_oauth.store.single_flight import SingleFlight
-from zaikio_oauth.store.token_cache import TokenCache
+from zaikio_oauth.store.access_tokens import TokenSearch
+from zaikio_oauth.tokens.grants import Grants
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
-from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.virtual_token import parse_virtual_id, virtual_token
 
 __all__ = ["TokenManager"]
@@ -27,35 +23,17 @@ log = logging.getLogger("zaikio_oauth")
 class TokenManager:
     """Answers the question "which token?" for one event loop. Callers see values only."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        issuance: Issuance,
-        refresh: Refresh,
-        revocation: Revocation,
-        access_tokens: AccessTokenRepository,
-        cache: TokenCache[StoredToken],
-        flights: SingleFlight,
-    ) -> None:
+    def __init__(self, settings: Settings, *, grants: Grants, issuance: Issuance, refresh: Refresh) -> None:
         self._settings = settings
+        self._grants = grants
         self._issuance = issuance
         self._refresh = refresh
-        self._revocation = revocation
-        self._access_tokens = access_tokens
-        self._cache = cache
-        self._flights = flights
 
     # --- the stored one -------------------------------------------------------------------------------
 
     async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> AccessToken | None:
         """Return the newest stored token that fits and is valid that long, or None."""
-        stored = await self._read(
-            repr(search),
-            lambda kept: kept.valid_for(valid_for),
-            lambda: self._access_tokens.find_usable(**search.columns, valid_for=valid_for),
-            differing_by=valid_for,
-        )
+        stored = await self._grants.find_usable(search, valid_for)
         return stored.access_token if stored else None
 
     async def find_active(self, access_token_id: str | None, valid_for: timedelta) -> AccessToken | None:
@@ -64,11 +42,7 @@ class TokenManager:
             return None
         if virtual := self._virtual(access_token_id):
             return virtual
-        stored = await self._read(
-            access_token_id,
-            lambda kept: kept.valid_for(valid_for),
-            lambda: self._access_tokens.get(access_token_id),
-        )
+        stored = await self._grants.find(access_token_id, valid_for)
         if stored is None or stored.access_token.valid_for(valid_for):
             return stored.access_token if stored else None
         try:
@@ -87,26 +61,6 @@ class TokenManager:
             raise InvalidGrantError("invalid_grant", "this token is no longer stored: logged out, revoked or expired")
         return active
 
-    async def _read(
-        self,
-        key: str,
-        good: Callable[[AccessToken], bool],
-        query: Callable[[], Coroutine[Any, Any, StoredToken | None]],
-        differing_by: Hashable = None,
-    ) -> StoredToken | None:
-        """Return what was read a moment ago if it is still ``good``, else read it once for all concurrent callers."""
-        if not self._cache.enabled:
-            return await query()
-        kept = self._cache.get(key)
-        if kept is not None and good(kept.access_token):
-            return kept
-        dropped = self._cache.dropped
-        # With "dropped", so that a reader who comes after a logout does not join a read that began before it.
-        stored = await self._flights.run(("read", key, differing_by, dropped), query)
-        if stored is not None:
-            self._cache.put(key, stored, dropped=dropped)
-        return stored
-
     def _virtual(self, access_token_id: str) -> AccessToken | None:
         if self._settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
             return None
@@ -120,7 +74,7 @@ class TokenManager:
         """Return a token that fits and is valid that long: stored, else refreshed, else by client credentials."""
         if usable := await self.find_usable(search, valid_for):
             return usable
-        if refreshable := await self._access_tokens.find_refreshable(**search.columns):
+        if refreshable := await self._grants.find_refreshable(search):
             with suppress(InvalidGrantError):
                 return await self._refresh(refreshable)
         return await self._issuance.client_credentials(search, valid_for)
@@ -128,19 +82,19 @@ class TokenManager:
     async def get_instead_of(self, rejected: AccessToken, search: TokenSearch, valid_for: timedelta) -> AccessToken:
         """Return another token than this one, which an API has rejected: refreshed if possible, else a new one."""
         # From the database, because another caller who was rejected may have replaced it already.
-        self._revocation.forget_cached(rejected.id)
-        stored = await self._access_tokens.get(rejected.id)
+        self._grants.forget(rejected.id)
+        stored = await self._grants.get(rejected.id)
         if stored and stored.access_token.token == rejected.token:
             try:
                 return await self._refresh(stored)
             except InvalidGrantError:
                 # Nobody else shall be given a token that does not work.
-                await self._revocation.delete(rejected.id)
+                await self._grants.delete(rejected.id)
         return await self.get(search, valid_for)
 
     async def refresh(self, token: AccessToken) -> AccessToken:
         """Return this grant's next token; raises InvalidGrantError if the grant is gone."""
-        stored = await self._access_tokens.get(token.id)
+        stored = await self._grants.get(token.id)
         if stored is None:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if stored.access_token.token != token.token and not stored.access_token.expired:
