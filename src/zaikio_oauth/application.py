@@ -11,7 +11,7 @@ from contextlib import (
 )
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from fastapi import APIRouter
 
@@ -33,6 +33,19 @@ __all__ = ["AroundAuth", "ZaikioOAuth", "default", "runtime_of"]
 AroundAuth = Callable[[AccessToken], AbstractAsyncContextManager[Any] | AbstractContextManager[Any]]
 
 
+class Options(TypedDict, total=False):
+    """What ``configure`` and ``ZaikioOAuth`` take besides the settings; ``configure`` explains it."""
+
+    around_auth: AroundAuth | None
+    after_approve: AfterApprove | None
+    after_destroy: AfterDestroy | None
+    on_error: OnError | None
+    verify_state: VerifyState | None
+    locale: Locale | None
+    on_token_event: Listener | None
+    engine_options: Mapping[str, Any] | None
+
+
 class ZaikioOAuth:
     """One app's connection to the Zaikio Hub. Several may exist in one process.
 
@@ -47,50 +60,16 @@ class ZaikioOAuth:
         CurrentToken = Annotated[AccessToken, Depends(zaikio.current_access_token)]
     """
 
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        around_auth: AroundAuth | None = None,
-        after_approve: AfterApprove | None = None,
-        after_destroy: AfterDestroy | None = None,
-        on_error: OnError | None = None,
-        verify_state: VerifyState | None = None,
-        locale: Locale | None = None,
-        on_token_event: Listener | None = None,
-        engine_options: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings | None = None, **options: Unpack[Options]) -> None:
         self._runtime = Runtime()
         self._site = Site(self._runtime)
         self._routers = Routers(self._site)
         self.current_access_token = CurrentAccessToken(self._site)
         self.optional_access_token = OptionalAccessToken(self._site)
         self.bearer_token = BearerDependency(self._site)
-        self.configure(
-            settings,
-            around_auth=around_auth,
-            after_approve=after_approve,
-            after_destroy=after_destroy,
-            on_error=on_error,
-            verify_state=verify_state,
-            locale=locale,
-            on_token_event=on_token_event,
-            engine_options=engine_options,
-        )
+        self.configure(settings, **options)
 
-    def configure(
-        self,
-        settings: Settings | None = None,
-        *,
-        around_auth: AroundAuth | None = None,
-        after_approve: AfterApprove | None = None,
-        after_destroy: AfterDestroy | None = None,
-        on_error: OnError | None = None,
-        verify_state: VerifyState | None = None,
-        locale: Locale | None = None,
-        on_token_event: Listener | None = None,
-        engine_options: Mapping[str, Any] | None = None,
-    ) -> Self:
+    def configure(self, settings: Settings | None = None, **options: Unpack[Options]) -> Self:
         """Replace the whole configuration, from the next request or call on, and return the object itself.
 
         ``settings``: if None, the environment (``ZAIKIO_…``) is read when they are first needed.
@@ -104,14 +83,22 @@ class ZaikioOAuth:
         ``engine_options``: further arguments for SQLAlchemy's engine, such as ``{"pool_size": 20}``.
 
         Hooks may be sync or async. Whoever is inside ``async with`` or a running app keeps the open connections until
-        they leave.
+        they leave. Raises TypeError for other arguments.
 
             configure(Settings(base_url="https://app.example.com"), locale=lambda request: "de")
             app.include_router(zaikio_router, prefix="/zaikio")
         """
-        self._runtime.configure(settings, on_token_event, engine_options)
-        self._site.hooks = Hooks(after_approve, after_destroy, on_error, verify_state, locale)
-        self._around_auth = around_auth
+        if unknown := options.keys() - Options.__annotations__:
+            raise TypeError(f"configure() and ZaikioOAuth() do not take {', '.join(sorted(unknown))}")
+        self._runtime.configure(settings, options.get("on_token_event"), options.get("engine_options"))
+        self._site.hooks = Hooks(
+            after_approve=options.get("after_approve"),
+            after_destroy=options.get("after_destroy"),
+            on_error=options.get("on_error"),
+            verify_state=options.get("verify_state"),
+            locale=options.get("locale"),
+        )
+        self._around_auth = options.get("around_auth")
         return self
 
     def __repr__(self) -> str:

@@ -134,9 +134,22 @@ def test_the_router_is_a_member_too() -> None:
 
 
 def test_configure_takes_what_the_class_takes() -> None:
-    """The same settings and hooks."""
-    taken = list(inspect.signature(ZaikioOAuth).parameters.values())
-    assert list(inspect.signature(zaikio_oauth.configure).parameters.values()) == taken
+    """The same settings and hooks; a misspelt one is named."""
+    options = [
+        "around_auth",
+        "after_approve",
+        "after_destroy",
+        "on_error",
+        "verify_state",
+        "locale",
+        "on_token_event",
+        "engine_options",
+    ]
+    for make in (ZaikioOAuth, ZaikioOAuth().configure):
+        assert make(None, **dict.fromkeys(options))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"do not take after_aprove$"):
+            make(after_aprove=None)  # type: ignore[call-arg]
+    assert [option for option in options if f"``{option}" not in (ZaikioOAuth.configure.__doc__ or "")] == []
 
 
 def test_the_class_has_no_other_public_members() -> None:
@@ -151,7 +164,7 @@ def test_help_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
         described = pydoc.render_doc(value, renderer=pydoc.plaintext)
         assert len(inspect.getdoc(value) or "") > 100, name
         if inspect.ismethod(value):
-            arguments = inspect.signature(value).parameters.keys() - {"settings"}
+            arguments = inspect.signature(value).parameters.keys() - {"settings", "options"}
             explained = described if name != "with_auth" else described + (inspect.getdoc(get_access_token) or "")
             assert [each for each in arguments if f"``{each}" not in explained and each != "token"] == [], name
         if not name.endswith("_router"):
