@@ -91,6 +91,12 @@ def exchange(browser: httpx2.Client, given: str, auth: Any = None, **changes: An
     return browser.post("/oauth/access_token", data=data, auth=auth)
 
 
+def claims_of(browser: httpx2.Client, token: str) -> dict[str, Any]:
+    """Return the claims of a token, verified with the published keys."""
+    keys = KeySet.import_key_set(browser.get("/api/v1/jwt_public_keys.json").json())
+    return jwt.decode(token, keys, algorithms=["RS256"]).claims
+
+
 def refused(response: httpx2.Response) -> tuple[int, str]:
     """The status and the error of a refusal."""
     return response.status_code, response.json()["error"]
@@ -123,13 +129,13 @@ def test_who_cannot_be_trusted_is_not_redirected(browser: httpx2.Client, changes
 @pytest.mark.parametrize(
     ("changes", "error", "description"),
     [
-        ({"response_type": "token"}, "unsupported_response_type", "response_type has to be code"),
-        ({"response_type": None}, "unsupported_response_type", "response_type has to be code"),
-        ({"scope": ["a.b.r", "c.d.r"]}, "invalid_request", "scope is there more than once"),
-        ({"code_challenge_method": "plain"}, "invalid_request", "code_challenge_method has to be S256"),
-        ({"code_challenge_method": None}, "invalid_request", "code_challenge_method has to be S256"),
-        ({"code_challenge": None}, "invalid_request", "code_challenge is not one"),
-        ({"code_challenge": "short"}, "invalid_request", "code_challenge is not one"),
+        ({"response_type": "token"}, "unsupported_response_type", "response_type must be code"),
+        ({"response_type": None}, "unsupported_response_type", "response_type must be code"),
+        ({"scope": ["a.b.r", "c.d.r"]}, "invalid_request", "scope must not be included more than once"),
+        ({"code_challenge_method": "plain"}, "invalid_request", "code_challenge_method must be S256"),
+        ({"code_challenge_method": None}, "invalid_request", "code_challenge_method must be S256"),
+        ({"code_challenge": None}, "invalid_request", "code_challenge must be a base64url-encoded SHA-256 hash"),
+        ({"code_challenge": "short"}, "invalid_request", "code_challenge must be a base64url-encoded SHA-256 hash"),
         ({"scope": None}, "invalid_scope", "malformed_scope"),
         ({"scope": "zaikio.person"}, "invalid_scope", "malformed_scope: zaikio.person"),
         ({"scope": "zaikio.person.x"}, "invalid_scope", "malformed_scope: zaikio.person.x"),
@@ -340,8 +346,6 @@ def test_a_new_key_leaves_the_old_one_published(browser: httpx2.Client, hub: Loc
     assert len(published["keys"]) == 2
     assert not [key for key in published["keys"] if "d" in key]
     assert jwt.decode(token, KeySet.import_key_set(published), algorithms=["RS256"])
-    assert hub.grants.keys.claims(token)
-    assert hub.grants.keys.claims("opaque") is None
 
 
 def test_a_person_acts_on_behalf_of_an_organization(browser: httpx2.Client, hub: LocalHub) -> None:
@@ -351,7 +355,7 @@ def test_a_person_acts_on_behalf_of_an_organization(browser: httpx2.Client, hub:
 
     assert body["bearer"] == {"id": hub.organizations[1].id, "type": "Organization"}
     assert body["bearer_on_behalf_of"] == {"id": hub.people[0].id, "type": "Person", "roles": ["purchasing"]}
-    claims = hub.grants.keys.claims(body["access_token"]) or {}
+    claims = claims_of(browser, body["access_token"])
     assert claims["sub"] == f"Person/{hub.people[0].id}>Organization/{hub.organizations[1].id}"
     roles = browser.get("/api/v1/roles").json()
     assert [role for bit, role in enumerate(roles) if claims["roles"] & 1 << bit] == ["purchasing"]

@@ -14,7 +14,17 @@ import pytest
 
 from tests.data import SECRET
 from tests.testing.test_independent_clients import Form
-from tests.testing.test_local_hub import REDIRECT_URI, VERIFIER, ask, code_for, exchange, person, refresh, refused
+from tests.testing.test_local_hub import (
+    REDIRECT_URI,
+    VERIFIER,
+    ask,
+    claims_of,
+    code_for,
+    exchange,
+    person,
+    refresh,
+    refused,
+)
 from tests.visitor import query_of
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
 from zaikio_oauth.web.flow import s256_code_challenge
@@ -45,7 +55,10 @@ def test_a_state_that_comes_twice_is_refused_without_it(browser: httpx2.Client) 
     """RFC 6749 §3.1."""
     location = ask(browser, state=["one", "two"]).headers["location"]
 
-    assert query_of(location) == {"error": "invalid_request", "error_description": "state is there more than once"}
+    assert query_of(location) == {
+        "error": "invalid_request",
+        "error_description": "state must not be included more than once",
+    }
 
 
 def test_a_registered_query_is_kept() -> None:
@@ -84,7 +97,7 @@ def test_a_challenge_is_the_base64url_of_a_sha256(browser: httpx2.Client, challe
     """RFC 7636 §4.2."""
     description = query_of(ask(browser, code_challenge=challenge).headers["location"])["error_description"]
 
-    assert description == "code_challenge is not one"
+    assert description == "code_challenge must be a base64url-encoded SHA-256 hash"
 
 
 def test_a_person_cancels_before_they_say_who_they_are(browser: httpx2.Client) -> None:
@@ -266,7 +279,7 @@ def test_a_code_can_be_had_without_a_browser(browser: httpx2.Client, hub: LocalH
 def test_a_webhook_event_is_signed_as_loom_signs(browser: httpx2.Client, hub: LocalHub) -> None:
     """Hex HMAC-SHA256 of the raw body, and the subject is the token's bearer."""
     token = hub.mint_token("warehouse-id", hub.people[0].id, "Org.zaikio.organization.r")
-    jti = (hub.grants.keys.claims(token) or {})["jti"]
+    jti = claims_of(browser, token)["jti"]
     body, headers = hub.webhook_event(jti, "shared", name="directory.revoked_access_token")
     event = json.loads(body)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.datastructures import FormData, QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from zaikio_oauth.testing.local_hub.state.browser_sessions import BrowserSessions
 from zaikio_oauth.testing.local_hub.texts import TEXTS, permission
 
-__all__ = ["Pages"]
+__all__ = ["Pages", "query_in"]
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -19,12 +22,14 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
 }
+_EXPIRED_FORM = "This form has expired. Please start again."
 
 
 class Pages:
-    """Renders templates with the texts of the language that the request wants."""
+    """Renders the templates in the language of the request."""
 
-    def __init__(self) -> None:
+    def __init__(self, sessions: BrowserSessions) -> None:
+        self._sessions = sessions
         self._templates = Environment(
             loader=PackageLoader("zaikio_oauth.testing.local_hub", "templates"),
             autoescape=True,
@@ -35,7 +40,7 @@ class Pages:
     def show(
         self, request: Request, template: str, status_code: int = 200, *, language: str | None = None, **values: Any
     ) -> HTMLResponse:
-        """The page."""
+        """Return a page without a form."""
         chosen = language_of(request, language)
         html = self._templates.get_template(template).render(
             t=TEXTS[chosen],
@@ -45,6 +50,35 @@ class Pages:
             **values,
         )
         return HTMLResponse(html, status_code, dict(_HEADERS))
+
+    def show_form(
+        self, request: Request, template: str, query: QueryParams, *, status_code: int = 200, **values: Any
+    ) -> HTMLResponse:
+        """Return a page with a form, which carries the query along and proves that the page is the Hub's own."""
+        session = self._sessions.ensure(request)
+        response = self.show(
+            request,
+            template,
+            status_code,
+            language=query.get("lang"),
+            query=urlencode(query.multi_items()),
+            csrf=self._sessions.csrf_token(session),
+            **values,
+        )
+        self._sessions.keep(response, session)
+        return response
+
+    def refuse(
+        self, request: Request, error: str = "invalid_request", description: str = _EXPIRED_FORM
+    ) -> HTMLResponse:
+        """Return the page for an error that must not be sent to the app."""
+        return self.show(request, "refused.html", 400, error=error, description=description)
+
+
+def query_in(form: FormData) -> QueryParams:
+    """Return the query that a form of ``Pages.show_form`` carries along."""
+    carried = form.get("request")
+    return QueryParams(parse_qsl(carried if isinstance(carried, str) else "", keep_blank_values=True))
 
 
 def language_of(request: Request, wanted: str | None) -> str:
@@ -59,7 +93,7 @@ def language_of(request: Request, wanted: str | None) -> str:
 
 
 def _switches(request: Request) -> list[tuple[str, str, str]]:
-    """This page in each language: its code, its name, its address."""
+    """Return the code and name of each language, with the address of this page in it."""
     return [
         (code, texts["language"], str(request.url.include_query_params(lang=code)))
         for code, texts in TEXTS.items()

@@ -1,4 +1,4 @@
-"""The keys that a local Hub signs its tokens with, RS256."""
+"""The RSA key pairs with which a local Hub signs its tokens (RS256)."""
 
 from __future__ import annotations
 
@@ -7,36 +7,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, RSAKey
+from joserfc.jwk import RSAKey
 
-__all__ = ["SigningKeys"]
+__all__ = ["KeyPairs"]
 
 
-class SigningKeys:
-    """Signs with the newest key; publishes all of them, so that older tokens still verify."""
+class KeyPairs:
+    """Signs with the newest key and publishes all of them, so that older tokens can still be verified."""
 
     def __init__(self) -> None:
         self._keys = [_new_key()]
 
     def rotate(self) -> None:
-        """Sign with a new key from now on."""
+        """Sign with a new key from now on. The old ones remain published."""
         self._keys.insert(0, _new_key())
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """A JWT of these claims."""
+        """Return a JWT with these claims."""
         key = self._keys[0]
         return jwt.encode({"alg": "RS256", "typ": "JWT", "kid": key.kid}, dict(claims), key, algorithms=["RS256"])
 
-    def claims(self, token: str) -> Mapping[str, Any] | None:
-        """The claims of a JWT that was signed here; None for anything else."""
-        try:
-            return jwt.decode(token, KeySet(list(self._keys)), algorithms=["RS256"]).claims
-        except (JoseError, ValueError):
-            return None
-
     def published(self) -> dict[str, Any]:
-        """The public halves as a JWK set (RFC 7517)."""
+        """Return the public keys as a JWK Set (RFC 7517 §5)."""
         return {"keys": [key.as_dict(private=False) | {"alg": "RS256", "use": "sig"} for key in self._keys]}
 
 

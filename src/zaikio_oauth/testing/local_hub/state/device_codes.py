@@ -1,4 +1,4 @@
-"""Device codes and what became of them (RFC 8628). In memory, gone with the process."""
+"""The device codes that a local Hub has issued, and how people have answered them (RFC 8628). In memory only."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from zaikio_oauth.testing.local_hub.directory import HubApp
-from zaikio_oauth.testing.local_hub.grants import Bearer
-from zaikio_oauth.testing.local_hub.requested_scopes import RequestedScopes
+from zaikio_oauth.testing.local_hub.state.bearer import Bearer
+from zaikio_oauth.testing.local_hub.state.directory import HubApp
+from zaikio_oauth.testing.local_hub.state.requested_scopes import RequestedScopes
 
 __all__ = ["DeviceCode", "DeviceCodes"]
 
-# RFC 8628 §6.1: no vowels, so that no word comes out; nothing that is easily mistaken.
+# RFC 8628 §6.1: without vowels, so that no words are formed, and without easily confused characters.
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _USER_CODE_LENGTH = 8
-_SLOWER = 5.0
+# RFC 8628 §3.5: "the interval MUST be increased by 5 seconds for this and all subsequent requests".
+_SLOW_DOWN_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class DeviceCode:
-    """A device that waits. ``answer`` is who it may act for and with which scopes, or ``access_denied``."""
+    """A device code. ``answer`` is the bearer with the granted scopes, or ``access_denied``; None while pending."""
 
     value: str = field(repr=False)
     user_code: str = field(repr=False)
@@ -34,7 +35,7 @@ class DeviceCode:
 
 
 class DeviceCodes:
-    """Starts, finds and answers them. Safe to be asked from another thread than the Hub's."""
+    """Issues, finds and answers device codes. Thread-safe: tests use it while the Hub is serving."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -42,7 +43,7 @@ class DeviceCodes:
         self._codes: dict[str, DeviceCode] = {}
 
     def start(self, app: HubApp, requested: RequestedScopes, *, lifetime: float, interval: float) -> DeviceCode:
-        """A new one."""
+        """Issue a device code."""
         user_code = "".join(secrets.choice(_LETTERS) for _ in range(_USER_CODE_LENGTH))
         expires_at = self._clock() + lifetime
         code = DeviceCode(secrets.token_urlsafe(32), user_code, app, requested, expires_at, interval)
@@ -51,7 +52,7 @@ class DeviceCodes:
         return code
 
     def waiting(self, user_code: str) -> DeviceCode | None:
-        """The one that a person types in, in whatever spelling, while it still waits for its answer."""
+        """Return the pending device code with this user code, however it is punctuated or capitalized."""
         typed = "".join(letter for letter in user_code.upper() if letter.isalnum())
         with self._lock:
             for code in self._codes.values():
@@ -60,12 +61,12 @@ class DeviceCodes:
         return None
 
     def answer(self, code: DeviceCode, answer: tuple[Bearer, tuple[str, ...]] | str) -> None:
-        """The person has decided."""
+        """Store the person's answer."""
         with self._lock:
             code.answer = answer
 
     def poll(self, value: str, client_id: str) -> tuple[Bearer, tuple[str, ...]] | str:
-        """What the device gets, once; or the error that it gets until then (RFC 8628 §3.5)."""
+        """Consume the answer and return it; before that, return the error for the device (RFC 8628 §3.5)."""
         now = self._clock()
         with self._lock:
             code = self._codes.get(value)
@@ -76,7 +77,7 @@ class DeviceCodes:
             if code.expires_at <= now:
                 return "expired_token"
             if too_fast:
-                code.interval += _SLOWER
+                code.interval += _SLOW_DOWN_SECONDS
                 return "slow_down"
             if code.answer is None:
                 return "authorization_pending"

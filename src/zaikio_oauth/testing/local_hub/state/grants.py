@@ -1,40 +1,24 @@
-"""What a local Hub has handed out: codes and tokens. In memory, gone with the process."""
+"""The authorization codes and tokens that a local Hub has issued, and the scopes that were granted. In memory only."""
 
 from __future__ import annotations
 
 import secrets
 import threading
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zaikio_oauth.testing.local_hub.directory import ROLES, HubApp
-from zaikio_oauth.testing.local_hub.signing_keys import SigningKeys
+from zaikio_oauth.testing.local_hub.state.bearer import Bearer
+from zaikio_oauth.testing.local_hub.state.directory import ROLES, HubApp
+from zaikio_oauth.testing.local_hub.state.key_pairs import KeyPairs
 
-__all__ = ["Bearer", "Code", "Grants", "IssuedToken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Bearer:
-    """Whose a token is, and who acts on behalf of that organization, with which roles."""
-
-    type: str
-    id: str
-    person_id: str | None = None
-    roles: tuple[str, ...] = ()
-
-    @property
-    def subject(self) -> str:
-        """As the JWT's ``sub`` says it."""
-        behalf = f"Person/{self.person_id}>" if self.person_id else ""
-        return f"{behalf}{self.type}/{self.id}"
+__all__ = ["Code", "Grants", "IssuedToken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An authorization code and what it is bound to."""
+    """An authorization code with everything it is bound to."""
 
     value: str = field(repr=False)
     client_id: str
@@ -47,13 +31,12 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """An access token, with the refresh token that came with it."""
+    """An access token and the refresh token that was issued with it."""
 
     token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
     jti: str
     client_id: str
-    audience: str
     bearer: Bearer
     scopes: tuple[str, ...]
     expires_at: float
@@ -63,10 +46,10 @@ class IssuedToken:
 
 
 class Grants:
-    """Issues, finds, spends and revokes. Safe to be asked from another thread than the Hub's."""
+    """Issues, finds, consumes and revokes codes and tokens. Thread-safe: tests use it while the Hub is serving."""
 
-    def __init__(self, keys: SigningKeys, clock: Callable[[], float] = time.time) -> None:
-        self.keys = keys
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.keys = KeyPairs()
         self.clock = clock
         self.opaque_tokens = False
         self._lock = threading.RLock()
@@ -77,7 +60,7 @@ class Grants:
         self._revoked: dict[str, float] = {}
         self._granted: dict[tuple[str, str, str], set[str]] = {}
 
-    # --- codes ----------------------------------------------------------------------------------------
+    # --- authorization codes ------------------------------------------------------------------------------
 
     def issue_code(
         self,
@@ -89,7 +72,7 @@ class Grants:
         code_challenge: str | None,
         lifetime: float,
     ) -> Code:
-        """A new code for the browser to carry; its scopes count as granted by the bearer."""
+        """Issue an authorization code. Its scopes count as granted by the bearer from now on."""
         expires_at = self.clock() + lifetime
         value = secrets.token_urlsafe(24)
         code = Code(value, app.client_id, redirect_uri, bearer, scopes, code_challenge, expires_at)
@@ -99,7 +82,7 @@ class Grants:
         return code
 
     def take_code(self, value: str) -> Code | None:
-        """The code, once; a second use revokes what the first one gave (RFC 6749 §4.1.2)."""
+        """Consume the code and return it. A second use revokes all tokens issued based on it (RFC 6749 §4.1.2)."""
         with self._lock:
             if value in self._spent_codes:
                 for issued in [each for each in self._tokens.values() if each.code == value]:
@@ -111,7 +94,7 @@ class Grants:
             self._spent_codes.add(value)
             return code if code.expires_at > self.clock() else None
 
-    # --- tokens ---------------------------------------------------------------------------------------
+    # --- tokens -------------------------------------------------------------------------------------------
 
     def issue(
         self,
@@ -123,15 +106,14 @@ class Grants:
         lifetime: float,
         refresh_lifetime: float | None,
         code: str | None = None,
-        audience: str | None = None,
         delegated: bool = False,
     ) -> IssuedToken:
-        """A new access token, with a refresh token where it has a lifetime."""
+        """Issue an access token, and a refresh token if ``refresh_lifetime`` is given."""
         now, jti = self.clock(), str(uuid.uuid4())
         claims: dict[str, Any] = {
             "iss": "ZAI",
             "sub": bearer.subject,
-            "aud": [audience or app.name],
+            "aud": [app.name],
             "jti": jti,
             "nbf": int(now) - 1,
             "exp": int(now + lifetime),
@@ -145,7 +127,6 @@ class Grants:
             refresh_token=secrets.token_urlsafe(40) if refresh_lifetime else None,
             jti=jti,
             client_id=app.client_id,
-            audience=audience or app.name,
             bearer=bearer,
             scopes=scopes,
             expires_at=now + lifetime,
@@ -160,7 +141,7 @@ class Grants:
         return issued
 
     def find_refresh_token(self, value: str, client_id: str) -> IssuedToken | None:
-        """What this refresh token of that client belongs to, while it is good."""
+        """Return the token that this refresh token of that client was issued with, while it is valid."""
         with self._lock:
             issued = self._refresh_tokens.get(value)
             if issued is None or issued.client_id != client_id or (issued.refresh_expires_at or 0) <= self.clock():
@@ -168,7 +149,7 @@ class Grants:
             return issued
 
     def take_refresh_token(self, value: str, client_id: str) -> IssuedToken | None:
-        """The same, once."""
+        """Consume the refresh token and return the token that it was issued with."""
         with self._lock:
             issued = self.find_refresh_token(value, client_id)
             if issued is not None:
@@ -176,36 +157,39 @@ class Grants:
             return issued
 
     def find(self, token: str) -> IssuedToken | None:
-        """The token, while it is good."""
+        """Return the access token, while it is valid."""
         with self._lock:
             issued = self._tokens.get(token)
             if issued is None or issued.jti in self._revoked or issued.expires_at <= self.clock():
                 return None
             return issued
 
-    # --- what was granted before ------------------------------------------------------------------------
+    # --- granted scopes -----------------------------------------------------------------------------------
 
     def grant(self, client_id: str, bearer: Bearer, scopes: tuple[str, ...]) -> None:
-        """Remember that the bearer has granted these scopes to the app; acting on behalf grants nothing for later."""
+        """Remember that the bearer has granted these scopes to the app.
+
+        A person who acts on behalf of an organization does not grant anything in its name.
+        """
         if bearer.person_id is not None:
             return
         with self._lock:
             self._granted.setdefault((client_id, bearer.type, bearer.id), set()).update(scopes)
 
     def granted(self, client_id: str, bearer: Bearer) -> set[str]:
-        """What the bearer has granted to the app."""
+        """Return the scopes that the bearer has granted to the app."""
         with self._lock:
             return set(self._granted.get((client_id, bearer.type, bearer.id), ()))
 
-    # --- the end of tokens ------------------------------------------------------------------------------
+    # --- revocation and expiry ----------------------------------------------------------------------------
 
     def bearer_of(self, jti: str) -> Bearer | None:
-        """Whose token it is, good or not."""
+        """Return the bearer of the access token with this id, valid or not."""
         with self._lock:
             return next((issued.bearer for issued in self._tokens.values() if issued.jti == jti), None)
 
     def revoke(self, jti: str) -> None:
-        """Revoke the token of that id, and the refresh token that came with it."""
+        """Revoke the access token with this id and the refresh token that was issued with it."""
         with self._lock:
             for issued in self._tokens.values():
                 if issued.jti == jti:
@@ -213,17 +197,17 @@ class Grants:
                     self._refresh_tokens.pop(issued.refresh_token or "", None)
 
     def revoked(self) -> list[str]:
-        """The ids that are revoked and would otherwise still be good."""
+        """Return the ids of the revoked access tokens that have not expired."""
         with self._lock:
             return [jti for jti, expires_at in self._revoked.items() if expires_at > self.clock()]
 
     def spend_refresh_tokens(self) -> None:
-        """No refresh token handed out so far works any more."""
+        """Invalidate all refresh tokens issued so far."""
         with self._lock:
             self._refresh_tokens.clear()
 
     def expire_access_tokens(self) -> None:
-        """No access token handed out so far works any more."""
+        """Let all access tokens issued so far expire now."""
         with self._lock:
-            ended: Mapping[str, IssuedToken] = self._tokens
-            self._tokens = {token: replace(issued, expires_at=self.clock()) for token, issued in ended.items()}
+            now = self.clock()
+            self._tokens = {token: replace(issued, expires_at=now) for token, issued in self._tokens.items()}

@@ -1,4 +1,4 @@
-"""Loom, the Hub's event bus: events as they arrive at an app's webhook."""
+"""Events of Loom, the Hub's event bus, as they arrive at an app's webhook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from zaikio_oauth.testing.local_hub.grants import Bearer
+from zaikio_oauth.testing.local_hub.state.bearer import Bearer
 
 __all__ = ["revoked_access_token_event"]
 
@@ -16,7 +16,7 @@ __all__ = ["revoked_access_token_event"]
 def revoked_access_token_event(
     jti: str, bearer: Bearer | None, secret: str, *, name: str, at: float
 ) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of the event that tells of a revocation, signed with the app's shared secret."""
+    """Return body and headers of the event for a revoked access token, signed with the app's shared secret."""
     now = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     subject = f"{'Per' if bearer.type == 'Person' else 'Org'}/{bearer.id}" if bearer else f"Per/{uuid.uuid4()}"
     event = {

@@ -1,4 +1,4 @@
-"""Faults on demand: what a Hub does on a bad day."""
+"""The faults that a local Hub simulates on demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BROKEN_JSON = '{"access_token": "trunc'
 
 @dataclass(slots=True)
 class Fault:
-    """One kind of bad answer; ``times`` None is for ever, ``status`` None delays and then answers as usual."""
+    """A planned fault; see LocalHub.fail."""
 
     target: str
     times: int | None = 1
@@ -27,23 +27,29 @@ class Fault:
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     latency: float = 0.0
+    broken_json: bool = False
     disconnect: bool = False
 
-    def response(self) -> Response | None:
-        """The bad answer; None when it is only late."""
+    async def response(self) -> Response | None:
+        """Wait for ``latency``, then return the faulty response, or None if the usual one follows."""
+        if self.latency:
+            await asyncio.sleep(self.latency)
         if self.disconnect:
-            return _CutOff()
-        if self.status is None:
-            return None
+            return _TruncatedResponse()
+        if self.broken_json:
+            return self._respond(_BROKEN_JSON)
         if isinstance(self.body, str):
-            kind = "application/json" if self.body == _BROKEN_JSON else "text/html"
-            return Response(self.body, self.status, dict(self.headers), media_type=kind)
-        text = "" if self.body is None else json.dumps(self.body)
-        return Response(text, self.status, dict(self.headers), media_type="application/json")
+            return self._respond(self.body, "text/html")
+        if self.body is not None:
+            return self._respond(json.dumps(self.body))
+        return None if self.status is None else self._respond("")
+
+    def _respond(self, text: str, media_type: str = "application/json") -> Response:
+        return Response(text, self.status or 200, dict(self.headers), media_type=media_type)
 
 
-class _CutOff(Response):
-    """An answer that promises more than it sends: the server closes the connection in the middle of it."""
+class _TruncatedResponse(Response):
+    """A response shorter than its Content-Length, so that the server closes the connection in the middle of it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
@@ -52,34 +58,30 @@ class _CutOff(Response):
 
 
 class Faults:
-    """The faults that are planned, the newest first. May be changed from another thread than the Hub's."""
+    """The planned faults, newest first. Thread-safe: tests change them while the Hub is serving."""
 
     def __init__(self) -> None:
         self._planned: list[Fault] = []
         self._lock = threading.Lock()
 
-    def plan(self, target: str, **options: Any) -> None:
-        """Plan one; see LocalHub.fail."""
-        if options.pop("broken_json", False):
-            options["body"] = _BROKEN_JSON
-        if options.get("body") is not None and options.get("status") is None:
-            options["status"] = 200
+    def plan(self, fault: Fault) -> None:
+        """Plan a fault. It comes before the ones that were planned earlier."""
         with self._lock:
-            self._planned.insert(0, Fault(target, **options))
+            self._planned.insert(0, fault)
 
     @property
     def planned(self) -> int:
-        """How many have not yet happened."""
+        """The number of faults that are still planned."""
         with self._lock:
             return len(self._planned)
 
     def clear(self) -> None:
-        """Be a good Hub again."""
+        """Cancel all planned faults."""
         with self._lock:
             self._planned.clear()
 
     def take(self, path: str, grant_type: str | None) -> Fault | None:
-        """The fault that this request meets."""
+        """Return the fault planned for this request, and count it."""
         with self._lock:
             for fault in self._planned:
                 if fault.target != grant_type and not (fault.target.startswith("/") and path.startswith(fault.target)):
@@ -90,10 +92,3 @@ class Faults:
                         self._planned.remove(fault)
                 return fault
         return None
-
-
-async def suffer(fault: Fault) -> Response | None:
-    """Wait as long as the fault says, and give its answer."""
-    if fault.latency:
-        await asyncio.sleep(fault.latency)
-    return fault.response()

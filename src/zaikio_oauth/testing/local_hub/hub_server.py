@@ -12,11 +12,11 @@ import uvicorn
 
 __all__ = ["HubServer"]
 
-START_SECONDS = 10.0
+_START_SECONDS = 10.0
 
 
 class HubServer:
-    """Serves a Hub in a thread of its own while the ``with`` body runs; ``url`` is where. Port 0 takes a free one."""
+    """Serves a Hub at ``url``, in a thread of its own, while the ``with`` block runs. Port 0 picks a free port."""
 
     def __init__(self, hub: Any, host: str = "127.0.0.1", port: int = 0) -> None:
         self.hub = hub
@@ -29,11 +29,11 @@ class HubServer:
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> Self:
-        """Start; back when it listens."""
+        """Start the server and wait until it is listening."""
         self._thread.start()
         started = time.monotonic()
         while not self._server.started:
-            if time.monotonic() - started > START_SECONDS or not self._thread.is_alive():
+            if time.monotonic() - started > _START_SECONDS or not self._thread.is_alive():
                 raise RuntimeError("The local Hub did not start.")
             time.sleep(0.005)
         return self
@@ -41,7 +41,7 @@ class HubServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop the server and free its port."""
         self._server.should_exit = self._server.force_exit = True
-        self._thread.join(START_SECONDS)
+        self._thread.join(_START_SECONDS)
         self._socket.close()

@@ -1,30 +1,27 @@
-"""``/api/v1``: the endpoints that an app touches right after a login, revocation, and the public keys."""
+"""``/api/v1``: people, organizations, roles, public keys and revocation."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from zaikio_oauth.testing.local_hub.directory import ROLES
-from zaikio_oauth.testing.local_hub.grants import IssuedToken
+from zaikio_oauth.testing.local_hub.routes.bearer_authentication import authenticate, unauthorized
+from zaikio_oauth.testing.local_hub.state.directory import ROLES
+from zaikio_oauth.testing.local_hub.state.grants import IssuedToken
+from zaikio_oauth.testing.local_hub.state.hub_state import HubState
 
-if TYPE_CHECKING:
-    from zaikio_oauth.testing.local_hub.hub import LocalHub
-
-__all__ = ["Api", "bearer_token", "unauthorized"]
+__all__ = ["ApiRoutes"]
 
 
-class Api:
-    """The REST API, as far as an OAuth client needs it."""
+class ApiRoutes:
+    """The part of the Hub's REST API that an OAuth client needs."""
 
-    def __init__(self, hub: LocalHub) -> None:
-        self._hub = hub
+    def __init__(self, state: HubState) -> None:
+        self._state = state
 
     def routes(self) -> list[Route]:
-        """The routes."""
+        """Return the routes."""
         routes = [
             Route("/api/v1/person", self.person),
             Route("/api/v1/organization", self.organization),
@@ -37,17 +34,17 @@ class Api:
         return routes
 
     async def person(self, request: Request) -> Response:
-        """The person whose token it is."""
-        issued = bearer_token(self._hub, request)
+        """Return the person that the token belongs to."""
+        issued = authenticate(self._state.grants, request)
         if issued is None:
             return unauthorized(request)
-        person = self._hub.person(issued.bearer.id)
+        person = self._state.person(issued.bearer.id)
         if person is None or not _permits(issued, "person"):
             return JSONResponse({"errors": ["unpermitted_scope"]}, 403)
         memberships = [
             {"roles": list(roles), "organization": {"id": organization.id, "name": organization.name}}
             for organization_id, roles in person.memberships
-            if (organization := self._hub.organization(organization_id))
+            if (organization := self._state.organization(organization_id))
         ]
         return JSONResponse(
             {
@@ -63,11 +60,11 @@ class Api:
         )
 
     async def organization(self, request: Request) -> Response:
-        """The organization whose token it is."""
-        issued = bearer_token(self._hub, request)
+        """Return the organization that the token belongs to."""
+        issued = authenticate(self._state.grants, request)
         if issued is None:
             return unauthorized(request)
-        organization = self._hub.organization(issued.bearer.id)
+        organization = self._state.organization(issued.bearer.id)
         if organization is None or not _permits(issued, "organization"):
             return JSONResponse({"errors": ["unpermitted_scope"]}, 403)
         return JSONResponse(
@@ -80,38 +77,26 @@ class Api:
         )
 
     async def roles(self, request: Request) -> Response:
-        """The names of the roles, by the position of their bit."""
+        """Return the names of the roles. The index of a role is its bit in a token."""
         return JSONResponse(list(ROLES))
 
     async def keys(self, request: Request) -> Response:
-        """The public keys."""
-        return JSONResponse(self._hub.grants.keys.published())
+        """Return the public keys."""
+        return JSONResponse(self._state.grants.keys.published())
 
     async def revoke(self, request: Request) -> Response:
         """Revoke the token that authenticates the request."""
-        issued = bearer_token(self._hub, request)
+        issued = authenticate(self._state.grants, request)
         if issued is None:
             return unauthorized(request)
-        self._hub.grants.revoke(issued.jti)
+        self._state.grants.revoke(issued.jti)
         return JSONResponse({"access_token_id": issued.jti}, 201)
 
     async def revoked(self, request: Request) -> Response:
-        """The ids of revoked tokens that have not expired."""
-        return JSONResponse({"revoked_token_ids": self._hub.grants.revoked()})
+        """Return the ids of the revoked tokens that have not expired."""
+        return JSONResponse({"revoked_token_ids": self._state.grants.revoked()})
 
 
-def bearer_token(hub: LocalHub, request: Request) -> IssuedToken | None:
-    """The token of ``Authorization: Bearer``, while it is good (RFC 6750 §2.1)."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return hub.grants.find(token) if scheme.lower() == "bearer" else None
-
-
-def unauthorized(request: Request) -> Response:
-    """401; a token that was shown and is no good is named as the reason (RFC 6750 §3.1)."""
-    shown = ', error="invalid_token"' if "authorization" in request.headers else ""
-    return JSONResponse({"errors": ["unauthorized"]}, 401, {"WWW-Authenticate": f'Bearer realm="Zaikio"{shown}'})
-
-
-def _permits(issued: IssuedToken, what: str) -> bool:
-    needed = {f"{app}.{what}.{permission}" for app in ("zaikio", "directory") for permission in ("r", "rw")}
+def _permits(issued: IssuedToken, resource: str) -> bool:
+    needed = {f"{app}.{resource}.{permission}" for app in ("zaikio", "directory") for permission in ("r", "rw")}
     return bool(needed.intersection(issued.scopes))

@@ -1,63 +1,46 @@
-"""What a local Hub was asked, and the layer around it that writes this down and lets faults happen."""
+"""The middleware around a local Hub's app."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zaikio_oauth.testing.local_hub.faults import suffer
-from zaikio_oauth.testing.local_hub.oauth_request import basic_credentials
+from zaikio_oauth.testing.local_hub.routes.oauth_request import basic_credentials
+from zaikio_oauth.testing.local_hub.state.hub_request import HubRequest
+from zaikio_oauth.testing.local_hub.state.hub_state import HubState
 
-if TYPE_CHECKING:
-    from zaikio_oauth.testing.local_hub.hub import LocalHub
-
-__all__ = ["HubRequest", "Watch"]
+__all__ = ["Recorder"]
 
 
-@dataclass(frozen=True, slots=True)
-class HubRequest:
-    """One request that was answered, without its secrets. ``at`` is ``time.monotonic()``."""
+class Recorder:
+    """Records every request and simulates the planned faults (ASGI middleware)."""
 
-    method: str
-    path: str
-    grant_type: str | None
-    status_code: int
-    at: float
-    client_id: str | None = None
-
-
-class Watch:
-    """Counts the requests and lets faults happen, around everything else (ASGI middleware)."""
-
-    def __init__(self, app: ASGIApp, hub: LocalHub) -> None:
+    def __init__(self, app: ASGIApp, state: HubState) -> None:
         self._app = app
-        self._hub = hub
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        replayed = await _read(receive)
-        grant_type, client_id = await _asked_by(Request(scope, _replay(replayed)))
+        messages = await _read(receive)
+        grant_type, client_id = await _grant_type_and_client_id(Request(scope, _replay(messages)))
 
-        async def watched(message: Message) -> None:
+        async def recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 at = time.monotonic()
                 made = HubRequest(scope["method"], scope["path"], grant_type, message["status"], at, client_id)
-                self._hub.requests.append(made)
+                self._state.requests.append(made)
             await send(message)
 
-        fault = self._hub.faults.take(scope["path"], grant_type)
-        bad = await suffer(fault) if fault else None
-        await (bad or self._app)(scope, _replay(replayed), watched)
+        fault = self._state.faults.take(scope["path"], grant_type)
+        faulty = await fault.response() if fault else None
+        await (faulty or self._app)(scope, _replay(messages), recorded)
 
 
-async def _asked_by(request: Request) -> tuple[str | None, str | None]:
-    """The grant type and the client of a request, if it says them."""
+async def _grant_type_and_client_id(request: Request) -> tuple[str | None, str | None]:
     values: dict[str, str] = dict(request.query_params)
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         values |= {name: value for name, value in (await request.form()).items() if isinstance(value, str)}

@@ -1,4 +1,4 @@
-"""The scopes of a request as the Hub reads them (Hub documentation, "Bearers and scopes")."""
+"""The scopes of a request, parsed as the Hub does (Hub documentation, "Bearers and scopes")."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SCOPE = re.compile(
 
 
 class ScopeError(ValueError):
-    """Scopes that the Hub does not take; ``code`` is its word for it, ``scope`` the offender."""
+    """The Hub refuses the scopes. ``code`` is its error code, ``scope`` the scope that caused it."""
 
     def __init__(self, code: str, scope: str = "") -> None:
         super().__init__(code)
@@ -24,7 +24,7 @@ class ScopeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RequestedScopes:
-    """Scopes of one bearer. ``organization_id`` is the one asked for, if it was given."""
+    """The scopes of one bearer. ``person_id`` and ``organization_id`` are None unless the request names them."""
 
     bearer_type: str
     person_id: str | None
@@ -34,12 +34,12 @@ class RequestedScopes:
 
     @property
     def needs_organization(self) -> bool:
-        """Whether an organization has a part in it."""
+        """True if the token will belong to an organization."""
         return self.bearer_type == "Organization"
 
     @property
     def subscription(self) -> tuple[str | None, str | None] | None:
-        """The app's name and the plan of a subscription, each None if not given; None when it is none."""
+        """The app's name and the plan of a subscription, each None if left out; None if none is requested."""
         for scope in self.scopes:
             if scope.startswith("subscription_create"):
                 head, _, plan = scope.partition(".")
@@ -48,12 +48,12 @@ class RequestedScopes:
 
 
 def read_scopes(text: str, desired: tuple[str, ...] | None) -> RequestedScopes:
-    """The scopes of a request, comma-separated; raises ScopeError."""
+    """Parse the comma-separated scopes of a request. Raises ScopeError."""
     bearers = set()
     bare = []
     for scope in text.split(","):
         match = _SCOPE.match(scope)
-        if match is None or not _makes_sense(match):
+        if match is None or not _is_meaningful(match):
             raise ScopeError("malformed_scope", scope)
         organization = match["bearer"] == "Org" or bool(match["behalf"])
         person_id = match["bearer_id"] if match["bearer"] != "Org" else None
@@ -71,8 +71,8 @@ def read_scopes(text: str, desired: tuple[str, ...] | None) -> RequestedScopes:
     return RequestedScopes(bearer_type, person_id, organization_id, on_behalf, tuple(dict.fromkeys(bare)))
 
 
-def _makes_sense(match: re.Match[str]) -> bool:
-    """Only people act on behalf, and only organizations subscribe."""
+def _is_meaningful(match: re.Match[str]) -> bool:
+    """True unless an organization acts on behalf of another, or a person subscribes."""
     if match["behalf"]:
         return match["bearer"] == "Per" and not match["bare"].startswith("subscription_create")
     return match["bearer"] == "Org" or not match["bare"].startswith("subscription_create")

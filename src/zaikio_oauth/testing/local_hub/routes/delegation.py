@@ -1,47 +1,43 @@
-"""``/oauth/delegate``: a token for a subsystem, with a part of what its parent may."""
+"""``/oauth/delegate``: tokens for subsystems."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from zaikio_oauth.testing.local_hub.api import bearer_token, unauthorized
-from zaikio_oauth.testing.local_hub.grants import IssuedToken
-from zaikio_oauth.testing.local_hub.oauth_request import OAuthRequest, Refusal, scope_refusal
-from zaikio_oauth.testing.local_hub.requested_scopes import ScopeError, read_scopes
-from zaikio_oauth.testing.local_hub.token_answer import issue_token
+from zaikio_oauth.testing.local_hub.routes.bearer_authentication import authenticate, unauthorized
+from zaikio_oauth.testing.local_hub.routes.oauth_request import OAuthRequest
+from zaikio_oauth.testing.local_hub.routes.oauth_response import Refusal, issue_token, scope_refusal
+from zaikio_oauth.testing.local_hub.state.grants import IssuedToken
+from zaikio_oauth.testing.local_hub.state.hub_state import HubState
+from zaikio_oauth.testing.local_hub.state.requested_scopes import ScopeError, read_scopes
 
-if TYPE_CHECKING:
-    from zaikio_oauth.testing.local_hub.hub import LocalHub
-
-__all__ = ["Delegation"]
+__all__ = ["DelegationRoutes"]
 
 _MAY_DELEGATE = {"zaikio.delegations.rw", "directory.delegations.rw"}
 
 
-class Delegation:
-    """Gives tokens that cannot be refreshed or delegated further."""
+class DelegationRoutes:
+    """Issues tokens with a part of the parent's scopes, which cannot be refreshed or delegated further."""
 
-    def __init__(self, hub: LocalHub) -> None:
-        self._hub = hub
+    def __init__(self, state: HubState) -> None:
+        self._state = state
 
     def routes(self) -> list[Route]:
-        """The routes."""
+        """Return the routes."""
         return [Route("/oauth/delegate", self.delegate, methods=["POST"])]
 
     async def delegate(self, request: Request) -> Response:
-        """Delegate a part of the token that authenticates the request."""
-        parent = bearer_token(self._hub, request)
+        """Delegate a part of the scopes of the token that authenticates the request."""
+        parent = authenticate(self._state.grants, request)
         if parent is None:
             return unauthorized(request)
         try:
             form = await OAuthRequest.read(request)
             self._check_confidential(parent)
-            scopes = _part_of(parent, form.get("delegate_access_scope") or "")
-            subsystem = self._hub.app_of(form.get("client_id") or "")
+            scopes = _delegated_scopes(parent, form.get("delegate_access_scope") or "")
+            subsystem = self._state.app_of(form.get("client_id") or "")
             if subsystem is None:
                 raise Refusal("invalid_client", "There is no app with this client_id.")
         except Refusal as refusal:
@@ -49,7 +45,7 @@ class Delegation:
         except ScopeError as error:
             return scope_refusal(error.code)
         return issue_token(
-            self._hub,
+            self._state,
             request,
             subsystem,
             parent.bearer,
@@ -60,12 +56,12 @@ class Delegation:
         )
 
     def _check_confidential(self, parent: IssuedToken) -> None:
-        app = self._hub.app_of(parent.client_id)
+        app = self._state.app_of(parent.client_id)
         if app is None or app.client_secret is None:
             raise Refusal("unauthorized_client", "Only confidential apps may delegate.")
 
 
-def _part_of(parent: IssuedToken, wanted: str) -> tuple[str, ...]:
+def _delegated_scopes(parent: IssuedToken, wanted: str) -> tuple[str, ...]:
     if parent.delegated:
         raise ScopeError("delegation_access_token_cannot_delegate")
     if not _MAY_DELEGATE.intersection(parent.scopes):

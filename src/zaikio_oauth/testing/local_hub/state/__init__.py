@@ -1,0 +1,1 @@
+"""What a local Hub knows, remembers and has issued. Nothing here answers a request."""

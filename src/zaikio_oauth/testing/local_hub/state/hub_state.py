@@ -1,0 +1,209 @@
+"""Everything that a local Hub knows and remembers, and what people do without a browser."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.testing.local_hub.state.bearer import Bearer, bearer_for
+from zaikio_oauth.testing.local_hub.state.browser_sessions import BrowserSessions
+from zaikio_oauth.testing.local_hub.state.device_codes import DeviceCode, DeviceCodes
+from zaikio_oauth.testing.local_hub.state.directory import Directory, HubApp, HubOrganization, HubPerson
+from zaikio_oauth.testing.local_hub.state.faults import Fault, Faults
+from zaikio_oauth.testing.local_hub.state.grants import Grants
+from zaikio_oauth.testing.local_hub.state.hub_request import HubRequest
+from zaikio_oauth.testing.local_hub.state.loom_event import revoked_access_token_event
+from zaikio_oauth.testing.local_hub.state.requested_scopes import read_scopes
+
+__all__ = ["HubState"]
+
+
+class HubState(Directory):
+    """The state of a LocalHub, which its endpoints and pages share."""
+
+    def __init__(
+        self,
+        apps: Iterable[HubApp] | None = None,
+        *,
+        people: Iterable[HubPerson] | None = None,
+        organizations: Iterable[HubOrganization] | None = None,
+        environment: str | None = None,
+        clock: Callable[[], float] = time.time,
+        code_lifetime: float = 300.0,
+        access_token_lifetime: float = 3600.0,
+        refresh_token_lifetime: float = 7 * 24 * 3600.0,
+        device_code_lifetime: float = 900.0,
+        device_interval: float = 5.0,
+    ) -> None:
+        if (environment or os.environ.get("ZAIKIO_ENVIRONMENT")) == "production":
+            raise ConfigurationError("The local Hub lets anybody log in and does not run in production.")
+        super().__init__(apps, people, organizations)
+        self.clock = clock
+        self.code_lifetime = code_lifetime
+        self.access_token_lifetime = access_token_lifetime
+        self.refresh_token_lifetime = refresh_token_lifetime
+        self.device_code_lifetime = device_code_lifetime
+        self.device_interval = device_interval
+        self.expires_in_format: Literal["seconds", "string", "iso8601"] = "seconds"
+        self.withheld_scopes: frozenset[str] = frozenset()
+        self.consent: tuple[str, str | None] | Literal["cancel"] | None = None
+        self.requests: list[HubRequest] = []
+        self.grants = Grants(clock)
+        self.device_codes = DeviceCodes(clock)
+        self.browser_sessions = BrowserSessions()
+        self.faults = Faults()
+
+    # --- what people do, without a browser ----------------------------------------------------------------
+
+    def auto_consent(self, person_id: str, organization_id: str | None = None) -> None:
+        """Let this person grant every request without a page, for this organization or their first one."""
+        self.consent = (person_id, organization_id)
+
+    def auto_cancel(self) -> None:
+        """Cancel every request without a page."""
+        self.consent = "cancel"
+
+    def ask(self) -> None:
+        """Show the consent page again."""
+        self.consent = None
+
+    def mint_code(
+        self,
+        client_id: str,
+        redirect_uri: str,
+        person_id: str,
+        scope: str,
+        *,
+        organization_id: str | None = None,
+        code_challenge: str | None = None,
+    ) -> str:
+        """Issue an authorization code as if this person had consented. Raises ValueError if they may not."""
+        app, bearer, scopes = self._granted(client_id, scope, person_id, organization_id)
+        options: dict[str, Any] = {"redirect_uri": redirect_uri, "code_challenge": code_challenge}
+        return self.grants.issue_code(app, bearer, scopes, lifetime=self.code_lifetime, **options).value
+
+    def mint_token(
+        self,
+        client_id: str,
+        person_id: str,
+        scope: str,
+        *,
+        organization_id: str | None = None,
+        issuer: str = "http://hub.zaikio.test",
+    ) -> str:
+        """Issue an access token as if this person had logged in. Raises ValueError if they may not.
+
+        ``issuer`` is the address of the Hub, for the token's ``jku``.
+        """
+        app, bearer, scopes = self._granted(client_id, scope, person_id, organization_id)
+        options: dict[str, Any] = {"issuer": issuer, "refresh_lifetime": None}
+        return self.grants.issue(app, bearer, scopes, lifetime=self.access_token_lifetime, **options).token
+
+    def approve_device(self, user_code: str, person_id: str, organization_id: str | None = None) -> None:
+        """Let this person enter the user code and grant, for this organization or their first one.
+
+        Raises LookupError if no device is waiting for the code, ValueError if the person may not grant.
+        """
+        code = self._waiting(user_code)
+        bearer = bearer_for(self, code.requested, self.person(person_id), organization_id)
+        self.device_codes.answer(code, (bearer, self.granted_part(code.requested.scopes)))
+
+    def deny_device(self, user_code: str) -> None:
+        """Let somebody enter the user code and cancel. Raises LookupError if no device is waiting for it."""
+        self.device_codes.answer(self._waiting(user_code), "access_denied")
+
+    def grant(self, client_id: str, bearer_type: str, bearer_id: str, scopes: Iterable[str]) -> None:
+        """Grant these scopes (without prefix) to the app in the name of the bearer, for client credentials."""
+        self.grants.grant(client_id, Bearer(bearer_type, bearer_id), tuple(scopes))
+
+    def granted_part(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the scopes without ``withheld_scopes``."""
+        return tuple(scope for scope in scopes if scope not in self.withheld_scopes)
+
+    # --- tokens and keys ----------------------------------------------------------------------------------
+
+    def revoke(self, jti: str) -> None:
+        """Revoke the access token with this id."""
+        self.grants.revoke(jti)
+
+    def webhook_event(
+        self, jti: str, secret: str, *, name: str = "zaikio.revoked_access_token"
+    ) -> tuple[bytes, dict[str, str]]:
+        """Return body and headers of the event with which Loom announces that this access token is revoked."""
+        return revoked_access_token_event(jti, self.grants.bearer_of(jti), secret, name=name, at=self.clock())
+
+    def rotate_signing_key(self) -> None:
+        """Sign with a new key from now on. The old one remains published."""
+        self.grants.keys.rotate()
+
+    @property
+    def opaque_tokens(self) -> bool:
+        """True if access tokens are random strings instead of JWTs."""
+        return self.grants.opaque_tokens
+
+    @opaque_tokens.setter
+    def opaque_tokens(self, opaque: bool) -> None:
+        self.grants.opaque_tokens = opaque
+
+    def spend_refresh_tokens(self) -> None:
+        """Invalidate all refresh tokens issued so far."""
+        self.grants.spend_refresh_tokens()
+
+    def expire_access_tokens(self) -> None:
+        """Let all access tokens issued so far expire now."""
+        self.grants.expire_access_tokens()
+
+    # --- faults and requests ------------------------------------------------------------------------------
+
+    def fail(
+        self,
+        target: str,
+        *,
+        times: int | None = 1,
+        status: int | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        latency: float = 0.0,
+        broken_json: bool = False,
+        disconnect: bool = False,
+    ) -> None:
+        """Fail the next ``times`` requests for a path (``/api/v1/person``) or a grant type; all of them if None.
+
+        A path includes all paths that begin with it. A ``body`` that is a string is sent unchanged, anything
+        else as JSON. ``latency`` is in seconds; on its own it only delays the usual response. ``disconnect``
+        closes the connection in the middle of the response.
+        """
+        self.faults.plan(Fault(target, times, status, body, dict(headers or {}), latency, broken_json, disconnect))
+
+    def rate_limit(self, target: str = "/", *, reset_in: float, times: int | None = 1) -> None:
+        """Respond with 429 and the instant from which to try again."""
+        reset = str(int(self.clock() + reset_in) + 1)
+        self.fail(target, times=times, status=429, headers={"RateLimit-Reset": reset, "RateLimit-Rule": "300reqs/60s"})
+
+    def clear_faults(self) -> None:
+        """Cancel all planned faults."""
+        self.faults.clear()
+
+    def count(self, *, path: str | None = None, grant_type: str | None = None, client_id: str | None = None) -> int:
+        """Count the answered requests, optionally for one path, grant type or client."""
+        wanted = {"path": path, "grant_type": grant_type, "client_id": client_id}.items()
+        return sum(all(value in (None, getattr(made, name)) for name, value in wanted) for made in list(self.requests))
+
+    def _granted(
+        self, client_id: str, scope: str, person_id: str, organization_id: str | None
+    ) -> tuple[HubApp, Bearer, tuple[str, ...]]:
+        app = self.app_of(client_id)
+        if app is None:
+            raise ValueError(f"There is no app with the client id {client_id!r}.")
+        requested = read_scopes(scope, app.desired_scopes)
+        bearer = bearer_for(self, requested, self.person(person_id), organization_id)
+        return app, bearer, self.granted_part(requested.scopes)
+
+    def _waiting(self, user_code: str) -> DeviceCode:
+        code = self.device_codes.waiting(user_code)
+        if code is None:
+            raise LookupError("No device is waiting for this code.")
+        return code
