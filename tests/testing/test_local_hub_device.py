@@ -154,7 +154,7 @@ def test_a_code_that_no_device_shows_is_told_kindly(browser: httpx2.Client) -> N
     page = browser.get("/device", params={"user_code": "<b>NOPE"})
 
     assert page.status_code == 404
-    assert "No device waits with this code." in page.text
+    assert "No device is waiting for this code." in page.text
     assert "&lt;b&gt;NOPE" in page.text
     assert browser.get("/device").status_code == 200
 

@@ -1,4 +1,4 @@
-"""What the local Hub says, in English and German."""
+"""The texts of the local Hub's pages, in English and German."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ __all__ = ["TEXTS", "permission"]
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
         "language": "English",
+        "choose_language": "Language",
         "local": "Local Hub for development. Nothing here is real.",
         "choose_account": "Choose an account",
         "to_continue": "to continue to",
@@ -21,7 +22,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "wants_subscription": "would like your organization to subscribe",
         "may": "The app may",
         "choose_organization": "For which organization?",
-        "no_organization": "You are not a member of the organization that this app asks for.",
+        "no_organization": "You are not a member of the organization that this app wants to access.",
         "new_organization": "New organization, suggested by the app",
         "choose_plan": "Which plan?",
         "plan": "Plan",
@@ -29,12 +30,12 @@ TEXTS: dict[str, dict[str, str]] = {
         "grant": "Allow",
         "cancel": "Cancel",
         "switch": "Not you?",
-        "return": "You will be sent back to",
-        "refused": "This does not work",
-        "refused_hint": "The link that brought you here is wrong. Please tell the makers of the app.",
-        "home": "A Zaikio Hub for your own machine",
-        "home_text": "Apps that you develop log in here instead of at the real Hub. Everybody below can log in without "
-        "a password; everything is forgotten when this Hub stops.",
+        "return": "You will be redirected to",
+        "refused": "This request cannot be completed",
+        "refused_hint": "Please go back to the app and try again. If this happens again, contact the app's developers.",
+        "home": "A Zaikio Hub for local development",
+        "home_text": "The apps that you develop use this Hub instead of the real one. Everyone listed below can log in "
+        "without a password. All data is lost when this Hub stops.",
         "apps": "Apps",
         "people": "People",
         "organizations": "Organizations",
@@ -44,20 +45,21 @@ TEXTS: dict[str, dict[str, str]] = {
         "or_choose": "or choose an account",
         "for_organization": "For your organization",
         "no_organizations": "You do not belong to any organization yet.",
-        "your_roles": "Your roles there:",
+        "your_roles": "Your roles:",
         "may_on_behalf": "On your behalf, the app may",
-        "same_code": "Is this the code on your device?",
+        "same_code": "Does your device show this code?",
         "device": "Connect a device",
-        "device_text": "Type the code that your device shows.",
+        "device_text": "Enter the code shown on your device.",
         "code": "Code",
         "next": "Continue",
-        "wrong_code": "No device waits with this code. Please check it, or get a new one.",
+        "wrong_code": "No device is waiting for this code. Please check it, or request a new one on your device.",
         "device_granted": "Your device is connected",
         "device_cancelled": "Your device is not connected",
-        "device_back": "You can close this page and go back to your device.",
+        "device_back": "You can close this page and return to your device.",
     },
     "de": {
         "language": "Deutsch",
+        "choose_language": "Sprache",
         "local": "Lokaler Hub für die Entwicklung. Nichts hier ist echt.",
         "choose_account": "Konto auswählen",
         "to_continue": "weiter zu",
@@ -67,45 +69,45 @@ TEXTS: dict[str, dict[str, str]] = {
         "last_name": "Nachname",
         "email": "E-Mail",
         "create": "Konto anlegen und weiter",
-        "wants_access": "möchte Zugriff",
+        "wants_access": "bittet um Zugriff",
         "wants_connection": "möchte für eine Organisation installiert werden",
-        "wants_subscription": "bittet um ein Abonnement Ihrer Organisation",
+        "wants_subscription": "bietet Ihrer Organisation ein Abonnement an",
         "may": "Die App darf",
         "choose_organization": "Für welche Organisation?",
-        "no_organization": "Sie gehören der Organisation nicht an, um die diese App bittet.",
-        "new_organization": "Neue Organisation, von der App vorgeschlagen",
+        "no_organization": "Sie sind kein Mitglied der Organisation, auf die diese App zugreifen möchte.",
+        "new_organization": "Neue Organisation (Vorschlag der App)",
         "choose_plan": "Welcher Tarif?",
         "plan": "Tarif",
         "confirm_email": "Bitte prüfen Sie, ob dies noch Ihre E-Mail-Adresse ist:",
         "grant": "Erlauben",
         "cancel": "Abbrechen",
-        "switch": "Nicht Sie?",
-        "return": "Sie kehren zurück zu",
-        "refused": "Das geht so nicht",
-        "refused_hint": "Der Link, der Sie hierher geführt hat, ist falsch. "
-        "Bitte wenden Sie sich an den Hersteller der App.",
-        "home": "Ein Zaikio Hub für Ihren eigenen Rechner",
-        "home_text": "Apps, die Sie entwickeln, melden sich hier an statt am echten Hub. Alle unten können sich ohne "
-        "Passwort anmelden; alles ist vergessen, wenn dieser Hub endet.",
+        "switch": "Nicht Ihr Konto?",
+        "return": "Sie werden weitergeleitet zu",
+        "refused": "Diese Anfrage kann nicht ausgeführt werden",
+        "refused_hint": "Bitte kehren Sie zur App zurück und versuchen Sie es erneut. "
+        "Tritt der Fehler wieder auf, wenden Sie sich bitte an den Hersteller der App.",
+        "home": "Ein Zaikio Hub für die lokale Entwicklung",
+        "home_text": "Die Apps, die Sie entwickeln, verwenden diesen Hub anstelle des echten. Alle unten aufgeführten "
+        "Personen können sich ohne Passwort anmelden. Alle Daten gehen verloren, wenn dieser Hub beendet wird.",
         "apps": "Apps",
         "people": "Personen",
         "organizations": "Organisationen",
         "confidential": "vertraulich",
         "public": "nicht vertraulich",
         "suggested_organization": "Die App kennt Ihre Organisation als",
-        "or_choose": "oder Konto auswählen",
+        "or_choose": "oder ein Konto auswählen",
         "for_organization": "Für Ihre Organisation",
-        "no_organizations": "Sie gehören noch keiner Organisation an.",
-        "your_roles": "Ihre Rollen dort:",
+        "no_organizations": "Sie sind noch in keiner Organisation Mitglied.",
+        "your_roles": "Ihre Rollen:",
         "may_on_behalf": "In Ihrem Namen darf die App",
-        "same_code": "Steht dieser Code auf Ihrem Gerät?",
+        "same_code": "Zeigt Ihr Gerät diesen Code an?",
         "device": "Gerät verbinden",
-        "device_text": "Geben Sie den Code ein, den Ihr Gerät zeigt.",
+        "device_text": "Geben Sie den Code ein, den Ihr Gerät anzeigt.",
         "code": "Code",
         "next": "Weiter",
-        "wrong_code": "Kein Gerät wartet auf diesen Code. Bitte prüfen Sie ihn, oder holen Sie einen neuen.",
-        "device_granted": "Ihr Gerät ist verbunden",
-        "device_cancelled": "Ihr Gerät ist nicht verbunden",
+        "wrong_code": "Der Code ist ungültig oder abgelaufen. Bitte prüfen Sie ihn oder fordern Sie einen neuen an.",
+        "device_granted": "Ihr Gerät wurde verbunden",
+        "device_cancelled": "Ihr Gerät wurde nicht verbunden",
         "device_back": "Sie können diese Seite schließen und zu Ihrem Gerät zurückkehren.",
     },
 }
@@ -117,7 +119,7 @@ _KNOWN = {
         "organization_members": "the organization's members",
         "sites": "the organization's sites",
         "machines": "the organization's machines",
-        "delegations": "handing permissions on to other apps",
+        "delegations": "the delegation of permissions to other apps",
     },
     "de": {
         "person": "Ihren Namen, Ihre E-Mail-Adresse und Mitgliedschaften",
@@ -135,7 +137,7 @@ _VERBS = {
 
 
 def permission(scope: str, language: str) -> str:
-    """A scope as a sentence for people."""
+    """Describe a scope in plain words."""
     app, _, rest = scope.partition(".")
     name, _, right = rest.partition(".")
     if app.startswith("subscription_create"):
