@@ -1,4 +1,4 @@
-"""For tests and development: a local Hub, and being logged in without a login."""
+"""A local Hub for tests and development, and sessions that are logged in without a login."""
 
 from zaikio_oauth.testing.local_hub import HubApp, HubOrganization, HubPerson, HubRequest, HubServer, LocalHub
 from zaikio_oauth.testing.session import logged_in_as, session_cookie

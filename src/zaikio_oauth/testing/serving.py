@@ -1,4 +1,4 @@
-"""``zaikio-oauth hub``: serve a local Hub until it is stopped."""
+"""``zaikio-oauth hub``: serves a local Hub until it is stopped."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ APP_URLS = ("http://localhost:8000", "http://127.0.0.1:8000")
 
 
 def serve(*, host: str, port: int, app_urls: Iterable[str] | None, prefix: str, echo: Callable[[str], object]) -> None:
-    """Serve a Hub with the clients of the environment; blocks. Raises ConfigurationError."""
+    """Serve a Hub with the clients of the environment, until it is stopped. Raises ConfigurationError."""
     urls = tuple(app_urls or ()) or APP_URLS
-    # The keys and the database are the app's business; without clients there is the default one.
+    # Only the clients matter here: the keys and the database are the app's. Without any, the Hub has its default app.
     configured = any(name.startswith("ZAIKIO_CLIENTS") for name in os.environ)
     hub = LocalHub.for_settings(Settings(), urls, prefix) if configured else LocalHub()
     url = f"http://{host}:{port}"

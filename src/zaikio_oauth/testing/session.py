@@ -1,4 +1,4 @@
-"""Be logged in without a login: for an app's own tests, where ``environment`` is ``test``."""
+"""Sessions that are logged in without a login, for an app's own tests, where ``environment`` is ``test``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["logged_in_as", "session_cookie"]
 def logged_in_as(client: Any, person_id: str, client_name: str | None = None) -> None:
     """Log this person in, in Starlette's ``TestClient`` or an ``httpx.AsyncClient`` with an ``ASGITransport``.
 
-    What the session already holds stays. ``client_name`` is the OAuth client that the virtual token is
-    for; the app's default one if it is left out. Works only where ``environment`` is ``test``: anywhere
-    else nobody is logged in by it. Raises ConfigurationError when no app or no SessionMiddleware is found.
+    Everything else in the session is kept. ``client_name`` is the OAuth client of the virtual token; without
+    it, the app's default client. This works only if ``environment`` is ``test``; otherwise nobody is logged in.
+    Raises ConfigurationError if the client has no app or the app has no SessionMiddleware.
     """
     app = _app_of(client)
     options = _session_options(app)
@@ -41,9 +41,9 @@ def logged_in_as(client: Any, person_id: str, client_name: str | None = None) ->
 def session_cookie(
     app: Any, person_id: str, client_name: str | None = None, *, url: str = "http://localhost:8000"
 ) -> dict[str, Any]:
-    """The session's cookie of a person who is logged in, as Playwright's ``context.add_cookies([…])`` takes it.
+    """Return the session cookie of a person who is logged in, for Playwright's ``context.add_cookies([…])``.
 
-    ``url`` is where the browser finds the app. Works only where ``environment`` is ``test``.
+    ``url`` is the address of the app in the browser. This works only if ``environment`` is ``test``.
     """
     options = _session_options(app)
     return {
@@ -56,7 +56,7 @@ def session_cookie(
 
 
 def _cookie_domain(client: Any) -> str:
-    """Where the cookie jar would put a cookie of the app's own, so that the app can change or delete this one."""
+    """Return the domain of the app's own cookies in the jar, so that the app can change or delete this one."""
     host = str(client.base_url.host)
     return host if "." in host else f"{host}.local"
 
@@ -76,7 +76,7 @@ def _app_of(client: Any) -> Any:
 
 
 def _session_options(app: Any) -> dict[str, Any]:
-    """How the app's SessionMiddleware was added, also where other middleware or apps are wrapped around it."""
+    """Return the options of the app's SessionMiddleware, even if other middleware or apps wrap it."""
     while app is not None:
         for middleware in getattr(app, "user_middleware", ()):
             if isinstance(middleware.cls, type) and issubclass(middleware.cls, SessionMiddleware):
@@ -94,7 +94,7 @@ def _session_options(app: Any) -> dict[str, Any]:
 
 
 def _sealed(options: dict[str, Any], session: dict[str, Any]) -> str:
-    """The session as Starlette's middleware writes it."""
+    """Return the session in the format of Starlette's middleware."""
     data = b64encode(json.dumps(session).encode())
     return TimestampSigner(str(options["secret_key"])).sign(data).decode("ascii")
 

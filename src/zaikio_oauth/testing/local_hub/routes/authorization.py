@@ -141,7 +141,7 @@ class AuthorizationRoutes:
             return self._pages.refuse(request, refused.error, refused.description)
         return _back_to_app(query, {"error": refused.error, "error_description": refused.description})
 
-    # --- the answer -----------------------------------------------------------------------------------------
+    # --- the response -------------------------------------------------------------------------------------
 
     def _is_granted_before(self, asked: _AuthorizationRequest, person: HubPerson) -> bool:
         # An organization has to be chosen anew each time: the person may mean another one.
@@ -179,7 +179,7 @@ def _check_challenge(app: HubApp, query: QueryParams) -> None:
         if app.client_secret is None:
             raise _Refused("invalid_request", "code_challenge is missing")
         return
-    # RFC 7636 §4.3: the default method is "plain", which RFC 9700 §2.1.1 rules out.
+    # RFC 7636 §4.3: the default method is "plain", which RFC 9700 §2.1.1 advises against.
     if method != "S256":
         raise _Refused("invalid_request", "code_challenge_method must be S256")
     if challenge is None or not _CHALLENGE.match(challenge):
