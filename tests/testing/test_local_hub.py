@@ -1,4 +1,4 @@
-"""LocalHub is strict where the Hub is strict, and as talkative as it (Hub documentation; RFC 6749, 7636)."""
+"""LocalHub refuses what the Hub refuses, with the same errors (Hub documentation; RFC 6749, RFC 7636)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ASKED = {
 
 
 class Clock:
-    """Goes on when it is told to."""
+    """A clock that only a test moves."""
 
     now = 1_800_000_000.0
 
@@ -48,7 +48,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def hub(clock: Clock) -> LocalHub:
-    """A Hub with a clock of the test's."""
+    """A Hub that uses the clock of the test."""
     return LocalHub(
         apps=[
             HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),
@@ -60,25 +60,25 @@ def hub(clock: Clock) -> LocalHub:
 
 @pytest.fixture
 def browser(hub_url: str) -> Iterator[httpx2.Client]:
-    """A browser at the Hub; it follows nothing by itself."""
+    """A browser at the Hub that does not follow redirects."""
     with httpx2.Client(base_url=hub_url) as client:
         yield client
 
 
 def ask(browser: httpx2.Client, **changes: Any) -> httpx2.Response:
-    """The authorization request with these changes; None leaves a parameter out."""
+    """Send the authorization request with these changes; None omits a parameter."""
     query = {name: value for name, value in (ASKED | changes).items() if value is not None}
     return browser.get("/oauth/authorize", params=query)
 
 
 def code_for(browser: httpx2.Client, hub: LocalHub, **changes: Any) -> str:
-    """A code, granted by Anna."""
+    """Return an authorization code that Anna has granted."""
     hub.auto_consent(hub.people[0].id, changes.pop("organization_id", None))
     return query_of(ask(browser, **changes).headers["location"])["code"]
 
 
 def exchange(browser: httpx2.Client, given: str, auth: Any = None, **changes: Any) -> httpx2.Response:
-    """The token request with these changes."""
+    """Send the token request with these changes; None omits a parameter."""
     form = {
         "grant_type": "authorization_code",
         "code": given,
@@ -98,7 +98,7 @@ def claims_of(browser: httpx2.Client, token: str) -> dict[str, Any]:
 
 
 def refused(response: httpx2.Response) -> tuple[int, str]:
-    """The status and the error of a refusal."""
+    """Return the status and the error of an error response."""
     return response.status_code, response.json()["error"]
 
 
@@ -118,8 +118,8 @@ def refused(response: httpx2.Response) -> tuple[int, str]:
     ],
     ids=str,
 )
-def test_who_cannot_be_trusted_is_not_redirected(browser: httpx2.Client, changes: dict[str, Any]) -> None:
-    """RFC 6749 §4.1.2.1: an error page, also when everybody would consent."""
+def test_an_untrusted_request_is_not_redirected(browser: httpx2.Client, changes: dict[str, Any]) -> None:
+    """RFC 6749 §4.1.2.1: an unknown app or unregistered address gets an error page instead of a redirect."""
     answer = ask(browser, **changes)
 
     assert answer.status_code == 400
@@ -144,10 +144,10 @@ def test_who_cannot_be_trusted_is_not_redirected(browser: httpx2.Client, changes
     ],
     ids=str,
 )
-def test_a_wrong_request_is_told_to_the_app(
+def test_an_invalid_request_is_reported_to_the_app(
     browser: httpx2.Client, changes: dict[str, Any], error: str, description: str
 ) -> None:
-    """With the state as it was sent."""
+    """The app receives the error together with the state that it sent."""
     location = ask(browser, **changes).headers["location"]
 
     assert location.partition("?")[0] == REDIRECT_URI
@@ -155,7 +155,7 @@ def test_a_wrong_request_is_told_to_the_app(
 
 
 def test_a_non_confidential_app_has_to_use_pkce(browser: httpx2.Client) -> None:
-    """RFC 7636; a confidential one may leave it out."""
+    """RFC 7636: a confidential app may omit the code_challenge, a non-confidential one may not."""
     without: dict[str, Any] = {"code_challenge": None, "code_challenge_method": None}
     kiosk = ask(browser, client_id="kiosk-id", **without)
 
@@ -175,7 +175,7 @@ def test_a_non_confidential_app_has_to_use_pkce(browser: httpx2.Client) -> None:
 def test_only_members_grant_for_an_organization(
     browser: httpx2.Client, hub: LocalHub, scope: str, organization: str | None, error: str
 ) -> None:
-    """Anna does not belong to the third one."""
+    """Anna cannot grant for the third organization, because she is not a member of it."""
     third = hub.organizations[2].id
     hub.auto_consent(hub.people[0].id, organization and organization.format(third=third))
 
@@ -185,7 +185,7 @@ def test_only_members_grant_for_an_organization(
 
 
 def test_an_app_asks_only_for_what_it_is_registered_with() -> None:
-    """``scope_is_not_included_in_desired_scopes``."""
+    """A scope outside ``desired_scopes`` is refused with the Hub's error code."""
     app = HubApp("mill", "mill-id", "s", (REDIRECT_URI,), desired_scopes=("zaikio.person.r",))
     with HubServer(LocalHub(apps=[app])) as server, httpx2.Client(base_url=server.url) as browser:
         answer = ask(browser, client_id="mill-id", scope="zaikio.person.r,zaikio.sites.r")
@@ -198,14 +198,14 @@ def test_an_app_asks_only_for_what_it_is_registered_with() -> None:
 
 
 def sign_in(browser: httpx2.Client, page: httpx2.Response, name: str = "Anna Möller") -> httpx2.Response:
-    """Choose an account; the page after it."""
+    """Choose an account and return the next page."""
     form = Form(page.text)
     chosen = browser.post("/session", data=form.hidden | form.buttons[name])
     return browser.get(chosen.headers["location"])
 
 
 def test_a_person_grants_once_and_is_not_asked_again(browser: httpx2.Client, hub: LocalHub) -> None:
-    """The same permissions to the same app; more of them, or a wish of the app's, and the page is there again."""
+    """The page appears again only for more scopes or if the app prompts for it."""
     consent = Form(sign_in(browser, ask(browser)).text)
     granted = browser.post("/oauth/authorize", data=consent.hidden | consent.buttons["Allow"])
     assert "code" in query_of(granted.headers["location"])
@@ -217,7 +217,7 @@ def test_a_person_grants_once_and_is_not_asked_again(browser: httpx2.Client, hub
 
 
 def test_a_person_picks_organization_and_plan(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Of those that they belong to; the plan becomes part of what is granted."""
+    """The page offers the person's own organizations, and the plan becomes part of the granted scope."""
     page = sign_in(browser, ask(browser, scope="Org.subscription_create"))
     assert "Druckhaus Möller GmbH" in page.text
     assert "Papierwerke Süd AG" not in page.text
@@ -232,7 +232,7 @@ def test_a_person_picks_organization_and_plan(browser: httpx2.Client, hub: Local
 
 
 def test_somebody_who_is_no_member_can_only_cancel(browser: httpx2.Client, hub: LocalHub) -> None:
-    """And is told why."""
+    """The page explains why, and offers no other button."""
     page = sign_in(browser, ask(browser, scope=f"Org/{hub.organizations[2].id}.zaikio.organization.r"))
 
     assert "You are not a member" in page.text
@@ -240,7 +240,7 @@ def test_somebody_who_is_no_member_can_only_cancel(browser: httpx2.Client, hub: 
 
 
 def test_somebody_new_signs_up(browser: httpx2.Client, hub: LocalHub) -> None:
-    """With what the app has filled in; unless the app forbids it."""
+    """The form contains what the app suggests, and is missing if the app forbids signing up."""
     page = ask(browser, show_signup="true", **{"person[first_name]": "Zoë", "person[email]": "zoe@print.example"})
     assert 'value="Zoë"' in page.text
     person = {"first_name": "Zoë", "name": "Neu", "email": "zoe@print.example"}
@@ -253,14 +253,14 @@ def test_somebody_new_signs_up(browser: httpx2.Client, hub: LocalHub) -> None:
 
 
 def test_a_suggested_person_is_the_first(browser: httpx2.Client, hub: LocalHub) -> None:
-    """``login`` is an e-mail address."""
+    """The account with the e-mail address in ``login`` comes first."""
     page = ask(browser, login=hub.people[2].email)
 
     assert next(iter(Form(page.text).buttons)) in ("CL", hub.people[2].full_name)
 
 
 def test_a_forged_form_grants_nothing(browser: httpx2.Client) -> None:
-    """Another site cannot press the button."""
+    """Another site cannot submit the form in the person's name."""
     consent = Form(sign_in(browser, ask(browser)).text)
     forged = consent.hidden | consent.buttons["Allow"] | {"csrf": "guessed"}
 
@@ -283,7 +283,7 @@ def test_a_forged_form_grants_nothing(browser: httpx2.Client) -> None:
 def test_the_pages_speak_the_language_that_is_wanted(
     browser: httpx2.Client, lang: str | None, header: str, heading: str
 ) -> None:
-    """The app's wish, else the browser's, else English."""
+    """The app's ``lang`` comes first, then the browser's languages, then English."""
     page = browser.get(
         "/oauth/authorize", params=ASKED | ({"lang": lang} if lang else {}), headers={"Accept-Language": header}
     )
@@ -291,8 +291,8 @@ def test_the_pages_speak_the_language_that_is_wanted(
     assert heading in page.text
 
 
-def test_the_pages_are_not_cached_framed_or_told_to_others(browser: httpx2.Client) -> None:
-    """Codes and names are on them."""
+def test_the_pages_are_not_cached_framed_or_leaked_by_referrer(browser: httpx2.Client) -> None:
+    """They contain codes and names, and escape what an app suggests."""
     headers = ask(browser, prompt_email_confirmation="true", **{"organization[name]": "<b>Neu</b>"}).headers
 
     assert (headers["cache-control"], headers["x-frame-options"]) == ("no-store", "DENY")
@@ -307,7 +307,7 @@ def test_the_pages_are_not_cached_framed_or_told_to_others(browser: httpx2.Clien
 
 
 def test_a_code_becomes_a_token(browser: httpx2.Client, hub: LocalHub) -> None:
-    """The whole answer, as the Hub's documentation shows it, and a JWT that its keys verify."""
+    """The response has the fields of the Hub's documentation, and the published keys verify the JWT."""
     answer = exchange(browser, code_for(browser, hub, scope="zaikio.person.r,zaikio.sites.rw"))
     body = answer.json()
     token, refresh_token = body.pop("access_token"), body.pop("refresh_token")
@@ -338,7 +338,7 @@ def test_a_code_becomes_a_token(browser: httpx2.Client, hub: LocalHub) -> None:
 
 
 def test_a_new_key_leaves_the_old_one_published(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Rotated unannounced; older tokens still verify."""
+    """Tokens that were signed before the rotation can still be verified."""
     token = exchange(browser, code_for(browser, hub)).json()["access_token"]
     hub.grants.keys.rotate()
     published = browser.get("/api/v1/jwt_public_keys.json").json()
@@ -349,7 +349,7 @@ def test_a_new_key_leaves_the_old_one_published(browser: httpx2.Client, hub: Loc
 
 
 def test_a_person_acts_on_behalf_of_an_organization(browser: httpx2.Client, hub: LocalHub) -> None:
-    """The bearer is the organization; the person and their roles come along, in the JWT as a bit field."""
+    """The bearer is the organization; the response and the JWT name the person and their roles."""
     code = code_for(browser, hub, scope="Per>Org.zaikio.organization.r", organization_id=hub.organizations[1].id)
     body = exchange(browser, code).json()
 
@@ -387,15 +387,15 @@ def test_a_person_acts_on_behalf_of_an_organization(browser: httpx2.Client, hub:
 def test_a_wrong_token_request_is_refused(
     browser: httpx2.Client, hub: LocalHub, changes: dict[str, Any], expected: tuple[int, str]
 ) -> None:
-    """RFC 6749 §5.2, RFC 7636 §4.6."""
+    """The error is the one of RFC 6749 §5.2 or RFC 7636 §4.6."""
     answer = exchange(browser, code_for(browser, hub), **changes)
 
     assert refused(answer) == expected
     assert ("www-authenticate" in answer.headers) == (expected[0] == 401)
 
 
-def test_pkce_cannot_be_talked_away(browser: httpx2.Client, hub: LocalHub) -> None:
-    """RFC 9700 §2.1.1: a verifier for a code without a challenge is refused, too."""
+def test_pkce_cannot_be_downgraded(browser: httpx2.Client, hub: LocalHub) -> None:
+    """RFC 9700 §2.1.1: a code_verifier is refused if there was no code_challenge."""
     code = code_for(browser, hub, code_challenge=None, code_challenge_method=None)
 
     assert refused(exchange(browser, code)) == (400, "invalid_grant")
@@ -403,8 +403,8 @@ def test_pkce_cannot_be_talked_away(browser: httpx2.Client, hub: LocalHub) -> No
     assert exchange(browser, again, code_verifier=None).status_code == 200
 
 
-def test_basic_authentication_that_is_none_is_refused(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Not a 500."""
+def test_malformed_basic_authentication_is_refused(browser: httpx2.Client, hub: LocalHub) -> None:
+    """Malformed credentials lead to ``invalid_client`` rather than a server error."""
     headers = {"Authorization": "Basic !!!"}
     answer = browser.post("/oauth/access_token", data={"grant_type": "refresh_token"}, headers=headers)
 
@@ -412,7 +412,7 @@ def test_basic_authentication_that_is_none_is_refused(browser: httpx2.Client, hu
 
 
 def test_a_code_is_good_for_one_exchange_and_a_short_time(browser: httpx2.Client, hub: LocalHub, clock: Clock) -> None:
-    """A second one revokes what the first gave (RFC 6749 §4.1.2)."""
+    """A second exchange fails and revokes the token of the first one (RFC 6749 §4.1.2)."""
     code = code_for(browser, hub)
     first = exchange(browser, code).json()
 
@@ -424,16 +424,18 @@ def test_a_code_is_good_for_one_exchange_and_a_short_time(browser: httpx2.Client
 
 
 def person(browser: httpx2.Client, token: str) -> httpx2.Response:
+    """Request the person that the token belongs to."""
     return browser.get("/api/v1/person", headers={"Authorization": f"Bearer {token}"})
 
 
 def refresh(browser: httpx2.Client, token: str, auth: Any = ("warehouse-id", SECRET), **more: str) -> httpx2.Response:
+    """Send the refresh request."""
     data = {"grant_type": "refresh_token", "refresh_token": token} | more
     return browser.post("/oauth/access_token", data=data, auth=auth)
 
 
 def test_a_refresh_token_works_once_and_for_seven_days(browser: httpx2.Client, hub: LocalHub, clock: Clock) -> None:
-    """Each hands out a new one; the old access token stays good until it expires."""
+    """A refresh replaces the refresh token, while the old access token stays valid until it expires."""
     first = exchange(browser, code_for(browser, hub)).json()
     second = refresh(browser, first["refresh_token"]).json()
 
@@ -449,7 +451,7 @@ def test_a_refresh_token_works_once_and_for_seven_days(browser: httpx2.Client, h
 
 
 def test_a_confidential_app_refreshes_with_basic_and_another_cannot(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Hub documentation, "Refresh"."""
+    """The Hub accepts no client_secret in the body of a refresh (Hub documentation, "Refresh")."""
     token = exchange(browser, code_for(browser, hub)).json()["refresh_token"]
 
     in_body = refresh(browser, token, auth=None, client_id="warehouse-id", client_secret=SECRET)
@@ -469,10 +471,10 @@ def test_a_confidential_app_refreshes_with_basic_and_another_cannot(browser: htt
         ("nonsense", 422, "malformed_scope"),
     ],
 )
-def test_client_credentials_give_what_was_granted_before(
+def test_client_credentials_require_an_earlier_grant(
     browser: httpx2.Client, hub: LocalHub, scope: str, status: int, error: str | None
 ) -> None:
-    """Confidential apps only, with HTTP Basic only."""
+    """Only confidential apps with HTTP Basic receive a token, and only for scopes that were granted."""
     organization = hub.organizations[0].id
     hub.grant("warehouse-id", "Organization", organization, ["zaikio.organization.r"])
     data = {"grant_type": "client_credentials", "scope": scope.format(known=organization)}
@@ -490,17 +492,17 @@ def test_client_credentials_give_what_was_granted_before(
     ("spelling", "expected"),
     [("seconds", 3600), ("string", "3600"), ("iso8601", "2027-01-15T09:00:00.000Z")],
 )
-def test_an_expiry_can_be_spelled_as_the_hub_does(
+def test_an_expiry_can_have_each_format_of_the_hub(
     browser: httpx2.Client, hub: LocalHub, spelling: Any, expected: object
 ) -> None:
-    """All three have been seen."""
+    """``expires_in`` may be a number, a string or a date; the Hub has sent all three."""
     hub.expires_in_format = spelling
 
     assert exchange(browser, code_for(browser, hub)).json()["expires_in"] == expected
 
 
 def test_the_hub_may_grant_less_and_opaque_tokens(browser: httpx2.Client, hub: LocalHub) -> None:
-    """So that apps are tested against both."""
+    """An app can be tested with fewer scopes than it requested, and with tokens that are not JWTs."""
     hub.withheld_scopes = frozenset({"zaikio.sites.r"})
     hub.grants.opaque_tokens = True
     body = exchange(browser, code_for(browser, hub, scope="zaikio.person.r,zaikio.sites.r")).json()
@@ -513,8 +515,8 @@ def test_the_hub_may_grant_less_and_opaque_tokens(browser: httpx2.Client, hub: L
 # ── the API ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_token_opens_what_it_was_granted_for(browser: httpx2.Client, hub: LocalHub) -> None:
-    """And nothing else."""
+def test_a_token_gives_access_to_what_it_was_granted_for(browser: httpx2.Client, hub: LocalHub) -> None:
+    """Each endpoint requires a token with its own scope."""
     token = exchange(browser, code_for(browser, hub, scope="zaikio.sites.r")).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
 
@@ -528,8 +530,8 @@ def test_a_token_opens_what_it_was_granted_for(browser: httpx2.Client, hub: Loca
     assert answer.json()["name"] == "Nordlicht Offset & Digital"
 
 
-def test_a_revoked_token_is_dead(browser: httpx2.Client, hub: LocalHub, clock: Clock) -> None:
-    """It is on the list until it would have expired, and its refresh token is gone."""
+def test_a_revoked_token_no_longer_works(browser: httpx2.Client, hub: LocalHub, clock: Clock) -> None:
+    """It is listed until it would have expired, and its refresh token no longer works."""
     body = exchange(browser, code_for(browser, hub)).json()
     headers = {"Authorization": f"Bearer {body['access_token']}"}
     revoked = browser.post("/api/v1/revoked_access_tokens", headers=headers)
@@ -545,11 +547,11 @@ def test_a_revoked_token_is_dead(browser: httpx2.Client, hub: LocalHub, clock: C
     assert browser.get("/api/v1/revoked_access_tokens").json() == {"revoked_token_ids": []}
 
 
-# ── the box ────────────────────────────────────────────────────────────────────────────────────────
+# ── faults, secrets and settings ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_faults_happen_as_often_as_planned(browser: httpx2.Client, hub: LocalHub) -> None:
-    """By path or by grant, with a status, a body, headers; then it is a good Hub again."""
+    """A fault applies to a path or a grant type, for the planned number of requests."""
     hub.fail("/api/v1/roles", status=503, times=2)
     assert [browser.get("/api/v1/roles").status_code for _ in range(3)] == [503, 503, 200]
     hub.rate_limit("/api/v1", reset_in=60)
@@ -565,8 +567,8 @@ def test_faults_happen_as_often_as_planned(browser: httpx2.Client, hub: LocalHub
     assert hub.count(path="/api/v1/roles") == 4
 
 
-def test_nothing_of_it_shows_a_secret(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Neither the Hub, nor its apps, nor what it remembers of requests."""
+def test_no_repr_shows_a_secret(browser: httpx2.Client, hub: LocalHub) -> None:
+    """No secret, code or token is in the ``repr`` of the Hub or of anything it holds."""
     code = code_for(browser, hub)
     body = exchange(browser, code).json()
     shown = repr([hub, hub.apps, hub.requests, hub.grants, hub.faults])
@@ -577,7 +579,7 @@ def test_nothing_of_it_shows_a_secret(browser: httpx2.Client, hub: LocalHub) -> 
 
 @pytest.mark.parametrize("by", ["argument", "variable"])
 def test_it_refuses_to_run_in_production(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
-    """Everybody would be let in."""
+    """In production everybody could log in as anybody."""
     if by == "variable":
         monkeypatch.setenv("ZAIKIO_ENVIRONMENT", "production")
     with pytest.raises(ConfigurationError, match="does not run in production"):
@@ -585,7 +587,7 @@ def test_it_refuses_to_run_in_production(monkeypatch: pytest.MonkeyPatch, by: st
 
 
 def test_without_apps_there_is_a_warehouse() -> None:
-    """For the first five minutes; and one for each client of the settings."""
+    """Without apps there is a default one; ``for_settings`` registers one for each client."""
     (app,) = LocalHub().apps
     assert (app.name, "http://localhost:8000/zaikio/sessions/approve" in app.redirect_uris) == ("warehouse", True)
     client = {"client_id": "mill-id", "client_secret": "s"}
@@ -600,7 +602,7 @@ def test_without_apps_there_is_a_warehouse() -> None:
 
 
 def test_a_server_leaves_its_port_free() -> None:
-    """Start, stop, and start again at once."""
+    """The port can be used again as soon as the server has stopped."""
     with HubServer(LocalHub()) as server:
         port = urlsplit(server.url).port or 0
         assert dict(parse_qsl(urlencode({"port": port})))

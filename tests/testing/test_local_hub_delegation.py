@@ -1,4 +1,4 @@
-"""The local Hub's delegation: a part of a token's permissions for a subsystem's app."""
+"""The local Hub delegates a part of a token's scopes to the app of a subsystem."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def delegate(
 
 
 def parent(hub: LocalHub, scope: str = SCOPES, client_id: str = "warehouse-id") -> str:
-    """A token that may be delegated."""
+    """Return a token that may be delegated."""
     return hub.mint_token(client_id, hub.people[0].id, scope)
 
 
 def test_a_subsystem_gets_a_part(browser: httpx2.Client, hub: LocalHub) -> None:
-    """For its own audience, of the same bearer, without a refresh token."""
+    """It has its own audience, the same bearer and no refresh token."""
     answer = delegate(browser, parent(hub))
     body = answer.json()
 
@@ -60,17 +60,17 @@ def test_a_subsystem_gets_a_part(browser: httpx2.Client, hub: LocalHub) -> None:
         (SCOPES, "sites", "malformed_scope"),
     ],
 )
-def test_what_the_parent_does_not_have_it_cannot_give(
+def test_a_parent_cannot_delegate_scopes_that_it_does_not_have(
     browser: httpx2.Client, hub: LocalHub, parent_scope: str, scope: str, code: str
 ) -> None:
-    """The Hub's words for it."""
+    """The Hub's error codes for scopes."""
     answer = delegate(browser, parent(hub, parent_scope), scope)
 
     assert (answer.status_code, answer.json()) == (422, {"errors": {"scopes": [code]}})
 
 
 def test_a_delegated_token_cannot_be_delegated(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Not even with the permission to."""
+    """Not even if it has the scope to delegate."""
     child = delegate(browser, parent(hub), SCOPES, "warehouse-id").json()["access_token"]
     answer = delegate(browser, child)
 
@@ -81,14 +81,14 @@ def test_a_delegated_token_cannot_be_delegated(browser: httpx2.Client, hub: Loca
 
 
 def test_only_confidential_apps_delegate_and_only_to_apps_that_exist(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Hub documentation, "Delegation"."""
+    """The Hub's errors for a non-confidential parent and an unknown subsystem (Hub documentation, "Delegation")."""
     assert refused(delegate(browser, parent(hub, client_id="kiosk-id"))) == (400, "unauthorized_client")
     assert refused(delegate(browser, parent(hub), client_id="nobody")) == (400, "invalid_client")
 
 
 @pytest.mark.parametrize(("token", "challenge"), [(None, ""), ("guessed", ', error="invalid_token"')])
 def test_a_token_is_needed(browser: httpx2.Client, token: Any, challenge: str) -> None:
-    """RFC 6750 §3.1."""
+    """A missing token gets no error code, an unknown one gets ``invalid_token`` (RFC 6750 §3.1)."""
     answer = delegate(browser, token)
 
     assert answer.status_code == 401
@@ -96,7 +96,7 @@ def test_a_token_is_needed(browser: httpx2.Client, token: Any, challenge: str) -
 
 
 def test_a_revoked_token_delegates_nothing(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Revocation has an effect everywhere."""
+    """Revocation applies to this endpoint, too."""
     token = parent(hub)
     headers = {"Authorization": f"Bearer {token}"}
     assert browser.post("/api/v1/revoked_access_tokens", headers=headers).status_code == 201

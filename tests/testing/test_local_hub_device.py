@@ -24,7 +24,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def hub(clock: Clock) -> LocalHub:
-    """A Hub with a clock of the test's."""
+    """A Hub that uses the clock of the test."""
     return LocalHub(
         apps=[
             HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),
@@ -36,13 +36,13 @@ def hub(clock: Clock) -> LocalHub:
 
 @pytest.fixture
 def browser(hub_url: str) -> Iterator[httpx2.Client]:
-    """A browser at the Hub, and the device as well; it follows nothing by itself."""
+    """The person's browser, and the device as well. It does not follow redirects."""
     with httpx2.Client(base_url=hub_url) as client:
         yield client
 
 
 def start(browser: httpx2.Client, client_id: str = "kiosk-id", scope: str = "zaikio.person.r") -> dict[str, Any]:
-    """What the device is told."""
+    """Start the flow and return the device authorization response."""
     answer = browser.post("/oauth/device_authorizations/authorize", data={"client_id": client_id, "scope": scope})
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     return answer.json()
@@ -53,8 +53,8 @@ def poll(browser: httpx2.Client, device_code: str, client_id: str = "kiosk-id", 
     return browser.post("/oauth/access_token", data=data)
 
 
-def test_a_device_is_told_where_to_send_its_person(browser: httpx2.Client) -> None:
-    """RFC 8628 §3.2; eight letters without vowels."""
+def test_a_device_receives_its_codes_and_where_to_send_the_person(browser: httpx2.Client) -> None:
+    """The response of RFC 8628 §3.2, with a user code of eight consonants."""
     started = start(browser)
     page = f"{str(browser.base_url).rstrip('/')}/device"
     device_code, user_code = started.pop("device_code"), started.pop("user_code")
@@ -73,7 +73,7 @@ def test_a_device_is_told_where_to_send_its_person(browser: httpx2.Client) -> No
 def test_a_device_gets_its_token_once_somebody_has_allowed_it(
     browser: httpx2.Client, hub: LocalHub, clock: Clock
 ) -> None:
-    """Until then it waits; and it gets it once."""
+    """It has to wait until the person approves, and then receives the token once."""
     started = start(browser)
     assert refused(poll(browser, started["device_code"])) == (400, "authorization_pending")
 
@@ -94,7 +94,7 @@ def test_a_device_gets_its_token_once_somebody_has_allowed_it(
 
 
 def test_a_device_that_asks_too_often_has_to_wait_longer(browser: httpx2.Client, clock: Clock) -> None:
-    """RFC 8628 §3.5: five seconds more, for this and all later questions."""
+    """RFC 8628 §3.5: ``slow_down`` increases the interval by five seconds for all subsequent requests."""
     device_code = start(browser)["device_code"]
     answers = []
     for waited in (0, 4.9, 9.9, 14.9, 20):
@@ -105,7 +105,7 @@ def test_a_device_that_asks_too_often_has_to_wait_longer(browser: httpx2.Client,
 
 
 def test_a_person_may_cancel_on_the_page_or_in_a_test(browser: httpx2.Client, hub: LocalHub) -> None:
-    """The device is told, once."""
+    """The device receives ``access_denied`` either way."""
     denied = start(browser)
     hub.deny_device(denied["user_code"])
     assert refused(poll(browser, denied["device_code"])) == (400, "access_denied")
@@ -119,8 +119,8 @@ def test_a_person_may_cancel_on_the_page_or_in_a_test(browser: httpx2.Client, hu
     assert refused(poll(browser, started["device_code"])) == (400, "access_denied")
 
 
-def test_a_code_that_nobody_typed_in_time_is_too_old(browser: httpx2.Client, hub: LocalHub, clock: Clock) -> None:
-    """Then nobody can allow it any more, either."""
+def test_a_code_that_nobody_entered_in_time_has_expired(browser: httpx2.Client, hub: LocalHub, clock: Clock) -> None:
+    """The device receives ``expired_token``, and nobody can approve it any more."""
     started = start(browser)
     clock.now += 900
 
@@ -130,7 +130,7 @@ def test_a_code_that_nobody_typed_in_time_is_too_old(browser: httpx2.Client, hub
 
 
 def test_a_person_types_the_code_and_chooses_an_organization(browser: httpx2.Client, hub: LocalHub) -> None:
-    """In any spelling; the page shows the code again, so that nobody connects another's device."""
+    """Hyphens and case do not matter. The page shows the code, so that nobody connects another person's device."""
     started = start(browser, "warehouse-id", "Org.zaikio.organization.r")
     code = started["user_code"]
     typed = f"{code[:4]}-{code[4:]}".lower()
@@ -149,8 +149,8 @@ def test_a_person_types_the_code_and_chooses_an_organization(browser: httpx2.Cli
     assert used.status_code == 400
 
 
-def test_a_code_that_no_device_shows_is_told_kindly(browser: httpx2.Client) -> None:
-    """With the field to try again."""
+def test_an_unknown_user_code_leads_back_to_the_form(browser: httpx2.Client) -> None:
+    """The page escapes what was entered and lets the person try again."""
     page = browser.get("/device", params={"user_code": "<b>NOPE"})
 
     assert page.status_code == 404
@@ -168,13 +168,15 @@ def test_a_code_that_no_device_shows_is_told_kindly(browser: httpx2.Client) -> N
         ({"client_id": "kiosk-id"}, (400, "invalid_scope")),
     ],
 )
-def test_a_wrong_device_is_refused(browser: httpx2.Client, data: dict[str, str], expected: tuple[int, str]) -> None:
-    """RFC 8628 §3.2 with the errors of RFC 6749 §5.2."""
+def test_an_invalid_device_request_is_refused(
+    browser: httpx2.Client, data: dict[str, str], expected: tuple[int, str]
+) -> None:
+    """RFC 8628 §3.2 uses the errors of RFC 6749 §5.2."""
     assert refused(browser.post("/oauth/device_authorizations/authorize", data=data)) == expected
 
 
 def test_a_device_code_belongs_to_one_app(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Another's question is refused, and spoils nothing; a secret that is sent has to be right."""
+    """Another app's request is refused and does not consume the code; a wrong secret is refused as well."""
     started = start(browser)
     hub.approve_device(started["user_code"], hub.people[0].id)
 
@@ -185,7 +187,7 @@ def test_a_device_code_belongs_to_one_app(browser: httpx2.Client, hub: LocalHub)
 
 
 def test_a_person_who_may_not_grant_cannot_approve_a_device(browser: httpx2.Client, hub: LocalHub) -> None:
-    """A test that gets this wrong is told so."""
+    """``approve_device`` raises ValueError instead of ignoring the mistake in a test."""
     started = start(browser, scope=f"Org/{hub.organizations[2].id}.zaikio.organization.r")
 
     with pytest.raises(ValueError, match="unpermitted_bearer_id"):
@@ -193,7 +195,7 @@ def test_a_person_who_may_not_grant_cannot_approve_a_device(browser: httpx2.Clie
 
 
 def test_a_forged_form_connects_no_device(browser: httpx2.Client) -> None:
-    """Another site cannot press the button, nor cancel for the person."""
+    """Another site can neither grant nor cancel in the person's name."""
     started = start(browser)
     account = Form(browser.get("/device", params={"user_code": started["user_code"]}).text)
     chosen = browser.post("/session", data=account.hidden | account.buttons["Anna Möller"])

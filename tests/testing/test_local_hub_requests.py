@@ -1,4 +1,4 @@
-"""The local Hub reads requests as RFC 6749 says, and helps tests to make and to break them."""
+"""The local Hub parses requests as RFC 6749 requires, and lets tests issue tokens and simulate faults."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def browser(hub_url: str) -> Iterator[httpx2.Client]:
 
 
 def sign_in(browser: httpx2.Client, page: httpx2.Response) -> httpx2.Response:
-    """Choose Anna's account; the page after it."""
+    """Choose Anna's account and return the next page."""
     form = Form(page.text)
     chosen = browser.post("/session", data=form.hidden | form.buttons["Anna Möller"])
     return browser.get(chosen.headers["location"])
@@ -47,12 +47,12 @@ def sign_in(browser: httpx2.Client, page: httpx2.Response) -> httpx2.Response:
 
 
 def test_an_app_that_names_itself_twice_is_not_redirected(browser: httpx2.Client) -> None:
-    """Which of the two would be told?"""
+    """With two client ids there is no app to trust with the error."""
     assert ask(browser, client_id=["warehouse-id", "warehouse-id"]).status_code == 400
 
 
 def test_a_state_that_comes_twice_is_refused_without_it(browser: httpx2.Client) -> None:
-    """RFC 6749 §3.1."""
+    """RFC 6749 §3.1: a repeated state is an error, and the response contains neither value."""
     location = ask(browser, state=["one", "two"]).headers["location"]
 
     assert query_of(location) == {
@@ -62,7 +62,7 @@ def test_a_state_that_comes_twice_is_refused_without_it(browser: httpx2.Client) 
 
 
 def test_a_registered_query_is_kept() -> None:
-    """RFC 6749 §3.1.2, for an answer and for a refusal."""
+    """RFC 6749 §3.1.2: the query of the redirect_uri is retained in every response."""
     uri = "http://testserver/callback?tenant=7"
     hub = LocalHub(apps=[HubApp("mill", "mill-id", None, (uri,))])
     hub.auto_cancel()
@@ -85,8 +85,8 @@ def test_a_registered_query_is_kept() -> None:
         "Per>Org.subscription_create",
     ],
 )
-def test_only_the_hubs_spelling_of_scopes_is_taken(browser: httpx2.Client, scope: str) -> None:
-    """Commas, no spaces; only people act on behalf; only organizations subscribe."""
+def test_only_scopes_in_the_hubs_syntax_are_accepted(browser: httpx2.Client, scope: str) -> None:
+    """No spaces; only people act on behalf of an organization; only organizations subscribe."""
     description = query_of(ask(browser, scope=scope).headers["location"])["error_description"]
 
     assert description.startswith("malformed_scope: ")
@@ -94,14 +94,14 @@ def test_only_the_hubs_spelling_of_scopes_is_taken(browser: httpx2.Client, scope
 
 @pytest.mark.parametrize("challenge", ["x" * 42, "x" * 44, "x" * 42 + "+", "x" * 43 + "\n"])
 def test_a_challenge_is_the_base64url_of_a_sha256(browser: httpx2.Client, challenge: str) -> None:
-    """RFC 7636 §4.2."""
+    """RFC 7636 §4.2: 43 characters of the base64url alphabet, and nothing after them."""
     description = query_of(ask(browser, code_challenge=challenge).headers["location"])["error_description"]
 
     assert description == "code_challenge must be a base64url-encoded SHA-256 hash"
 
 
 def test_a_person_cancels_before_they_say_who_they_are(browser: httpx2.Client) -> None:
-    """The page that asks has a way out."""
+    """The page with the accounts has a button to cancel."""
     account = browser.get(ask(browser).request.url).text
     assert account.count('value="cancel"') == 1
     cancelled = browser.post("/oauth/authorize", data=Form(account).hidden | {"decision": "cancel"})
@@ -110,7 +110,7 @@ def test_a_person_cancels_before_they_say_who_they_are(browser: httpx2.Client) -
 
 
 def test_a_form_does_not_lead_to_another_site(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Choosing an account goes on where it was asked for."""
+    """The form redirects to the Hub's own pages only."""
     form = Form(ask(browser).text)
     data = form.hidden | form.buttons["Anna Möller"] | {"asker": "https://evil.example/"}
 
@@ -118,7 +118,7 @@ def test_a_form_does_not_lead_to_another_site(browser: httpx2.Client, hub: Local
 
 
 def test_a_forged_sign_up_leaves_no_account(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Nobody new is there afterwards."""
+    """A form without a valid CSRF token creates nobody."""
     form = Form(ask(browser, show_signup="true").text).hidden | {"csrf": "guessed"}
     data = form | {"first_name": "Zoë", "name": "Neu", "email": "zoe@print.example"}
 
@@ -127,7 +127,7 @@ def test_a_forged_sign_up_leaves_no_account(browser: httpx2.Client, hub: LocalHu
 
 
 def test_prompts_show_the_page_again(browser: httpx2.Client) -> None:
-    """Though the same was granted before."""
+    """``prompt`` and ``prompt_email_confirmation`` show the page although everything was granted before."""
     consent = Form(sign_in(browser, ask(browser)).text)
     browser.post("/oauth/authorize", data=consent.hidden | consent.buttons["Allow"])
 
@@ -138,7 +138,7 @@ def test_prompts_show_the_page_again(browser: httpx2.Client) -> None:
 
 
 def test_an_organization_that_the_app_suggests_is_created(browser: httpx2.Client, hub: LocalHub) -> None:
-    """With its name, country and kinds; its owner is who granted."""
+    """It has the suggested name, country and kinds, and belongs to the person who granted."""
     suggested = {
         "organization[name]": "Offset Süd",
         "organization[country_code]": "AT",
@@ -161,21 +161,23 @@ def test_an_organization_that_the_app_suggests_is_created(browser: httpx2.Client
 
 
 def test_no_organization_is_guessed_from_a_form(browser: httpx2.Client) -> None:
-    """A form without a choice grants nothing."""
+    """A form in which no organization was chosen grants nothing."""
     form = Form(sign_in(browser, ask(browser, scope="Org.zaikio.organization.r")).text)
     answer = browser.post("/oauth/authorize", data=form.hidden | form.buttons["Allow"])
 
     assert query_of(answer.headers["location"])["error"] == "invalid_scope"
 
 
-def test_a_suggested_stranger_finds_their_address_filled_in(browser: httpx2.Client) -> None:
-    """``login`` of nobody that the Hub knows."""
+def test_an_unknown_login_is_filled_into_the_form(browser: httpx2.Client) -> None:
+    """An unknown ``login`` is filled into the form for a new account."""
     assert 'value="new@print.example"' in ask(browser, login="new@print.example").text
 
 
 @pytest.mark.parametrize(("language", "heading"), [("de", "Ein Zaikio Hub"), ("en", "A Zaikio Hub for")])
-def test_the_front_page_tells_who_is_there(browser: httpx2.Client, hub: LocalHub, language: str, heading: str) -> None:
-    """In both languages, without a secret."""
+def test_the_home_page_lists_apps_and_people(
+    browser: httpx2.Client, hub: LocalHub, language: str, heading: str
+) -> None:
+    """It lists apps and people in both languages, without any secret."""
     page = browser.get("/", params={"lang": language}).text
 
     assert heading in page
@@ -189,7 +191,7 @@ def test_the_front_page_tells_who_is_there(browser: httpx2.Client, hub: LocalHub
 
 
 def test_secrets_in_the_url_are_refused(browser: httpx2.Client) -> None:
-    """RFC 6749 §2.3.1."""
+    """RFC 6749 §2.3.1: a client_secret must not be in the URL."""
     data = {"grant_type": "authorization_code", "client_id": "warehouse-id"}
     answer = browser.post("/oauth/access_token", params={"client_secret": SECRET}, data=data)
 
@@ -197,14 +199,14 @@ def test_secrets_in_the_url_are_refused(browser: httpx2.Client) -> None:
 
 
 def test_json_is_no_form(browser: httpx2.Client) -> None:
-    """RFC 6749 §4.1.3: application/x-www-form-urlencoded."""
+    """RFC 6749 §4.1.3: the body must be application/x-www-form-urlencoded."""
     answer = browser.post("/oauth/access_token", json={"grant_type": "refresh_token"})
 
     assert refused(answer) == (400, "invalid_request")
 
 
 def test_an_empty_parameter_counts_as_left_out(browser: httpx2.Client, hub: LocalHub) -> None:
-    """RFC 6749 §3.2."""
+    """RFC 6749 §3.2: a parameter without a value is treated as if it were omitted."""
     without: dict[str, Any] = {"code_challenge": None, "code_challenge_method": None}
     code = code_for(browser, hub, **without)
 
@@ -212,7 +214,7 @@ def test_an_empty_parameter_counts_as_left_out(browser: httpx2.Client, hub: Loca
 
 
 def test_a_code_used_twice_revokes_what_was_refreshed_since(browser: httpx2.Client, hub: LocalHub) -> None:
-    """RFC 6749 §4.1.2: all tokens issued based on that code."""
+    """RFC 6749 §4.1.2: all tokens issued based on that code are revoked, refreshed ones included."""
     code = code_for(browser, hub)
     second = refresh(browser, exchange(browser, code).json()["refresh_token"]).json()
     assert person(browser, second["access_token"]).status_code == 200
@@ -223,7 +225,7 @@ def test_a_code_used_twice_revokes_what_was_refreshed_since(browser: httpx2.Clie
 
 
 def test_a_refresh_may_ask_for_less_but_not_for_more(browser: httpx2.Client, hub: LocalHub) -> None:
-    """RFC 6749 §6; a refusal does not spend the token."""
+    """RFC 6749 §6: a refresh may narrow the scope, and a refused one does not consume the refresh token."""
     token = exchange(browser, code_for(browser, hub, scope="zaikio.person.r,zaikio.sites.r")).json()["refresh_token"]
 
     assert refused(refresh(browser, token, scope="zaikio.machines.r")) == (400, "invalid_scope")
@@ -231,7 +233,7 @@ def test_a_refresh_may_ask_for_less_but_not_for_more(browser: httpx2.Client, hub
 
 
 def test_acting_on_behalf_grants_the_organization_nothing(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Client credentials work for what the organization itself has granted."""
+    """Client credentials work only for what the organization itself has granted."""
     organization = hub.organizations[0].id
     scope = f"Per>Org/{organization}.zaikio.organization.r"
     assert exchange(browser, code_for(browser, hub, scope=scope)).status_code == 200
@@ -242,7 +244,7 @@ def test_acting_on_behalf_grants_the_organization_nothing(browser: httpx2.Client
 
 
 def test_client_credentials_act_on_behalf_of_nobody(browser: httpx2.Client, hub: LocalHub) -> None:
-    """There is no person who could."""
+    """No person takes part in client credentials, so the scope is malformed."""
     organization, anna = hub.organizations[0].id, hub.people[0].id
     hub.grant("warehouse-id", "Organization", organization, ["zaikio.organization.r"])
     scope = f"Per/{anna}>Org/{organization}.zaikio.organization.r"
@@ -253,18 +255,18 @@ def test_client_credentials_act_on_behalf_of_nobody(browser: httpx2.Client, hub:
 
 
 def test_the_person_endpoint_wants_a_persons_token(browser: httpx2.Client, hub: LocalHub) -> None:
-    """One that acts for an organization is not."""
+    """A token on behalf of an organization does not belong to a person."""
     token = exchange(browser, code_for(browser, hub, scope="Per>Org.zaikio.person.r")).json()["access_token"]
     answer = person(browser, token)
 
     assert (answer.status_code, answer.json()) == (403, {"errors": ["unpermitted_scope"]})
 
 
-# ── the box ────────────────────────────────────────────────────────────────────────────────────────
+# ── codes, tokens and faults without a browser ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_code_can_be_had_without_a_browser(browser: httpx2.Client, hub: LocalHub) -> None:
-    """As Anna's consent would give it; wrong wishes raise."""
+def test_a_code_can_be_issued_without_a_browser(browser: httpx2.Client, hub: LocalHub) -> None:
+    """``mint_code`` works like Anna's consent, and raises ValueError for what would be refused."""
     anna = hub.people[0].id
     challenge = s256_code_challenge(VERIFIER)
     code = hub.mint_code("warehouse-id", REDIRECT_URI, anna, "zaikio.person.r", code_challenge=challenge)
@@ -277,7 +279,7 @@ def test_a_code_can_be_had_without_a_browser(browser: httpx2.Client, hub: LocalH
 
 
 def test_a_webhook_event_is_signed_as_loom_signs(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Hex HMAC-SHA256 of the raw body, and the subject is the token's bearer."""
+    """The signature is the hex HMAC-SHA256 of the raw body, and the subject is the token's bearer."""
     token = hub.mint_token("warehouse-id", hub.people[0].id, "Org.zaikio.organization.r")
     jti = claims_of(browser, token)["jti"]
     body, headers = hub.webhook_event(jti, "shared", name="directory.revoked_access_token")
@@ -290,7 +292,7 @@ def test_a_webhook_event_is_signed_as_loom_signs(browser: httpx2.Client, hub: Lo
 
 
 def test_an_answer_can_be_cut_off(browser: httpx2.Client, hub: LocalHub) -> None:
-    """The connection ends in the middle; the next one is a good one."""
+    """``disconnect`` ends the connection in the middle of a response; the next request works."""
     hub.fail("/api/v1/roles", disconnect=True)
 
     with pytest.raises(httpx2.RemoteProtocolError):
@@ -298,8 +300,8 @@ def test_an_answer_can_be_cut_off(browser: httpx2.Client, hub: LocalHub) -> None
     assert browser.get("/api/v1/roles").status_code == 200
 
 
-def test_requests_are_told_by_client(browser: httpx2.Client, hub: LocalHub) -> None:
-    """However it says who it is."""
+def test_requests_are_counted_by_client(browser: httpx2.Client, hub: LocalHub) -> None:
+    """``count`` finds the requests of a client, however it authenticates."""
     data = {"grant_type": "refresh_token", "refresh_token": "x"}
     browser.post("/oauth/access_token", data=data, auth=("warehouse-id", SECRET))
     browser.post("/oauth/access_token", data=data | {"client_id": "kiosk-id"})
@@ -312,8 +314,8 @@ def test_requests_are_told_by_client(browser: httpx2.Client, hub: LocalHub) -> N
     assert (last.method, last.path, last.grant_type, last.client_id) == ("GET", "/oauth/authorize", None, "kiosk-id")
 
 
-def test_the_knobs_have_names_of_their_own(browser: httpx2.Client, hub: LocalHub) -> None:
-    """Opaque tokens, a new key, and lifetimes."""
+def test_settings_have_names_of_their_own(browser: httpx2.Client, hub: LocalHub) -> None:
+    """Opaque tokens, key rotation and lifetimes can be set without reaching into ``grants``."""
     hub.opaque_tokens = True
     token = exchange(browser, code_for(browser, hub)).json()["access_token"]
     assert (hub.opaque_tokens, "." in token, person(browser, token).status_code) == (True, False, 200)
@@ -324,8 +326,8 @@ def test_the_knobs_have_names_of_their_own(browser: httpx2.Client, hub: LocalHub
     assert (short.code_lifetime, short.device_interval) == (5, 1)
 
 
-def test_two_refreshes_at_once_are_one(browser: httpx2.Client, hub: LocalHub) -> None:
-    """However many ask for it in the same instant, from however many connections, one of them gets a token."""
+def test_simultaneous_refreshes_succeed_once(browser: httpx2.Client, hub: LocalHub) -> None:
+    """Of several requests with the same refresh token at the same instant, exactly one succeeds."""
     token = exchange(browser, code_for(browser, hub)).json()["refresh_token"]
     statuses: list[int] = []
     ready = threading.Barrier(8)
