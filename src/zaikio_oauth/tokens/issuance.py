@@ -21,7 +21,7 @@ from zaikio_oauth.settings import Settings, same_app
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
-from zaikio_oauth.tokens.grants import Grants
+from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
 __all__ = ["DEVICE_PENDING", "Issuance"]
@@ -40,7 +40,7 @@ class Issuance:
         http: HubHttp,
         token_endpoint: TokenEndpoint,
         roles: Roles,
-        grants: Grants,
+        grants: StoredGrants,
         leases: LeaseRepository,
         flights: SingleFlight,
         telemetry: Telemetry,

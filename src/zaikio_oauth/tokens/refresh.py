@@ -17,8 +17,8 @@ from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
-from zaikio_oauth.tokens.grants import Grants
 from zaikio_oauth.tokens.revocation import Revocation
+from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
 __all__ = ["Refresh"]
@@ -34,7 +34,7 @@ class Refresh:
         token_endpoint: TokenEndpoint,
         roles: Roles,
         revocation: Revocation,
-        grants: Grants,
+        grants: StoredGrants,
         leases: LeaseRepository,
         flights: SingleFlight,
         telemetry: Telemetry,

@@ -9,7 +9,7 @@ from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidRes
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.store.single_flight import SingleFlight
-from zaikio_oauth.tokens.grants import Grants
+from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
 __all__ = ["Revocation"]
@@ -24,7 +24,7 @@ class Revocation:
         self,
         *,
         http: HubHttp,
-        grants: Grants,
+        grants: StoredGrants,
         flights: SingleFlight,
         telemetry: Telemetry,
     ) -> None:

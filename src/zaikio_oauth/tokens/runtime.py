@@ -28,10 +28,10 @@ from zaikio_oauth.store.single_flight import SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.store.used_flows import UsedFlowRepository
 from zaikio_oauth.tokens.cleanup import Cleanup
-from zaikio_oauth.tokens.grants import Grants
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.revocation import Revocation
+from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Listener, Telemetry, TokenEvent
 from zaikio_oauth.tokens.token_manager import TokenManager
 
@@ -45,7 +45,7 @@ class Parts:
     """What one event loop has open. All parts share one database and one HTTP client."""
 
     tokens: TokenManager
-    grants: Grants
+    grants: StoredGrants
     issuance: Issuance
     revocation: Revocation
     cleanup: Cleanup
@@ -267,7 +267,7 @@ async def _open_parts(stack: AsyncExitStack, configuration: _Configuration) -> P
     cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
     access_tokens, leases = AccessTokenRepository(database), LeaseRepository(database)
     revoked_tokens = RevokedTokenRepository(database)
-    grants = Grants(access_tokens, cache, flights)
+    grants = StoredGrants(access_tokens, cache, flights)
     revocation = Revocation(http=http, grants=grants, flights=flights, telemetry=telemetry)
     shared: dict[str, Any] = {
         "token_endpoint": TokenEndpoint(http),

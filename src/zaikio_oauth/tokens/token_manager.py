@@ -10,9 +10,9 @@ from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
 from zaikio_oauth.errors import InvalidGrantError, UnknownClientError
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import TokenSearch
-from zaikio_oauth.tokens.grants import Grants
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
+from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.virtual_token import parse_virtual_id, virtual_token
 
 __all__ = ["TokenManager"]
@@ -23,7 +23,7 @@ log = logging.getLogger("zaikio_oauth")
 class TokenManager:
     """Answers the question "which token?" for one event loop. Callers see values only."""
 
-    def __init__(self, settings: Settings, *, grants: Grants, issuance: Issuance, refresh: Refresh) -> None:
+    def __init__(self, settings: Settings, *, grants: StoredGrants, issuance: Issuance, refresh: Refresh) -> None:
         self._settings = settings
         self._grants = grants
         self._issuance = issuance

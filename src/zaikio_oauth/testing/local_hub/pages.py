@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,6 +12,7 @@ from starlette.responses import HTMLResponse
 
 from zaikio_oauth.testing.local_hub.state.browser_sessions import BrowserSessions
 from zaikio_oauth.testing.local_hub.texts import TEXTS, permission
+from zaikio_oauth.web.messages import ranked_languages
 
 __all__ = ["Pages", "query_in"]
 
@@ -82,14 +82,9 @@ def query_in(form: FormData) -> QueryParams:
 
 
 def language_of(request: Request, wanted: str | None) -> str:
-    """``de`` or ``en``: what the app asks for, else what the browser likes better."""
-    tags: Iterable[str] = [wanted or ""]
-    if not wanted:
-        tags = (part.strip() for part in request.headers.get("accept-language", "").split(","))
-    for tag in tags:
-        if tag[:2].lower() in TEXTS:
-            return tag[:2].lower()
-    return "en"
+    """Return ``de`` or ``en``: what the app asks for, else what the browser prefers."""
+    tags = [wanted] if wanted else ranked_languages(request)
+    return next((tag[:2].lower() for tag in tags if tag[:2].lower() in TEXTS), "en")
 
 
 def _switches(request: Request) -> list[tuple[str, str, str]]:

@@ -132,5 +132,5 @@ _DEVICE_ERRORS = {
 
 
 def _s256_challenge(code_verifier: str) -> str:
-    # Not the function of zaikio_oauth.pkce: its mistakes must not go unnoticed because both sides share them.
+    # Not the function of zaikio_oauth.web.flow: its mistakes must not go unnoticed because both sides share them.
     return base64.urlsafe_b64encode(sha256(code_verifier.encode()).digest()).rstrip(b"=").decode()

@@ -11,10 +11,10 @@ from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken,
 from zaikio_oauth.store.single_flight import SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 
-__all__ = ["Grants"]
+__all__ = ["StoredGrants"]
 
 
-class Grants:
+class StoredGrants:
     """The only way to the stored grants of one event loop, so that no change is missed by the cache."""
 
     def __init__(
