@@ -32,6 +32,7 @@ __all__ = [
     "REVOCATION_LIST_AFTER_FAILURE",
     "REVOCATION_LIST_CHECK",
     "REVOCATION_LIST_DEADLINE",
+    "REVOCATION_LIST_DELAY",
     "REVOCATION_LIST_INTERVAL",
     "SQLITE_BUSY_TIMEOUT",
     "WEBHOOK_DEADLINE",
@@ -76,6 +77,9 @@ REVOCATION_LIST_INTERVAL = timedelta(hours=1)
 """How often the list is fetched, by all processes together."""
 
 REVOCATION_LIST_AFTER_FAILURE = timedelta(minutes=5)
+
+REVOCATION_LIST_DELAY = 5.0
+"""When a script that nobody has entered checks for the first time; one that has ended by then need not."""
 
 REVOCATION_LIST_CHECK = 60.0
 """How often each process checks whether the list is due."""

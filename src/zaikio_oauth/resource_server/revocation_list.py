@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from zaikio_oauth.deadlines import (
     REVOCATION_LIST_AFTER_FAILURE,
     REVOCATION_LIST_CHECK,
+    REVOCATION_LIST_DELAY,
     REVOCATION_LIST_INTERVAL,
 )
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
@@ -45,12 +47,20 @@ class RevocationList:
         # For tokens of others: True if the token with this id is revoked.
         self._verdicts: TokenCache[bool] = TokenCache(cache_ttl)
         self._on_marked = on_marked
+        self._needed = asyncio.Event()
         self._checked = asyncio.Event()
         self._checking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Check every minute from now on whether the list has to be fetched."""
+        """Check every minute whether the list has to be fetched, for the first time in a moment or when ``needed``.
+
+        A short script must not be about to connect to the Hub when its event loop ends.
+        """
         self._checking = asyncio.create_task(self._keep_checking())
+
+    def needed(self) -> None:
+        """Check now whether the list has to be fetched, if that has not been done yet."""
+        self._needed.set()
 
     async def stop(self) -> None:
         """Stop checking."""
@@ -73,6 +83,7 @@ class RevocationList:
     async def contains(self, jti: str) -> bool:
         """Return True if the token of that id is revoked, by what is in the database or was read a moment ago."""
         # Right after start-up, the first list may contain it.
+        self.needed()
         await self._checked.wait()
         revoked = self._verdicts.get(jti)
         if revoked is None:
@@ -95,6 +106,10 @@ class RevocationList:
         return True
 
     async def _keep_checking(self) -> None:
+        with suppress(TimeoutError):
+            # Not wait_for(), which before Python 3.12 can swallow the cancellation by stop().
+            async with asyncio.timeout(REVOCATION_LIST_DELAY):
+                await self._needed.wait()
         while True:
             try:
                 await self.fetch_if_due()

@@ -145,8 +145,9 @@ class Runtime:
 
     async def enter(self) -> None:
         """Keep the parts open for this event loop until ``leave``; raises ConfigurationError."""
-        async with self.use():
+        async with self.use() as parts:
             self._users[asyncio.get_running_loop()] += 1
+            parts.revocation_list.needed()
 
     async def leave(self) -> None:
         """Close everything that this event loop has open, unless somebody else has entered and not yet left."""
