@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src" / "zaikio_oauth"
+SOURCE = ROOT / "src"
 OURS = [path for folder in (SOURCE, ROOT / "demo_app", ROOT / "alembic") for path in sorted(folder.rglob("*.py"))]
 
 LONGEST_MODULE = 400

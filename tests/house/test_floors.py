@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "zaikio_oauth"
+PYTEST_PLUGIN = ROOT / "src" / "_zaikio_oauth_pytest_plugin.py"
 PACKAGE = "zaikio_oauth"
 ROOF = "__init__"
 
@@ -38,7 +39,7 @@ TABLE: dict[str, tuple[str, str]] = {
     ROOF: (f"{GROUND} resource_server tokens web application httpx_auth", ""),
     "testing": (
         f"{GROUND} tokens web application",
-        "httpx httpx2 itsdangerous jinja2 joserfc pytest python_multipart starlette uvicorn",
+        "httpx httpx2 itsdangerous jinja2 joserfc python_multipart starlette uvicorn",
     ),
     # `migrate` and `check` need the database or the Hub alone, without a whole ZaikioOAuth.
     "cli": (f"{GROUND} hub store tokens application testing", "cryptography rich segno typer"),
@@ -139,11 +140,11 @@ def test_a_planted_violation_is_caught(tmp_path: Path, file: str, planted: str, 
     assert new[0].endswith(complaint)
 
 
-def test_the_demo_uses_only_the_public_face() -> None:
+def test_the_demo_and_the_pytest_plugin_use_only_the_public_face() -> None:
     """What a product can do, it does with ``zaikio_oauth`` and ``zaikio_oauth.testing``."""
     deeper = [
         f"{path.name}: {node.module}"
-        for path in sorted((ROOT / "demo_app").rglob("*.py"))
+        for path in [*sorted((ROOT / "demo_app").rglob("*.py")), PYTEST_PLUGIN]
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE)
         if node.module not in (PACKAGE, f"{PACKAGE}.testing")

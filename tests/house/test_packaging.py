@@ -30,6 +30,7 @@ ASKED_FOR = {
     "pydantic-settings",
     "sqlalchemy",
 }
+PLUGIN = "_zaikio_oauth_pytest_plugin.py"
 EXTRAS = ("asyncpg", "httpx2", "jinja2", "python_multipart", "segno", "typer", "uvicorn")
 
 
@@ -72,7 +73,8 @@ def test_the_wheel_has_all_of_the_package(installed: Path) -> None:
     packed = files_of(installed / "zaikio_oauth")
     assert {name for name in packed if not name.startswith("_alembic/")} == files_of(ROOT / "src" / "zaikio_oauth")
     assert "py.typed" in packed
-    assert {path.name for path in installed.iterdir()} == {"zaikio_oauth", f"zaikio_oauth-{VERSION}.dist-info"}
+    top = {name.partition("/")[0] for name in files_of(installed)}
+    assert top == {"zaikio_oauth", PLUGIN, f"zaikio_oauth-{VERSION}.dist-info"}
 
 
 def test_the_wheel_has_the_migrations(installed: Path) -> None:
@@ -114,6 +116,14 @@ def test_it_works_without_its_extras(installed: Path) -> None:
     """What an app imports needs the runtime dependencies only."""
     ran = run(installed, "import zaikio_oauth; print(zaikio_oauth.__file__)", *EXTRAS)
     assert ran.stdout.strip() == str(installed / "zaikio_oauth" / "__init__.py"), ran.stderr
+
+
+def test_pytest_finds_the_plugin_without_any_extra(installed: Path) -> None:
+    """By the entry point of the wheel; it starts, and lists the plugin, whatever the fixtures will lack."""
+    code = "import pytest; sys.exit(pytest.main(['--version', '--version']))"
+    ran = run(installed, code, *EXTRAS)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"  zaikio_oauth-{VERSION} at {installed / PLUGIN}" in (ran.stdout + ran.stderr).splitlines()
 
 
 def test_the_command_says_what_it_lacks(installed: Path) -> None:

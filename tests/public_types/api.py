@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, assert_type
@@ -305,3 +305,17 @@ def logged_in(client: TestClient) -> None:
     """Without a login."""
     logged_in_as(client, person_id="the-person", client_name="warehouse")
     assert_type(session_cookie(app, "the-person"), dict[str, Any])
+
+
+def with_fixtures(
+    zaikio_hub: LocalHub,
+    zaikio_hub_server: HubServer,
+    zaikio_hub_url: str,
+    zaikio_logged_in_as: Callable[..., None],
+    client: TestClient,
+) -> None:
+    """What pytest hands to a test of an app's own."""
+    zaikio_hub.auto_consent("the-person")
+    Settings(host=zaikio_hub_url)
+    assert_type(zaikio_hub_server.url, str)
+    zaikio_logged_in_as(client, "the-person", client_name="warehouse")

@@ -1,20 +1,31 @@
-"""The pytest plugin, in a pytest of an app's own."""
+"""The pytest plugin, in a pytest of an app's own, and in one that has nothing to do with us."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.data import KEY
 
+EXTRA = ("httpx2", "jinja2", "python_multipart", "uvicorn")
+HINT = "pip install 'zaikio_oauth[testing]'"
+IMPORT_SECONDS = 0.03
+
 TEST_OF_AN_APP = """
+from collections.abc import Callable
+
 import httpx2, pytest
 from fastapi import Depends, FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.testclient import TestClient
 from zaikio_oauth import current_access_token, zaikio_router
+from zaikio_oauth.testing import HubServer, LocalHub
 
 app = FastAPI()
 app.add_middleware(SessionMiddleware, secret_key="secret")
@@ -24,29 +35,148 @@ app.include_router(zaikio_router, prefix="/zaikio")
 async def me(token=Depends(current_access_token)):
     return token.bearer_id
 
-def test_logged_in(zaikio_logged_in_as):
+def test_logged_in(zaikio_logged_in_as: Callable[..., None]):
     with TestClient(app) as client:
         zaikio_logged_in_as(client, "anna")
         assert client.get("/me").json() == "anna"
 
-def test_hub(zaikio_hub, zaikio_hub_url):
+def test_hub(zaikio_hub: LocalHub, zaikio_hub_server: HubServer, zaikio_hub_url: str):
+    assert isinstance(zaikio_hub, LocalHub) and isinstance(zaikio_hub_server, HubServer)
     assert [app.name for app in zaikio_hub.apps] == ["mill"]
     assert httpx2.get(zaikio_hub_url + "/api/v1/roles").status_code == 200
     assert zaikio_hub.count(path="/api/v1/roles") == 1
+
+class TestHubOfMyOwn:
+    @pytest.fixture
+    def zaikio_hub_server(self):
+        with HubServer(LocalHub([])) as server:
+            yield server
+
+    def test_hub(self, zaikio_hub: LocalHub, zaikio_hub_url: str):
+        assert zaikio_hub.apps == []
+        assert httpx2.get(zaikio_hub_url + "/api/v1/roles").status_code == 200
+"""
+
+UNRELATED_TEST = """
+import sys
+
+def test_nothing_is_imported(pytestconfig):
+    assert pytestconfig.pluginmanager.hasplugin("zaikio_oauth")
+    assert "_zaikio_oauth_pytest_plugin" in sys.modules
+    libraries = {name.partition(".")[0] for name, module in sys.modules.items() if module}
+    ours = {"zaikio_oauth", "fastapi", "starlette", "pydantic", "sqlalchemy", "alembic", "httpx", "httpx2", "jinja2"}
+    assert libraries & ours == set()
+"""
+
+TESTS_WITH_FIXTURES = """
+def test_hub(zaikio_hub):
+    pass
+
+def test_logged_in(zaikio_logged_in_as):
+    pass
 """
 
 
-def test_an_apps_tests_get_a_hub_and_a_login(tmp_path: Path) -> None:
-    """Without a line in their conftest."""
-    (tmp_path / "test_app.py").write_text(TEST_OF_AN_APP)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ZAIKIO_", "PYTEST_"))} | {
-        "ZAIKIO_ENVIRONMENT": "test",
-        "ZAIKIO_HOST": "http://127.0.0.1:9",
-        "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/x.db",
-        "ZAIKIO_ENCRYPTION_KEYS": KEY,
-        "ZAIKIO_CLIENTS__MILL__CLIENT_ID": "mill-id",
-    }
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+def run(
+    folder: Path, test: str, *arguments: str, without: tuple[str, ...] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run this test in a pytest of its own, which finds these modules nowhere."""
+    (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    (folder / "test_it.py").write_text(test)
+    prologue = f"import sys; sys.modules.update(dict.fromkeys({without!r}))\n"
+    code = prologue + "import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "-q", "-p", "no:cacheprovider", *arguments]
+    # Coverage of our own would follow into the process, and be what is measured there.
+    ours = ("ZAIKIO_", "PYTEST_", "COV")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | variables
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
-    assert "2 passed" in result.stdout, result.stdout + result.stderr
+
+def test_an_apps_tests_get_a_hub_and_a_login(tmp_path: Path) -> None:
+    """Without a line in their conftest, and with a Hub of their own where they want one."""
+    result = run(
+        tmp_path,
+        TEST_OF_AN_APP,
+        ZAIKIO_ENVIRONMENT="test",
+        ZAIKIO_HOST="http://127.0.0.1:9",
+        ZAIKIO_DATABASE_URL=f"sqlite:///{tmp_path}/x.db",
+        ZAIKIO_ENCRYPTION_KEYS=KEY,
+        ZAIKIO_CLIENTS__MILL__CLIENT_ID="mill-id",
+    )
+
+    assert "3 passed" in result.stdout, result.stdout + result.stderr
+
+
+# ── who does not use it does not notice it ─────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("without", [(), EXTRA, ("zaikio_oauth",)], ids=["with all", "no extra", "broken"])
+def test_an_unrelated_run_imports_nothing_of_ours(tmp_path: Path, without: tuple[str, ...]) -> None:
+    """Neither the library nor what it needs; so pytest starts where parts of that are missing."""
+    result = run(tmp_path, UNRELATED_TEST, without=without)
+
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_an_unrelated_coverage_is_what_it_was(tmp_path: Path) -> None:
+    """Line for line, also for those who measure a library that we import."""
+    (tmp_path / "tiny.py").write_text("import fastapi\n\ndef app():\n    return fastapi.FastAPI()\n")
+    test = "import tiny\n\ndef test_app():\n    assert tiny.app()\n"
+    executed = []
+    for plugin in ((), ("-p", "no:zaikio_oauth")):
+        report = tmp_path / f"report-{len(executed)}.json"
+        result = run(tmp_path, test, *plugin, "--cov=tiny", "--cov=starlette", f"--cov-report=json:{report}")
+        assert "1 passed" in result.stdout, result.stdout + result.stderr
+        files = json.loads(report.read_text())["files"]
+        executed.append({name: file["executed_lines"] for name, file in files.items()})
+
+    with_plugin, without_plugin = executed
+    assert with_plugin == without_plugin
+    assert with_plugin["tiny.py"] == [1, 3, 4]
+    assert [lines for name, lines in with_plugin.items() if name.endswith("/starlette/applications.py") and lines]
+
+
+def test_an_unrelated_run_does_not_wait_for_it() -> None:
+    """The plugin is there in an instant, once pytest is."""
+    command = [sys.executable, "-X", "importtime", "-c", "import pytest, _zaikio_oauth_pytest_plugin"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    seconds = []
+    for _ in range(3):  # the machine may be busy once, but hardly every time
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        line = re.search(r"\| +(\d+) \| +_zaikio_oauth_pytest_plugin$", ran.stderr, flags=re.MULTILINE)
+        assert line, ran.stderr
+        seconds.append(int(line[1]) / 1_000_000)
+
+    assert min(seconds) < IMPORT_SECONDS
+
+
+# ── who uses it without the extra ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("without", "missing"),
+    [
+        (EXTRA, ["python_multipart", "jinja2"]),
+        (("jinja2",), ["jinja2", "jinja2"]),
+        (("uvicorn",), ["uvicorn", "uvicorn"]),
+        (("python_multipart",), ["python_multipart"]),  # only the Hub reads forms
+    ],
+    ids=["all", "jinja2", "uvicorn", "python_multipart"],
+)
+def test_a_fixture_says_what_it_lacks(tmp_path: Path, without: tuple[str, ...], missing: list[str]) -> None:
+    """In one line, with the command that mends it, and no traceback."""
+    result = run(tmp_path, TESTS_WITH_FIXTURES, without=without)
+
+    said = [line for line in result.stdout.splitlines() if HINT in line]
+    assert said == [f"The fixtures of zaikio_oauth need {name}: {HINT}" for name in missing], result.stdout
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "ModuleNotFoundError" not in result.stdout
+    assert "_zaikio_oauth_pytest_plugin" not in result.stdout
+
+
+def test_a_fault_of_ours_is_not_blamed_on_the_extra(tmp_path: Path) -> None:
+    """Installing it would not help, and the traceback does."""
+    result = run(tmp_path, TESTS_WITH_FIXTURES, without=("zaikio_oauth.testing",))
+
+    assert "ModuleNotFoundError" in result.stdout
+    assert HINT not in result.stdout
