@@ -1,4 +1,4 @@
-"""What the house looks like inside: sizes, names and docstrings."""
+"""Sizes, names and docstrings."""
 
 from __future__ import annotations
 
@@ -89,3 +89,16 @@ def test_a_check_raises() -> None:
         if isinstance(node, ast.Assert)
     ]
     assert asserts == []
+
+
+def test_few_things_lie_at_the_top() -> None:
+    """What a user names, and one folder for each thing behind it: few enough to take in at a glance."""
+    kept = {path.name for path in SOURCE.iterdir() if not path.name.startswith("__") and path.name != "py.typed"}
+    assert len(kept) <= 14, sorted(kept)
+
+
+def test_no_module_name_stands_twice() -> None:
+    """Whoever looks for a noun finds one place. The local Hub is another program and repeats the protocol's words."""
+    hub = SOURCE / "testing" / "local_hub"
+    modules = [path.stem for path in SOURCE.rglob("*.py") if not path.stem.startswith("__") and hub not in path.parents]
+    assert sorted(name for name in set(modules) if modules.count(name) > 1) == []

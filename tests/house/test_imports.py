@@ -1,4 +1,4 @@
-"""Who may import whom: the floors of the house, read from every import in the source."""
+"""Who may import whom, checked for every import in the source."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "zaikio_oauth"
 PYTEST_PLUGIN = ROOT / "src" / "_zaikio_oauth_pytest_plugin.py"
 PACKAGE = "zaikio_oauth"
-ROOF = "__init__"
+INIT = "__init__"
 
 IMPORTERS = ("__import__", "import_module", "importlib.import_module")
-GROUND = "errors scopes access_token settings deadlines"
+VALUES = "errors scopes access_token settings deadlines"
 
-# unit: (units it may import, foreign libraries it may import). From the ground up: a row names rows above it only, or
-# one module of such a row.
+# unit: (units it may import, foreign libraries it may import). A row names only rows above it, or one module of such a
+# row.
 TABLE: dict[str, tuple[str, str]] = {
     "errors": ("", ""),
     "scopes": ("", ""),
@@ -28,31 +28,31 @@ TABLE: dict[str, tuple[str, str]] = {
     "access_token": ("scopes", "pydantic"),
     "settings": ("errors scopes", "cryptography pydantic pydantic_settings"),
     # Neither knows the other.
-    "hub": (GROUND, "httpx joserfc stamina"),
-    "store": (GROUND, "alembic cryptography sqlalchemy stamina"),
-    "resource_server": (f"{GROUND} hub store", "pydantic"),
-    "tokens": (f"{GROUND} hub store resource_server", "opentelemetry"),
+    "hub": (VALUES, "httpx joserfc stamina"),
+    "store": (VALUES, "alembic cryptography sqlalchemy stamina"),
+    "resource_server": (f"{VALUES} hub store", "pydantic"),
+    "tokens": (f"{VALUES} hub store resource_server", "opentelemetry"),
     # Never the database, and of the Hub only the events that it delivers.
-    "web": (f"{GROUND} hub.event resource_server tokens", "cryptography fastapi starlette"),
-    "application": (f"{GROUND} resource_server tokens web", "fastapi"),
-    "httpx_auth": (f"{GROUND} application", "httpx httpx2"),
-    ROOF: (f"{GROUND} resource_server tokens web application httpx_auth", ""),
+    "web": (f"{VALUES} hub.event resource_server tokens", "cryptography fastapi starlette"),
+    "application": (f"{VALUES} resource_server tokens web", "fastapi"),
+    "httpx_auth": (f"{VALUES} application", "httpx httpx2"),
+    INIT: (f"{VALUES} resource_server tokens web application httpx_auth", ""),
     "testing": (
-        f"{GROUND} tokens web application",
+        f"{VALUES} tokens web application",
         "httpx httpx2 itsdangerous jinja2 joserfc python_multipart starlette uvicorn",
     ),
     # `migrate` and `check` need the database or the Hub alone, without a whole ZaikioOAuth.
-    "cli": (f"{GROUND} hub store tokens application testing", "cryptography rich segno typer"),
+    "cli": (f"{VALUES} hub store tokens application testing", "cryptography rich segno typer"),
 }
 
 
 def unit_of(path: Path, source: Path) -> str:
-    """The unit that a file belongs to: a module at the top, or a package and all in it."""
+    """Return the unit of a file: a module at the top, or a package with everything in it."""
     return path.relative_to(source).with_suffix("").parts[0]
 
 
 def imported_names(path: Path, source: Path) -> Iterator[tuple[int, str]]:
-    """Every import of a file, wherever it stands, as a line and a dotted name; relative ones resolved."""
+    """Yield the line and the absolute dotted name of every import of a file."""
     package = [PACKAGE, *path.relative_to(source).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -66,7 +66,7 @@ def imported_names(path: Path, source: Path) -> Iterator[tuple[int, str]]:
 
 
 def complaints(source: Path) -> list[str]:
-    """What the table does not allow."""
+    """Return what the table does not allow."""
     units = {unit_of(path, source) for path in source.rglob("*.py")}
     found = [f"{unit} has no row in the table" for unit in sorted(units - TABLE.keys())]
     for path in sorted(source.rglob("*.py")):
@@ -76,7 +76,7 @@ def complaints(source: Path) -> list[str]:
             library, *inner = name.split(".")
             if library == PACKAGE:
                 # `from zaikio_oauth import X` means the unit X, or else a name that the package itself gives.
-                target = inner[0] if inner and inner[0] in units else ROOF
+                target = inner[0] if inner and inner[0] in units else INIT
                 allowed = own | {unit} | ({target} if ".".join(inner[:2]) in own else set())
             else:
                 target = library
@@ -86,13 +86,13 @@ def complaints(source: Path) -> list[str]:
     return found
 
 
-def test_imports_go_down_only() -> None:
-    """Every import in the source, lazy, relative and typing ones too, is allowed by the table."""
+def test_imports_go_one_way() -> None:
+    """The table allows every import in the source, including lazy, relative and typing ones."""
     assert complaints(SOURCE) == []
 
 
-def test_the_table_itself_goes_down_only() -> None:
-    """A row names rows above it, so there can be no circle; and every row stands for a unit that exists."""
+def test_the_table_goes_one_way() -> None:
+    """A row names only rows above it, so there can be no cycle; and every row stands for a unit that exists."""
     above: set[str] = set()
     for unit, (own, _) in TABLE.items():
         assert {name.partition(".")[0] for name in own.split()} <= above, unit
@@ -130,7 +130,7 @@ def test_the_table_itself_goes_down_only() -> None:
     ],
 )
 def test_a_planted_violation_is_caught(tmp_path: Path, file: str, planted: str, complaint: str) -> None:
-    """The rule above would notice: one planted import, one complaint."""
+    """One planted import, one complaint."""
     copy = tmp_path / "source"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copy / file).open("a") as module:
@@ -141,7 +141,7 @@ def test_a_planted_violation_is_caught(tmp_path: Path, file: str, planted: str, 
 
 
 def test_the_demo_and_the_pytest_plugin_use_only_the_public_face() -> None:
-    """What a product can do, it does with ``zaikio_oauth`` and ``zaikio_oauth.testing``."""
+    """The demo imports ``zaikio_oauth`` and ``zaikio_oauth.testing`` and nothing below them."""
     deeper = [
         f"{path.name}: {node.module}"
         for path in [*sorted((ROOT / "demo_app").rglob("*.py")), PYTEST_PLUGIN]
