@@ -10,8 +10,9 @@ from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.errors import InvalidResponseError
+from zaikio_oauth.hub.error_response import successful_body
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.token_response import instant_of, successful_body
+from zaikio_oauth.hub.token_response import instant_of
 from zaikio_oauth.settings import ClientSettings
 
 __all__ = ["DeviceAuthorizationResponse", "request_device_authorization"]

@@ -16,8 +16,8 @@ from zaikio_oauth.deadlines import (
     PUBLISHED_USABLE,
 )
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
+from zaikio_oauth.hub.error_response import oauth_error
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.token_response import oauth_error
 
 __all__ = ["PublishedResource"]
 

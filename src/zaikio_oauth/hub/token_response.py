@@ -1,4 +1,4 @@
-"""A response of the token endpoint as a value, or as the error that it stands for."""
+"""A successful response of the token endpoint as a value (RFC 6749 §5.1)."""
 
 from __future__ import annotations
 
@@ -12,32 +12,12 @@ from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import REFRESH_TOKEN_LIFETIME, OnBehalfOf
-from zaikio_oauth.errors import (
-    BearerDoesNotExistError,
-    InvalidGrantError,
-    InvalidResponseError,
-    InvalidScopesError,
-    OAuthError,
-)
+from zaikio_oauth.errors import InvalidResponseError
+from zaikio_oauth.hub.error_response import successful_body
 from zaikio_oauth.hub.http import HubResponse
 
-__all__ = ["TokenResponse", "instant_of", "oauth_error", "role_bits", "successful_body", "token_response"]
+__all__ = ["TokenResponse", "instant_of", "role_bits", "texts", "token_response"]
 
-_SCOPE_ERRORS = frozenset(
-    {
-        "invalid_scope",
-        "different_bearer_types",
-        "malformed_scope",
-        "scope_is_not_included_in_desired_scopes",
-        "different_bearer_ids",
-        "unpermitted_bearer_id",
-        "ungranted_scope",
-        "scope_was_not_granted_in_parent",
-        "delegation_access_token_cannot_delegate",
-        "parent_has_no_delegation_permission",
-        "unpermitted_scope",
-    }
-)
 _LONGEST_LIFETIME = timedelta(days=3650)
 _BEARER_TYPES = {"Person": "Person", "Per": "Person", "Organization": "Organization", "Org": "Organization"}
 
@@ -85,7 +65,7 @@ def token_response(response: HubResponse) -> TokenResponse:
         token=token,
         refresh_token=refresh_token,
         scopes=_scopes(body.get("scope")),
-        audiences=_texts(body.get("audiences")) or _texts(claims.get("aud")),
+        audiences=texts(body.get("audiences")) or texts(claims.get("aud")),
         bearer_type=bearer_type,
         bearer_id=bearer_id,
         on_behalf_of=on_behalf_of,
@@ -97,44 +77,8 @@ def token_response(response: HubResponse) -> TokenResponse:
     )
 
 
-def successful_body(response: HubResponse) -> Mapping[str, Any]:
-    """Return the JSON object of a successful response; raises OAuthError and its subclasses, InvalidResponseError.
-
-    A body with an error is an error whatever its status.
-    """
-    body = response.body
-    if response.status_code >= 300 or (isinstance(body, dict) and ("error" in body or "errors" in body)):
-        raise oauth_error(response)
-    if not isinstance(body, dict):
-        raise InvalidResponseError("The Hub's response is not a JSON object.")
-    return body
-
-
-def oauth_error(response: HubResponse) -> OAuthError:
-    """Return an error response as the right subclass of OAuthError; raises InvalidResponseError if it is not one."""
-    body = response.body if isinstance(response.body, dict) else {}
-    code, description = body.get("error"), body.get("error_description")
-    if not isinstance(code, str):
-        code, description = _first_error(body.get("errors")), None
-    if not code:
-        raise InvalidResponseError(f"The Hub answered {response.status_code} without an error code.")
-    code = "".join(char for char in code if " " <= char <= "~" and char not in '"\\')[:64]
-    text = "".join(char for char in description if char.isprintable())[:300] if isinstance(description, str) else None
-    kind = {"invalid_grant": InvalidGrantError, "bearer_does_not_exist": BearerDoesNotExistError}.get(code, OAuthError)
-    if code in _SCOPE_ERRORS:
-        kind = InvalidScopesError
-    return kind(code, text or None, response.status_code)
-
-
-def _first_error(errors: Any) -> str | None:
-    if isinstance(errors, Mapping):
-        errors = next(iter(errors.values()), None)
-    if isinstance(errors, list) and errors:
-        errors = errors[0]
-    return errors if isinstance(errors, str) else None
-
-
-def _texts(value: Any) -> tuple[str, ...]:
+def texts(value: Any) -> tuple[str, ...]:
+    """Return the texts of a JSON value that may be a text or a list."""
     values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return tuple(each for each in values if isinstance(each, str))
 
@@ -144,7 +88,7 @@ def _scopes(value: Any) -> tuple[str, ...] | None:
         return None
     if isinstance(value, str):
         return scope_rules.parse(value)
-    return scope_rules.parse(_texts(value))
+    return scope_rules.parse(texts(value))
 
 
 def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | None, str | None, OnBehalfOf | None]:
@@ -162,7 +106,7 @@ def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | N
         raise InvalidResponseError("The Hub's response names no person or organization as the bearer.")
     acting = body.get("bearer_on_behalf_of")
     if isinstance(acting, dict) and isinstance(acting.get("id"), str):
-        return kind, identifier, OnBehalfOf(id=acting["id"], roles=_texts(acting.get("roles")))
+        return kind, identifier, OnBehalfOf(id=acting["id"], roles=texts(acting.get("roles")))
     person_id = person_of_subject.partition("/")[2]
     return kind, identifier, OnBehalfOf(id=person_id) if person_id else None
 

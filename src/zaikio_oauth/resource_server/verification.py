@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import OnBehalfOf
 from zaikio_oauth.errors import InvalidTokenError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.signing_keys import SigningKeys
-from zaikio_oauth.hub.token_response import role_bits
+from zaikio_oauth.hub.token_response import role_bits, texts
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.resource_server.revocation_list import RevocationList
 from zaikio_oauth.settings import Settings, same_app
@@ -16,6 +20,14 @@ from zaikio_oauth.settings import Settings, same_app
 __all__ = ["Verification"]
 
 ANY_APP = "*"
+ISSUER = "ZAI"
+CLOCK_SKEW = timedelta(seconds=10)
+"""How far the Hub's clock may be ahead of ours. There is no such tolerance for ``exp``."""
+
+_SUBJECT = re.compile(
+    r"(?:Person/(?P<person_id>[\w-]{1,255})>)?(?P<type>Person|Organization)/(?P<id>[\w-]{1,255})", re.ASCII
+)
+_LAST_INSTANT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 class Verification:
@@ -32,7 +44,7 @@ class Verification:
     async def verify(self, token: str) -> BearerToken:
         """Return what the token says; raises InvalidTokenError, or HubUnavailableError if there are no keys."""
         claims = await self._signing_keys.claims(token)
-        verified = BearerToken.from_claims(claims, datetime.now(UTC))
+        verified = _bearer_token(claims, datetime.now(UTC))
         if not self._is_for_us(verified):
             raise InvalidTokenError("The token is for another audience.")
         if await self._revocation_list.contains(verified.jti):
@@ -58,3 +70,45 @@ class Verification:
             for scope in token.scopes
             for name in self._settings.clients
         )
+
+
+def _bearer_token(claims: Mapping[str, Any], now: datetime) -> BearerToken:
+    """Return the token of a JWT with a valid signature; raises InvalidTokenError. The audience is not checked."""
+    expires_at = _check_issuer_and_time(claims, now)
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not 0 < len(jti) <= 255:
+        raise InvalidTokenError("The token has no id, so nobody could revoke it.")
+    subject = _SUBJECT.fullmatch(claims["sub"]) if isinstance(claims.get("sub"), str) else None
+    if subject is None or (subject["person_id"] and subject["type"] == "Person"):
+        raise InvalidTokenError("The token's subject is neither a person nor an organization.")
+    scope = claims.get("scope")
+    return BearerToken(
+        jti=jti,
+        subject_type=subject["type"],
+        subject_id=subject["id"],
+        on_behalf_of=OnBehalfOf(id=subject["person_id"]) if subject["person_id"] else None,
+        audiences=texts(claims.get("aud")),
+        scopes=scope_rules.parse(scope if isinstance(scope, str) else texts(scope)),
+        expires_at=expires_at,
+    )
+
+
+def _check_issuer_and_time(claims: Mapping[str, Any], now: datetime) -> datetime:
+    """Check ``iss``, ``exp`` and ``nbf`` (RFC 7519 §4.1); return the instant at which the token expires."""
+    if claims.get("iss") != ISSUER:
+        raise InvalidTokenError("The token was not issued by Zaikio.")
+    expires_at = _instant(claims.get("exp"))
+    if expires_at is None or expires_at <= now:
+        raise InvalidTokenError("The token has expired.")
+    if "nbf" in claims:
+        not_before = _instant(claims["nbf"])
+        if not_before is None or not_before > now + CLOCK_SKEW:
+            raise InvalidTokenError("The token is not valid yet.")
+    return expires_at
+
+
+def _instant(value: Any) -> datetime | None:
+    """Return a NumericDate (RFC 7519 §2) as an instant, or None if it is not one."""
+    if type(value) not in (int, float) or not 0 < value < _LAST_INSTANT:
+        return None
+    return datetime.fromtimestamp(value, UTC)
