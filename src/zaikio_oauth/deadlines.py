@@ -7,37 +7,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-__all__ = [
-    "CONNECT_TIMEOUT",
-    "DATABASE_DEADLINE",
-    "DEVICE_LONGEST_PAUSE",
-    "DEVICE_SLOW_DOWN",
-    "FIRST_BACKOFF",
-    "FIRST_POLL",
-    "HUB_DEADLINE",
-    "LEASE_SECONDS",
-    "LEASE_TAKE_OVER_GRACE",
-    "LONGEST_BACKOFF",
-    "LONGEST_DATABASE_BACKOFF",
-    "LONGEST_POLL",
-    "LONGEST_RETRY_AFTER",
-    "PAGE_RETRY_AFTER",
-    "PUBLISHED_BURST",
-    "PUBLISHED_DEADLINE",
-    "PUBLISHED_FRESH",
-    "PUBLISHED_REFILL",
-    "PUBLISHED_USABLE",
-    "READ_TIMEOUT",
-    "REVOCATION_DEADLINE",
-    "REVOCATION_LIST_AFTER_FAILURE",
-    "REVOCATION_LIST_CHECK",
-    "REVOCATION_LIST_DEADLINE",
-    "REVOCATION_LIST_DELAY",
-    "REVOCATION_LIST_INTERVAL",
-    "SQLITE_BUSY_TIMEOUT",
-    "WEBHOOK_DEADLINE",
-]
-
 # ── One call to the Hub ────────────────────────────────────────────────────────────────────────────
 
 HUB_DEADLINE = 30.0

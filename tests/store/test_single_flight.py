@@ -90,7 +90,7 @@ async def test_a_refusal_after_a_take_over_is_doubted(zaikio: ZaikioOAuth, hub: 
     """The first process was only stalled: it has spent the refresh token, and stores what it got a moment later."""
     token = await expiring_token(zaikio, hub)
     parts = await parts_of(zaikio)
-    stalled = parts.issuance._leases.lease(f"refresh:{token.id}")
+    stalled = parts.issuance.leases.lease(f"refresh:{token.id}")
     assert await stalled.acquire()
     hub.spend_refresh_tokens()
     waiting = asyncio.create_task(zaikio.find_active_access_token(token.id))

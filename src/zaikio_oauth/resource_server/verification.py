@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,24 +31,22 @@ _SUBJECT = re.compile(
 _LAST_INSTANT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Verification:
     """Checks signature, issuer, time, audience and revocation, for one event loop."""
 
-    def __init__(
-        self, settings: Settings, *, signing_keys: SigningKeys, roles: Roles, revocation_list: RevocationList
-    ) -> None:
-        self._settings = settings
-        self._signing_keys = signing_keys
-        self._roles = roles
-        self._revocation_list = revocation_list
+    settings: Settings
+    signing_keys: SigningKeys
+    roles: Roles
+    revocation_list: RevocationList
 
     async def verify(self, token: str) -> BearerToken:
         """Return what the token says; raises InvalidTokenError, or HubUnavailableError if there are no keys."""
-        claims = await self._signing_keys.claims(token)
+        claims = await self.signing_keys.claims(token)
         verified = _bearer_token(claims, datetime.now(UTC))
         if not self._is_for_us(verified):
             raise InvalidTokenError("The token is for another audience.")
-        if await self._revocation_list.contains(verified.jti):
+        if await self.revocation_list.contains(verified.jti):
             raise InvalidTokenError("The token is revoked.")
         return await self._with_roles(verified, role_bits(claims.get("roles")))
 
@@ -55,20 +54,20 @@ class Verification:
         if token.on_behalf_of is None or bits is None:
             return token
         # Without names for its roles the token permits less than it could.
-        roles = await self._roles.named(bits) or ()
+        roles = await self.roles.named(bits) or ()
         return token.model_copy(update={"on_behalf_of": token.on_behalf_of.model_copy(update={"roles": roles})})
 
     def _is_for_us(self, token: BearerToken) -> bool:
         """Return True if the audience is us or an app that may call us (RFC 7519 §4.1.3)."""
-        accepted = (*self._settings.clients, *self._settings.bearer_audiences)
+        accepted = (*self.settings.clients, *self.settings.bearer_audiences)
         if any(same_app(audience, name) for audience in token.audiences for name in accepted):
             return True
         # With "*" any app to which the Hub has granted a scope of ours. A token without such a scope was issued for
         # something else, and whoever it was given to could pass for the person here.
-        return ANY_APP in self._settings.bearer_audiences and any(
+        return ANY_APP in self.settings.bearer_audiences and any(
             same_app(scope_rules.unprefixed(scope).partition(".")[0], name)
             for scope in token.scopes
-            for name in self._settings.clients
+            for name in self.settings.clients
         )
 
 

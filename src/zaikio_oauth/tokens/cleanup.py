@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
@@ -18,30 +19,23 @@ REVOCATIONS_KEPT = timedelta(days=30)
 LEASES_KEPT = timedelta(days=1)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Cleanup:
     """Deletes in small batches; may run anywhere, at any time, and several times at once."""
 
-    def __init__(
-        self,
-        *,
-        access_tokens: AccessTokenRepository,
-        revoked_tokens: RevokedTokenRepository,
-        leases: LeaseRepository,
-        telemetry: Telemetry,
-    ) -> None:
-        self._access_tokens = access_tokens
-        self._revoked_tokens = revoked_tokens
-        self._leases = leases
-        self._telemetry = telemetry
+    access_tokens: AccessTokenRepository
+    revoked_tokens: RevokedTokenRepository
+    leases: LeaseRepository
+    telemetry: Telemetry
 
     async def run(self) -> int:
         """Delete tokens, revocations and leases that can never be used again; return how many tokens were deleted."""
         now = datetime.now(UTC)
         deleted = 0
-        while batch := await self._access_tokens.delete_unusable(now, BATCH):
+        while batch := await self.access_tokens.delete_unusable(now, BATCH):
             deleted += batch
-        await self._revoked_tokens.delete_revoked_before(now - REVOCATIONS_KEPT)
-        await self._leases.delete_acquired_before(now - LEASES_KEPT)
+        await self.revoked_tokens.delete_revoked_before(now - REVOCATIONS_KEPT)
+        await self.leases.delete_acquired_before(now - LEASES_KEPT)
         if deleted:
-            self._telemetry.tell(TokenEvent("cleaned_up", count=deleted))
+            self.telemetry.tell(TokenEvent("cleaned_up", count=deleted))
         return deleted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth import scopes as scope_rules
@@ -30,29 +30,18 @@ DEVICE_PENDING = frozenset({"authorization_pending", "slow_down"})
 """The error codes of a device whose person has not decided yet (RFC 8628 §3.5)."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Issuance:
     """Requests new tokens for one event loop. What the Hub issues is stored even if the caller is cancelled."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        http: HubHttp,
-        token_endpoint: TokenEndpoint,
-        roles: Roles,
-        grants: StoredGrants,
-        leases: LeaseRepository,
-        flights: SingleFlight,
-        telemetry: Telemetry,
-    ) -> None:
-        self._settings = settings
-        self._http = http
-        self._token_endpoint = token_endpoint
-        self._roles = roles
-        self._grants = grants
-        self._leases = leases
-        self._flights = flights
-        self._telemetry = telemetry
+    settings: Settings
+    http: HubHttp
+    token_endpoint: TokenEndpoint
+    roles: Roles
+    grants: StoredGrants
+    leases: LeaseRepository
+    flights: SingleFlight
+    telemetry: Telemetry
 
     async def authorization_code(
         self,
@@ -64,17 +53,17 @@ class Issuance:
         requested_scopes: Iterable[str],
     ) -> AccessToken:
         """Exchange an authorization code and return the stored token (RFC 6749 §4.1.3)."""
-        client = self._settings.client(client_name)
+        client = self.settings.client(client_name)
 
         async def exchange() -> AccessToken:
-            with self._telemetry.asking("authorization_code", client_name):
-                response = await self._token_endpoint.authorization_code(
+            with self.telemetry.asking("authorization_code", client_name):
+                response = await self.token_endpoint.authorization_code(
                     client, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
                 )
-            response = await self._roles.resolved(response)
+            response = await self.roles.resolved(response)
             return await self._store(_new_token(client_name, response, requested_scopes), "authorization_code")
 
-        return await self._flights.run_to_end(exchange)
+        return await self.flights.run_to_end(exchange)
 
     async def client_credentials(self, search: TokenSearch, valid_for: timedelta) -> AccessToken:
         """Return a token that is valid that long, by client credentials (RFC 6749 §4.4): one request for all callers.
@@ -82,7 +71,7 @@ class Issuance:
         Raises ConfigurationError, before any request, if the client may not use them.
         """
         name, bearer_type, bearer_id, wanted = search
-        if not self._settings.client(name).confidential:
+        if not self.settings.client(name).confidential:
             raise ConfigurationError(
                 f"The client {name!r} has no secret and so cannot use client credentials; "
                 f"{bearer_type}/{bearer_id} has to log in or connect first."
@@ -94,25 +83,25 @@ class Issuance:
         key = _digest("client_credentials", name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
 
         async def stored() -> AccessToken | None:
-            found = await self._grants.find_usable(search, valid_for)
+            found = await self.grants.find_usable(search, valid_for)
             return found.access_token if found else None
 
         async def flight() -> AccessToken:
             return await once_across_processes(
-                self._leases.lease(key),
+                self.leases.lease(key),
                 result=stored,
                 call=lambda: self._request_client_credentials(search),
                 deadline=HUB_DEADLINE,
             )
 
-        return await self._flights.run(key, flight)
+        return await self.flights.run(key, flight)
 
     async def _request_client_credentials(self, search: TokenSearch) -> AccessToken:
         name, bearer_type, bearer_id, wanted = search
-        client = self._settings.client(name)
+        client = self.settings.client(name)
         scopes = scope_rules.with_prefix(wanted, scope_rules.bearer_prefix(bearer_type, bearer_id))
-        with self._telemetry.asking("client_credentials", name):
-            response = await self._token_endpoint.client_credentials(client, scopes=scopes)
+        with self.telemetry.asking("client_credentials", name):
+            response = await self.token_endpoint.client_credentials(client, scopes=scopes)
         response.require_bearer(bearer_type, bearer_id)
         return await self._store(_new_token(name, response, wanted), "client_credentials")
 
@@ -120,12 +109,12 @@ class Issuance:
         self, client_name: str, scopes: Iterable[str] | None
     ) -> tuple[DeviceAuthorizationResponse, tuple[str, ...]]:
         """Request codes for a device; return them and the requested scopes, by default the client's (RFC 8628 §3.1)."""
-        client = self._settings.client(client_name)
+        client = self.settings.client(client_name)
         wanted = client.default_scopes if scopes is None else scope_rules.parse(scopes)
         if not wanted:
             raise ConfigurationError(f"The client {client_name!r} has no default scopes; pass scopes=[…].")
-        with self._telemetry.asking("device_authorization", client_name):
-            response = await request_device_authorization(self._http, client, scopes=wanted)
+        with self.telemetry.asking("device_authorization", client_name):
+            response = await request_device_authorization(self.http, client, scopes=wanted)
         return response, wanted
 
     async def device_code(self, client_name: str, *, device_code: str, requested_scopes: Iterable[str]) -> AccessToken:
@@ -133,10 +122,10 @@ class Issuance:
 
         Raises OAuthError with a code of DEVICE_PENDING until the person has decided.
         """
-        client = self._settings.client(client_name)
-        with self._telemetry.asking("device_code", client_name, pending=DEVICE_PENDING):
-            response = await self._token_endpoint.device_code(client, device_code=device_code)
-        response = await self._roles.resolved(response)
+        client = self.settings.client(client_name)
+        with self.telemetry.asking("device_code", client_name, pending=DEVICE_PENDING):
+            response = await self.token_endpoint.device_code(client, device_code=device_code)
+        response = await self.roles.resolved(response)
         return await self._store(_new_token(client_name, response, requested_scopes), "device_code")
 
     async def delegation(self, parent: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
@@ -147,24 +136,24 @@ class Issuance:
         """
         if parent.delegated_from is not None:
             raise InvalidScopesError("delegation_access_token_cannot_delegate", "use the token it was delegated from")
-        if not self._settings.client(parent.audience).confidential:
+        if not self.settings.client(parent.audience).confidential:
             raise ConfigurationError(f"The client {parent.audience!r} has no secret and so cannot delegate.")
         wanted = tuple(scope_rules.unprefixed(scope) for scope in scope_rules.parse(scopes))
         if not wanted:
             raise InvalidScopesError("malformed_scope", "name the scopes to delegate")
 
         async def request() -> AccessToken:
-            with self._telemetry.asking("delegation", parent.audience):
-                response = await delegate(self._http, token=parent.token, client_id=client_id, scopes=wanted)
-            response = await self._roles.resolved(response)
-            token = _delegated_token(parent, self._settings.clients, client_id, response, wanted)
+            with self.telemetry.asking("delegation", parent.audience):
+                response = await delegate(self.http, token=parent.token, client_id=client_id, scopes=wanted)
+            response = await self.roles.resolved(response)
+            token = _delegated_token(parent, self.settings.clients, client_id, response, wanted)
             return await self._store(token, "delegation")
 
-        return await self._flights.run_to_end(request)
+        return await self.flights.run_to_end(request)
 
     async def _store(self, token: AccessToken, grant_type: str) -> AccessToken:
-        stored = await self._grants.add(token)
-        self._telemetry.tell(TokenEvent.of("obtained", stored, grant_type=grant_type))
+        stored = await self.grants.add(token)
+        self.telemetry.tell(TokenEvent.of("obtained", stored, grant_type=grant_type))
         return stored
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,29 +25,18 @@ from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 __all__ = ["Refresh"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Refresh:
     """Refreshes grants for one event loop: tasks share a request, processes share a lease."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        token_endpoint: TokenEndpoint,
-        roles: Roles,
-        revocation: Revocation,
-        grants: StoredGrants,
-        leases: LeaseRepository,
-        flights: SingleFlight,
-        telemetry: Telemetry,
-    ) -> None:
-        self._settings = settings
-        self._token_endpoint = token_endpoint
-        self._roles = roles
-        self._revocation = revocation
-        self._grants = grants
-        self._leases = leases
-        self._flights = flights
-        self._telemetry = telemetry
+    settings: Settings
+    token_endpoint: TokenEndpoint
+    roles: Roles
+    revocation: Revocation
+    grants: StoredGrants
+    leases: LeaseRepository
+    flights: SingleFlight
+    telemetry: Telemetry
 
     async def __call__(self, stored: StoredToken) -> AccessToken:
         """Return the next token of this grant.
@@ -57,11 +47,11 @@ class Refresh:
         if not stored.access_token.refreshable():
             raise InvalidGrantError("invalid_grant", "there is no refresh token, or it has expired")
         flight = (stored.access_token.id, stored.version)
-        refreshed = await self._flights.run(flight, lambda: self._once_across_processes(stored))
+        refreshed = await self.flights.run(flight, lambda: self._once_across_processes(stored))
         return refreshed.access_token
 
     async def _once_across_processes(self, stored: StoredToken) -> StoredToken:
-        lease = self._leases.lease(f"refresh:{stored.access_token.id}")
+        lease = self.leases.lease(f"refresh:{stored.access_token.id}")
         return await once_across_processes(
             lease,
             result=lambda: self._changed_since(stored),
@@ -71,7 +61,7 @@ class Refresh:
 
     async def _changed_since(self, stored: StoredToken) -> StoredToken | None:
         """Return the row as another process has left it, or None while it is unchanged."""
-        now = await self._grants.get(stored.access_token.id)
+        now = await self.grants.get(stored.access_token.id)
         if now is None:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if now.version != stored.version:
@@ -82,22 +72,22 @@ class Refresh:
 
     async def _request(self, stored: StoredToken, lease: Lease) -> StoredToken:
         old = stored.access_token
-        client = self._settings.client(old.audience)
+        client = self.settings.client(old.audience)
         try:
-            with self._telemetry.asking("refresh_token", old.audience):
-                response = await self._token_endpoint.refresh_token(client, refresh_token=old.refresh_token or "")
+            with self.telemetry.asking("refresh_token", old.audience):
+                response = await self.token_endpoint.refresh_token(client, refresh_token=old.refresh_token or "")
         except InvalidGrantError:
             if lease.taken_over and (rescued := await self._wait_for_change(stored)):
                 return rescued
-            await self._grants.drop_refresh_token(stored)
+            await self.grants.drop_refresh_token(stored)
             raise
-        fresh = _refreshed_token(old, await self._roles.resolved(response))
-        replaced = await self._grants.replace(fresh)
+        fresh = _refreshed_token(old, await self.roles.resolved(response))
+        replaced = await self.grants.replace(fresh)
         if replaced is None:
             # Logged out or revoked while the Hub was asked, so nobody may have what it has just issued.
-            await self._revocation.revoke_or_warn(fresh)
+            await self.revocation.revoke_or_warn(fresh)
             raise InvalidGrantError("invalid_grant", "this grant was revoked during the refresh")
-        self._telemetry.tell(TokenEvent.of("refreshed", fresh))
+        self.telemetry.tell(TokenEvent.of("refreshed", fresh))
         return replaced
 
     async def _wait_for_change(self, stored: StoredToken) -> StoredToken | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
@@ -17,21 +18,14 @@ __all__ = ["Revocation"]
 log = logging.getLogger("zaikio_oauth")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Revocation:
     """Revokes and deletes grants for one event loop."""
 
-    def __init__(
-        self,
-        *,
-        http: HubHttp,
-        grants: StoredGrants,
-        flights: SingleFlight,
-        telemetry: Telemetry,
-    ) -> None:
-        self._http = http
-        self._grants = grants
-        self._flights = flights
-        self._telemetry = telemetry
+    http: HubHttp
+    grants: StoredGrants
+    flights: SingleFlight
+    telemetry: Telemetry
 
     async def revoke(self, token: AccessToken) -> None:
         """Delete the grant, then revoke its token at the Hub; runs to its end although the caller is cancelled.
@@ -41,20 +35,20 @@ class Revocation:
         """
 
         async def delete_and_revoke() -> None:
-            await self._grants.delete(token.id)
+            await self.grants.delete(token.id)
             await self._revoke_at_hub(token)
 
-        await self._flights.run_to_end(delete_and_revoke)
+        await self.flights.run_to_end(delete_and_revoke)
 
     async def log_out(self, access_token_id: str) -> None:
         """Delete the grant and revoke its token; if the Hub does not revoke it, log a warning."""
         try:
-            stored = await self._grants.get(access_token_id)
+            stored = await self.grants.get(access_token_id)
         except DecryptionError:
             stored = None
-        await self._grants.delete(access_token_id)
+        await self.grants.delete(access_token_id)
         if stored:
-            await self._flights.run_to_end(lambda: self.revoke_or_warn(stored.access_token))
+            await self.flights.run_to_end(lambda: self.revoke_or_warn(stored.access_token))
 
     async def revoke_or_warn(self, token: AccessToken) -> None:
         """Revoke the token at the Hub; if the Hub does not, log a warning."""
@@ -66,5 +60,5 @@ class Revocation:
     async def _revoke_at_hub(self, token: AccessToken) -> None:
         # An expired token cannot authenticate its own revocation and need not be revoked.
         if not token.expired:
-            await revocation_endpoint.revoke(self._http, token=token.token)
-            self._telemetry.tell(TokenEvent.of("revoked", token))
+            await revocation_endpoint.revoke(self.http, token=token.token)
+            self.telemetry.tell(TokenEvent.of("revoked", token))

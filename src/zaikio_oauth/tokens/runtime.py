@@ -290,7 +290,7 @@ async def _open_parts(stack: AsyncExitStack, configuration: _Configuration) -> P
     stack.push_async_callback(revocation_list.stop)
     revocation_list.start()
     return Parts(
-        tokens=TokenManager(settings, grants=grants, issuance=issuance, refresh=refresh),
+        tokens=TokenManager(settings, grants=grants, issuance=issuance, refresh_grant=refresh),
         grants=grants,
         issuance=issuance,
         revocation=revocation,

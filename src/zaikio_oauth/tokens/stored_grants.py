@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,28 +15,26 @@ from zaikio_oauth.store.token_cache import TokenCache
 __all__ = ["StoredGrants"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class StoredGrants:
     """The only way to the stored grants of one event loop, so that no change is missed by the cache."""
 
-    def __init__(
-        self, access_tokens: AccessTokenRepository, cache: TokenCache[StoredToken], flights: SingleFlight
-    ) -> None:
-        self._access_tokens = access_tokens
-        self._cache = cache
-        self._flights = flights
+    access_tokens: AccessTokenRepository
+    cache: TokenCache[StoredToken]
+    flights: SingleFlight
 
     # --- cached reads -----------------------------------------------------------------------------------
 
     async def find(self, access_token_id: str, valid_for: timedelta) -> StoredToken | None:
         """Return the grant, or None if it is gone or revoked. What was read a moment ago will do if it is valid."""
-        return await self._read(access_token_id, valid_for, lambda: self._access_tokens.get(access_token_id))
+        return await self._read(access_token_id, valid_for, lambda: self.access_tokens.get(access_token_id))
 
     async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest grant that fits and is valid that long, or None."""
         return await self._read(
             repr(search),
             valid_for,
-            lambda: self._access_tokens.find_usable(search, valid_for),
+            lambda: self.access_tokens.find_usable(search, valid_for),
             differing_by=valid_for,
         )
 
@@ -46,54 +45,54 @@ class StoredGrants:
         query: Callable[[], Coroutine[Any, Any, StoredToken | None]],
         differing_by: Hashable = None,
     ) -> StoredToken | None:
-        if not self._cache.enabled:
+        if not self.cache.enabled:
             return await query()
-        kept = self._cache.get(key)
+        kept = self.cache.get(key)
         if kept is not None and kept.access_token.valid_for(valid_for):
             return kept
-        dropped = self._cache.dropped
+        dropped = self.cache.dropped
         # With "dropped", so that a reader who comes after a logout does not join a read that began before it.
-        stored = await self._flights.run(("read", key, differing_by, dropped), query)
+        stored = await self.flights.run(("read", key, differing_by, dropped), query)
         if stored is not None:
-            self._cache.put(key, stored, dropped=dropped)
+            self.cache.put(key, stored, dropped=dropped)
         return stored
 
     # --- reads from the database ------------------------------------------------------------------------
 
     async def get(self, access_token_id: str) -> StoredToken | None:
         """Return the grant as it is in the database now, or None if it is gone or revoked."""
-        return await self._access_tokens.get(access_token_id)
+        return await self.access_tokens.get(access_token_id)
 
     async def find_refreshable(self, search: TokenSearch) -> StoredToken | None:
         """Return the newest grant that fits and can be refreshed, or None."""
-        return await self._access_tokens.find_refreshable(search)
+        return await self.access_tokens.find_refreshable(search)
 
     # --- writes -----------------------------------------------------------------------------------------
 
     async def add(self, token: AccessToken) -> AccessToken:
         """Store a new grant and return it with its ``id``."""
-        stored = await self._access_tokens.add(token)
+        stored = await self.access_tokens.add(token)
         # The newest token wins, so what was found before for this bearer has to be looked up again.
-        self._cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
+        self.cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
         return stored
 
     async def replace(self, token: AccessToken) -> StoredToken | None:
         """Replace a grant's token by the refreshed one; return None if the grant is gone or revoked."""
-        replaced = await self._access_tokens.replace(token)
+        replaced = await self.access_tokens.replace(token)
         self.forget(token.id)
         return replaced
 
     async def drop_refresh_token(self, stored: StoredToken) -> None:
         """Delete a refresh token that the Hub no longer accepts, unless the grant has changed since."""
-        await self._access_tokens.drop_refresh_token(stored)
+        await self.access_tokens.drop_refresh_token(stored)
 
     async def delete(self, access_token_id: str) -> None:
         """Delete the grant, if it exists."""
         # Before and after, because a look-up under way must not put it back into the cache.
         self.forget(access_token_id)
-        await self._access_tokens.delete(access_token_id)
+        await self.access_tokens.delete(access_token_id)
         self.forget(access_token_id)
 
     def forget(self, access_token_id: str) -> None:
         """Have the grant read from the database the next time."""
-        self._cache.drop_if(lambda kept: kept.access_token.id == access_token_id)
+        self.cache.drop_if(lambda kept: kept.access_token.id == access_token_id)

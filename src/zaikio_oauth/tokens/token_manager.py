@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
@@ -20,20 +21,20 @@ __all__ = ["TokenManager"]
 log = logging.getLogger("zaikio_oauth")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class TokenManager:
     """Answers the question "which token?" for one event loop. Callers see values only."""
 
-    def __init__(self, settings: Settings, *, grants: StoredGrants, issuance: Issuance, refresh: Refresh) -> None:
-        self._settings = settings
-        self._grants = grants
-        self._issuance = issuance
-        self._refresh = refresh
+    settings: Settings
+    grants: StoredGrants
+    issuance: Issuance
+    refresh_grant: Refresh
 
     # --- the stored one -------------------------------------------------------------------------------
 
     async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> AccessToken | None:
         """Return the newest stored token that fits and is valid that long, or None."""
-        stored = await self._grants.find_usable(search, valid_for)
+        stored = await self.grants.find_usable(search, valid_for)
         return stored.access_token if stored else None
 
     async def find_active(self, access_token_id: str | None, valid_for: timedelta) -> AccessToken | None:
@@ -42,11 +43,11 @@ class TokenManager:
             return None
         if virtual := self._virtual(access_token_id):
             return virtual
-        stored = await self._grants.find(access_token_id, valid_for)
+        stored = await self.grants.find(access_token_id, valid_for)
         if stored is None or stored.access_token.valid_for(valid_for):
             return stored.access_token if stored else None
         try:
-            return await self._refresh(stored)
+            return await self.refresh_grant(stored)
         except InvalidGrantError:
             return None
         except UnknownClientError as error:
@@ -62,10 +63,10 @@ class TokenManager:
         return active
 
     def _virtual(self, access_token_id: str) -> AccessToken | None:
-        if self._settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
+        if self.settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
             return None
-        client_name, person_id = named[0] or self._settings.default_client_name, named[1]
-        client = self._settings.clients.get(client_name)
+        client_name, person_id = named[0] or self.settings.default_client_name, named[1]
+        client = self.settings.clients.get(client_name)
         return virtual_token(client_name, person_id, scopes=client.default_scopes) if client else None
 
     # --- the stored one, else a refreshed one, else a new one --------------------------------------------
@@ -74,30 +75,30 @@ class TokenManager:
         """Return a token that fits and is valid that long: stored, else refreshed, else by client credentials."""
         if usable := await self.find_usable(search, valid_for):
             return usable
-        if refreshable := await self._grants.find_refreshable(search):
+        if refreshable := await self.grants.find_refreshable(search):
             with suppress(InvalidGrantError):
-                return await self._refresh(refreshable)
-        return await self._issuance.client_credentials(search, valid_for)
+                return await self.refresh_grant(refreshable)
+        return await self.issuance.client_credentials(search, valid_for)
 
     async def get_instead_of(self, rejected: AccessToken, search: TokenSearch, valid_for: timedelta) -> AccessToken:
         """Return another token than this one, which an API has rejected: refreshed if possible, else a new one."""
         # From the database, because another caller who was rejected may have replaced it already.
-        self._grants.forget(rejected.id)
-        stored = await self._grants.get(rejected.id)
+        self.grants.forget(rejected.id)
+        stored = await self.grants.get(rejected.id)
         if stored and stored.access_token.token == rejected.token:
             try:
-                return await self._refresh(stored)
+                return await self.refresh_grant(stored)
             except InvalidGrantError:
                 # Nobody else shall be given a token that does not work.
-                await self._grants.delete(rejected.id)
+                await self.grants.delete(rejected.id)
         return await self.get(search, valid_for)
 
     async def refresh(self, token: AccessToken) -> AccessToken:
         """Return this grant's next token; raises InvalidGrantError if the grant is gone."""
-        stored = await self._grants.get(token.id)
+        stored = await self.grants.get(token.id)
         if stored is None:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if stored.access_token.token != token.token and not stored.access_token.expired:
             # Somebody else has refreshed it since the caller read it.
             return stored.access_token
-        return await self._refresh(stored)
+        return await self.refresh_grant(stored)
