@@ -7,7 +7,7 @@ from typing import Any
 
 from zaikio_oauth import ZaikioOAuth
 from zaikio_oauth.application import runtime_of
-from zaikio_oauth.tokens.runtime import Parts
+from zaikio_oauth.tokens.parts import Parts
 
 
 async def parts_of(zaikio: ZaikioOAuth) -> Parts:

@@ -9,51 +9,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.roles import Roles
-from zaikio_oauth.hub.signing_keys import SigningKeys
-from zaikio_oauth.hub.token_endpoint import TokenEndpoint
-from zaikio_oauth.resource_server.revocation_list import RevocationList
-from zaikio_oauth.resource_server.verification import Verification
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
-from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.leases import LeaseRepository
-from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
-from zaikio_oauth.store.single_flight import SingleFlight
-from zaikio_oauth.store.token_cache import TokenCache
-from zaikio_oauth.store.used_flows import UsedFlowRepository
-from zaikio_oauth.tokens.cleanup import Cleanup
-from zaikio_oauth.tokens.issuance import Issuance
-from zaikio_oauth.tokens.refresh import Refresh
-from zaikio_oauth.tokens.revocation import Revocation
-from zaikio_oauth.tokens.stored_grants import StoredGrants
-from zaikio_oauth.tokens.telemetry import Listener, Telemetry, TokenEvent
-from zaikio_oauth.tokens.token_manager import TokenManager
+from zaikio_oauth.store.access_tokens import TokenSearch
+from zaikio_oauth.tokens.parts import Parts, open_parts
+from zaikio_oauth.tokens.telemetry import Listener, Telemetry
 
-__all__ = ["Parts", "Runtime"]
+__all__ = ["Runtime"]
 
 log = logging.getLogger("zaikio_oauth")
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What one event loop has open. All parts share one database and one HTTP client."""
-
-    tokens: TokenManager
-    grants: StoredGrants
-    issuance: Issuance
-    revocation: Revocation
-    cleanup: Cleanup
-    verification: Verification
-    revocation_list: RevocationList
-    access_tokens: AccessTokenRepository
-    used_flows: UsedFlowRepository
-    flights: SingleFlight
 
 
 class _Configuration:
@@ -238,7 +204,10 @@ class _Opened:
     @asynccontextmanager
     async def _from_open_to_close(self) -> AsyncIterator[Parts]:
         async with AsyncExitStack() as stack:
-            parts = await _open_parts(stack, self.configuration)
+            configuration = self.configuration
+            parts = await open_parts(
+                stack, configuration.settings, configuration.telemetry, configuration.engine_options
+            )
             stack.push_async_callback(self._last_call)
             # From now on a new call opens new parts.
             stack.callback(self._on_close, self)
@@ -248,56 +217,3 @@ class _Opened:
         while self.calls:
             self._idle.clear()
             await self._idle.wait()
-
-
-async def _open_parts(stack: AsyncExitStack, configuration: _Configuration) -> Parts:
-    """Open and connect everything; ``stack`` closes it in reverse order, also if this fails halfway."""
-    settings, telemetry = configuration.settings, configuration.telemetry
-    database = Database(settings.database_url, settings.plain_encryption_keys, **configuration.engine_options)
-    stack.push_async_callback(database.aclose)
-    await database.open(auto_migrate=settings.sqlite if settings.auto_migrate is None else settings.auto_migrate)
-    http = HubHttp(settings.host)
-    stack.push_async_callback(http.aclose)
-    signing_keys, roles = SigningKeys(http), Roles(http)
-    stack.push_async_callback(signing_keys.aclose)
-    stack.push_async_callback(roles.aclose)
-    flights = SingleFlight()
-    # A shutdown must not lose a token that the Hub is just issuing.
-    stack.push_async_callback(flights.drain)
-
-    cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
-    access_tokens, leases = AccessTokenRepository(database), LeaseRepository(database)
-    revoked_tokens = RevokedTokenRepository(database)
-    grants = StoredGrants(access_tokens, cache, flights)
-    revocation = Revocation(http=http, grants=grants, flights=flights, telemetry=telemetry)
-    shared: dict[str, Any] = {
-        "token_endpoint": TokenEndpoint(http),
-        "roles": roles,
-        "grants": grants,
-        "leases": leases,
-        "flights": flights,
-        "telemetry": telemetry,
-    }
-    issuance = Issuance(settings, http=http, **shared)
-    refresh = Refresh(settings, revocation=revocation, **shared)
-    revocation_list = RevocationList(
-        http=http,
-        revoked_tokens=revoked_tokens,
-        cache=cache,
-        cache_ttl=settings.cache_ttl,
-        on_marked=lambda count: telemetry.tell(TokenEvent("revoked", count=count)),
-    )
-    stack.push_async_callback(revocation_list.stop)
-    revocation_list.start()
-    return Parts(
-        tokens=TokenManager(settings, grants=grants, issuance=issuance, refresh_grant=refresh),
-        grants=grants,
-        issuance=issuance,
-        revocation=revocation,
-        cleanup=Cleanup(access_tokens=access_tokens, revoked_tokens=revoked_tokens, leases=leases, telemetry=telemetry),
-        verification=Verification(settings, signing_keys=signing_keys, roles=roles, revocation_list=revocation_list),
-        revocation_list=revocation_list,
-        access_tokens=access_tokens,
-        used_flows=UsedFlowRepository(database),
-        flights=flights,
-    )

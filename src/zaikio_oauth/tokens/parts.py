@@ -1,0 +1,102 @@
+"""Parts: what one event loop has open, and how it is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.roles import Roles
+from zaikio_oauth.hub.signing_keys import SigningKeys
+from zaikio_oauth.hub.token_endpoint import TokenEndpoint
+from zaikio_oauth.resource_server.revocation_list import RevocationList
+from zaikio_oauth.resource_server.verification import Verification
+from zaikio_oauth.settings import Settings
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.leases import LeaseRepository
+from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
+from zaikio_oauth.store.single_flight import SingleFlight
+from zaikio_oauth.store.token_cache import TokenCache
+from zaikio_oauth.store.used_flows import UsedFlowRepository
+from zaikio_oauth.tokens.cleanup import Cleanup
+from zaikio_oauth.tokens.issuance import Issuance
+from zaikio_oauth.tokens.refresh import Refresh
+from zaikio_oauth.tokens.revocation import Revocation
+from zaikio_oauth.tokens.stored_grants import StoredGrants
+from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
+from zaikio_oauth.tokens.token_manager import TokenManager
+
+__all__ = ["Parts", "open_parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one event loop has open. All parts share one database and one HTTP client."""
+
+    tokens: TokenManager
+    grants: StoredGrants
+    issuance: Issuance
+    revocation: Revocation
+    cleanup: Cleanup
+    verification: Verification
+    revocation_list: RevocationList
+    access_tokens: AccessTokenRepository
+    used_flows: UsedFlowRepository
+    flights: SingleFlight
+
+
+async def open_parts(
+    stack: AsyncExitStack, settings: Settings, telemetry: Telemetry, engine_options: Mapping[str, Any]
+) -> Parts:
+    """Open and connect everything; ``stack`` closes it in reverse order, also if this fails halfway."""
+    database = Database(settings.database_url, settings.plain_encryption_keys, **engine_options)
+    stack.push_async_callback(database.aclose)
+    await database.open(auto_migrate=settings.sqlite if settings.auto_migrate is None else settings.auto_migrate)
+    http = HubHttp(settings.host)
+    stack.push_async_callback(http.aclose)
+    signing_keys, roles = SigningKeys(http), Roles(http)
+    stack.push_async_callback(signing_keys.aclose)
+    stack.push_async_callback(roles.aclose)
+    flights = SingleFlight()
+    # A shutdown must not lose a token that the Hub is just issuing.
+    stack.push_async_callback(flights.drain)
+
+    cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
+    access_tokens, leases = AccessTokenRepository(database), LeaseRepository(database)
+    revoked_tokens = RevokedTokenRepository(database)
+    grants = StoredGrants(access_tokens, cache, flights)
+    revocation = Revocation(http=http, grants=grants, flights=flights, telemetry=telemetry)
+    shared: dict[str, Any] = {
+        "token_endpoint": TokenEndpoint(http),
+        "roles": roles,
+        "grants": grants,
+        "leases": leases,
+        "flights": flights,
+        "telemetry": telemetry,
+    }
+    issuance = Issuance(settings, http=http, **shared)
+    refresh = Refresh(settings, revocation=revocation, **shared)
+    revocation_list = RevocationList(
+        http=http,
+        revoked_tokens=revoked_tokens,
+        cache=cache,
+        cache_ttl=settings.cache_ttl,
+        on_marked=lambda count: telemetry.tell(TokenEvent("revoked", count=count)),
+    )
+    stack.push_async_callback(revocation_list.stop)
+    revocation_list.start()
+    return Parts(
+        tokens=TokenManager(settings, grants=grants, issuance=issuance, refresh_grant=refresh),
+        grants=grants,
+        issuance=issuance,
+        revocation=revocation,
+        cleanup=Cleanup(access_tokens=access_tokens, revoked_tokens=revoked_tokens, leases=leases, telemetry=telemetry),
+        verification=Verification(settings, signing_keys=signing_keys, roles=roles, revocation_list=revocation_list),
+        revocation_list=revocation_list,
+        access_tokens=access_tokens,
+        used_flows=UsedFlowRepository(database),
+        flights=flights,
+    )
