@@ -177,8 +177,14 @@ class ZaikioOAuth:
     ) -> AsyncIterator[AccessToken]:
         """Give the body an access token, inside the hook ``around_auth``.
 
-        ``access_token``: the token to use. Without it, one is found as by ``get_access_token``, which takes and raises
-        the same. Raises TypeError without ``access_token`` and ``bearer_id``.
+        ``access_token``: the token to use. Without it, the arguments of ``get_access_token`` say which one to get:
+        ``bearer_id`` (the UUID), ``bearer_type`` (``"Person"`` or ``"Organization"``), ``client_name`` (by default that
+        of ``with_client``, else the default client), ``scopes`` (by default the client's) and ``valid_for`` (how much
+        longer the token must be valid, a ``timedelta`` or seconds).
+
+        Raises TypeError without ``access_token`` and ``bearer_id``, and what ``get_access_token`` raises:
+        BearerDoesNotExistError, InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError,
+        UnknownClientError, ConfigurationError, DecryptionError.
 
             async with with_auth(bearer_type="Organization", bearer_id=organization_id) as access_token:
                 headers = {"Authorization": f"Bearer {access_token.token}"}

@@ -66,19 +66,11 @@ async def open_parts(
 
     cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
     access_tokens, leases = AccessTokenRepository(database), LeaseRepository(database)
-    revoked_tokens = RevokedTokenRepository(database)
+    revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
     grants = StoredGrants(access_tokens, cache, flights)
-    revocation = Revocation(http=http, grants=grants, flights=flights, telemetry=telemetry)
-    shared: dict[str, Any] = {
-        "token_endpoint": TokenEndpoint(http),
-        "roles": roles,
-        "grants": grants,
-        "leases": leases,
-        "flights": flights,
-        "telemetry": telemetry,
-    }
-    issuance = Issuance(settings, http=http, **shared)
-    refresh = Refresh(settings, revocation=revocation, **shared)
+    revocation = Revocation(http, grants, flights, telemetry)
+    issuance = Issuance(settings, http, token_endpoint, roles, grants, leases, flights, telemetry)
+    refresh = Refresh(settings, token_endpoint, roles, revocation, grants, leases, flights, telemetry)
     revocation_list = RevocationList(
         http=http,
         revoked_tokens=revoked_tokens,
@@ -89,12 +81,12 @@ async def open_parts(
     stack.push_async_callback(revocation_list.stop)
     revocation_list.start()
     return Parts(
-        tokens=TokenManager(settings, grants=grants, issuance=issuance, refresh_grant=refresh),
+        tokens=TokenManager(settings, grants, issuance, refresh),
         grants=grants,
         issuance=issuance,
         revocation=revocation,
-        cleanup=Cleanup(access_tokens=access_tokens, revoked_tokens=revoked_tokens, leases=leases, telemetry=telemetry),
-        verification=Verification(settings, signing_keys=signing_keys, roles=roles, revocation_list=revocation_list),
+        cleanup=Cleanup(access_tokens, revoked_tokens, leases, telemetry),
+        verification=Verification(settings, signing_keys, roles, revocation_list),
         revocation_list=revocation_list,
         access_tokens=access_tokens,
         used_flows=UsedFlowRepository(database),

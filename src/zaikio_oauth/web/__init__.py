@@ -1,1 +1,1 @@
-"""The browser. Only this package knows FastAPI; it uses ``tokens`` and ``resource_server``, never ``hub``."""
+"""The browser. Only this package knows FastAPI; it uses ``tokens`` and ``resource_server``, never ``store``."""
