@@ -48,13 +48,12 @@ async def test_two_connections_are_enough_while_the_hub_takes_its_time(
         hub.fail("refresh_token", latency=3, times=None)
         waiting = [asyncio.create_task(zaikio.find_active_access_token(token.id)) for _ in range(30)]
         await asyncio.sleep(0.2)
-        started = time.monotonic()
         answered = await asyncio.gather(*(zaikio.find_active_access_token(other.id, valid_for=0) for _ in range(100)))
-        seconds = time.monotonic() - started
+        still_waiting = [caller for caller in waiting if not caller.done()]
         refreshed = await asyncio.gather(*waiting)
 
     assert answered == [other] * 100
-    assert seconds < 2
+    assert len(still_waiting) == 30
     assert len({each.token for each in refreshed if each}) == 1
     assert hub.count(grant_type="refresh_token") == 1
 

@@ -6,15 +6,15 @@ Counterparts of the predecessor's token tests and of its faults 1, 2, 7 and 10.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from tests.data import SECRET
+from tests.data import SECRET, some_access_token
 from tests.inside import client_name_of, engine_of
 from tests.visitor import Visitor
 from zaikio_oauth import (
@@ -164,6 +164,27 @@ async def test_with_auth_enters_around_auth(
             assert same is token
 
     assert entered == [f"enter {organization.id}", "body", "leave", f"enter {organization.id}", "leave"]
+
+
+async def test_around_auth_may_be_a_sync_context_manager(make_settings: Callable[..., Settings]) -> None:
+    """Its exit runs after the body, also if the body fails."""
+    events: list[str] = []
+
+    @contextmanager
+    def around_auth(access_token: AccessToken) -> Iterator[None]:
+        events.append(f"enter {access_token.id}")
+        try:
+            yield
+        finally:
+            events.append("leave")
+
+    async with ZaikioOAuth(make_settings(), around_auth=around_auth) as zaikio:
+        with pytest.raises(ValueError, match="the body"):
+            async with zaikio.with_auth(some_access_token(id="7")) as token:
+                events.append(token.id)
+                raise ValueError("the body fails")
+
+    assert events == ["enter 7", "7", "leave"]
 
 
 async def test_with_auth_needs_a_token_or_a_bearer(zaikio: ZaikioOAuth) -> None:
