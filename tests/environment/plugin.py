@@ -28,7 +28,11 @@ CHROMIUM_OPTIONS = [
 ]
 
 # What a test needs from outside, and the fixtures that say so where no mark does.
-NEEDS = {"postgresql": {"postgresql_server", "postgresql_url"}, "browser": {"page"}}
+NEEDS = {
+    "postgresql": {"postgresql_server", "postgresql_url"},
+    "pgbouncer": {"pgbouncer_url"},
+    "browser": {"page"},
+}
 
 
 def required() -> set[str]:

@@ -129,5 +129,5 @@ def test_what_is_required_has_to_be_tried(tmp_path: Path, arguments: list[str]) 
 def test_a_requirement_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     """A slip in CI's settings does not switch the guard off."""
     ran = run_inner(tmp_path, ZAIKIO_TEST_REQUIRE="postgres")
-    assert "ZAIKIO_TEST_REQUIRE may name postgresql, browser" in ran.stderr
+    assert "ZAIKIO_TEST_REQUIRE may name postgresql, pgbouncer, browser" in ran.stderr
     assert ran.returncode == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import os
 import socket
 import subprocess
 import time
@@ -114,9 +114,7 @@ async def test_a_connection_that_died_while_idle_is_replaced(postgresql_url: str
 @pytest.fixture
 def pgbouncer_url(postgresql_url: str, tmp_path: Path) -> Iterator[str]:
     """A real PgBouncer in transaction mode, with two server connections for everybody."""
-    command = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-    if not Path(command).exists():
-        unavailable("pgbouncer", "it is not installed")
+    command = os.environ.get("ZAIKIO_TEST_PGBOUNCER") or unavailable("pgbouncer", "it was not found")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
