@@ -1,4 +1,4 @@
-"""People who had an account before Zaikio claim it, by a link in a mail (Hub documentation, "Migrate")."""
+"""People who had an account before they used Zaikio claim it by a link in an email (Hub documentation, "Migrate")."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OTHER_PERSON_ID = "9c7f6d5e-4b3a-4210-8fed-cba987654321"
 
 @dataclass
 class Accounts:
-    """The app's own table of accounts, as the read-me's example has it."""
+    """The app's own table of accounts, as in the example in the documentation."""
 
     zaikio_ids: dict[str, str] = field(default_factory=dict)
     invitations: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def mail_link(self, hub_url: str, account: str, *, client_id: str = "warehouse-id", callback: str) -> str:
-        """What is mailed: straight to the Hub, with a state that only this mail knows."""
+        """Return the link for the email. It leads straight to the Hub and has a state that appears nowhere else."""
         state = secrets.token_urlsafe(32)
         self.invitations[state] = (account, time.time() + 3600)
         parameters = {
@@ -45,12 +45,12 @@ class Accounts:
         return f"{hub_url}/oauth/authorize?{urlencode(parameters)}"
 
     def verify_state(self, request: Request, state: str) -> bool:
-        """Only while the mail is good."""
+        """Accept a state until its invitation expires."""
         _, good_until = self.invitations.get(state, ("", 0.0))
         return time.time() < good_until
 
     def after_approve(self, request: Request, token: AccessToken, origin: str | None) -> str | None:
-        """The mapping; an invitation works once."""
+        """Store which account belongs to the bearer, and use up the invitation."""
         account, _ = self.invitations.pop(request.query_params.get("state", ""), ("", 0.0))
         if not account:
             return None
@@ -75,10 +75,10 @@ def app(zaikio: ZaikioOAuth) -> FastAPI:
     return small_app(zaikio)
 
 
-async def test_from_the_mails_link_to_the_stored_mapping(
+async def test_a_mailed_link_logs_the_person_in_to_their_account(
     visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts
 ) -> None:
-    """A browser that was never here before: it follows the link, agrees, and is logged in to the old account."""
+    """A browser without any cookies follows the link, the person consents, and the app knows which account is theirs."""
     hub.auto_consent(PERSON_ID)
     callback = await visitor.consent(accounts.mail_link(hub_url, "anna", callback="sessions/approve"))
     answer = await visitor.get(callback)
@@ -91,7 +91,7 @@ async def test_from_the_mails_link_to_the_stored_mapping(
 async def test_an_organization_is_claimed_in_the_same_way(
     visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts, zaikio: ZaikioOAuth
 ) -> None:
-    """By its owner; nobody is logged in by it, and workers have its token."""
+    """The owner claims it: nobody is logged in, and workers can use the organization's token."""
     hub.auto_consent(PERSON_ID, ORGANIZATION_ID)
     callback = await visitor.consent(accounts.mail_link(hub_url, "druckhaus", callback="connections/approve"))
     assert (await visitor.get(callback)).headers["location"] == "/welcome/druckhaus"
@@ -102,7 +102,7 @@ async def test_an_organization_is_claimed_in_the_same_way(
 
 
 async def test_a_link_works_once(visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts) -> None:
-    """Whoever finds the mail later claims nothing."""
+    """A second person who finds the email cannot claim the account."""
     link = accounts.mail_link(hub_url, "anna", callback="sessions/approve")
     hub.auto_consent(PERSON_ID)
     await visitor.get(await visitor.consent(link))
@@ -117,10 +117,10 @@ async def test_a_link_works_once(visitor: Visitor, hub: LocalHub, hub_url: str, 
     await finder.aclose()
 
 
-async def test_a_link_that_is_too_old_or_made_up_claims_nothing(
+async def test_an_expired_or_forged_link_claims_nothing(
     visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts
 ) -> None:
-    """The app decides, in ``verify_state``."""
+    """The app decides in ``verify_state`` which states it accepts."""
     hub.auto_consent(PERSON_ID)
     old = accounts.mail_link(hub_url, "anna", callback="sessions/approve")
     for state in accounts.invitations:
@@ -136,7 +136,7 @@ async def test_a_link_that_is_too_old_or_made_up_claims_nothing(
 async def test_a_person_who_cancels_may_follow_the_link_again(
     visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts
 ) -> None:
-    """The invitation is spent by success only."""
+    """Only a successful login uses up the invitation."""
     link = accounts.mail_link(hub_url, "anna", callback="sessions/approve")
     hub.auto_cancel()
     await visitor.get(await visitor.consent(link))
@@ -146,10 +146,10 @@ async def test_a_person_who_cancels_may_follow_the_link_again(
     assert accounts.zaikio_ids == {"anna": PERSON_ID}
 
 
-async def test_a_link_through_the_app_works_for_clients_without_a_secret_too(
+async def test_a_non_confidential_client_uses_a_link_through_the_app(
     visitor: Visitor, hub: LocalHub, accounts: Accounts
 ) -> None:
-    """``sessions/new?state=``: PKCE and all; the state need not even be vouched for, this browser has started it."""
+    """``sessions/new?state=…`` starts a normal login with PKCE in this browser, so ``verify_state`` is not needed."""
     hub.auto_consent(PERSON_ID)
     accounts.mail_link("", "anna", callback="sessions/approve")
     (state,) = accounts.invitations
@@ -161,7 +161,7 @@ async def test_a_link_through_the_app_works_for_clients_without_a_secret_too(
 async def test_the_example_in_the_docs_works(
     visitor: Visitor, hub: LocalHub, hub_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it stands there, with the address of the test's app in it."""
+    """The example works unchanged, except that it contains the address of the test's app."""
     page = (Path(__file__).parents[2] / "docs" / "account-claiming.md").read_text()
     (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
     for name, value in {

@@ -1,4 +1,4 @@
-"""Installing the app for an organization, and subscribing."""
+"""Connecting an organization to the app, and subscribing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from zaikio_oauth.testing import LocalHub
 
 
 async def test_the_person_picks_the_organization(visitor: Visitor) -> None:
-    """``Org.`` before every scope, and the connection's own callback."""
+    """Every scope has the prefix ``Org.``, and the redirect URI is that of the connection."""
     query = query_of(await visitor.start("/zaikio/connections/new"))
 
     assert query["scope"] == "Org.zaikio.organization.r"
     assert query["redirect_uri"] == f"{BASE_URL}/zaikio/connections/approve"
 
 
-async def test_the_organization_can_be_given(visitor: Visitor) -> None:
-    """``Org/<id>.`` before every scope."""
+async def test_the_app_can_choose_the_organization(visitor: Visitor) -> None:
+    """Every scope has the prefix ``Org/<id>.``."""
     query = query_of(await visitor.start("/zaikio/warehouse/connections/new", organization_id="b147-5f65"))
 
     assert query["scope"] == "Org/b147-5f65.zaikio.organization.r"
@@ -31,8 +31,8 @@ async def test_the_organization_can_be_given(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("value", ["x.zaikio.admin.rw,Org/y", "a b", "a/b", "a>b", "ä", "x" * 65, "a\n"])
 @pytest.mark.parametrize("name", ["organization_id", "plan", "app_name"])
-async def test_nobody_writes_scopes_of_their_own(visitor: Visitor, name: str, value: str) -> None:
-    """What becomes part of a scope is an id or a name, or it is refused."""
+async def test_a_parameter_cannot_add_scopes(visitor: Visitor, name: str, value: str) -> None:
+    """A parameter that becomes part of a scope is rejected with HTTP 400 unless it is an id or a name."""
     answer = await visitor.get("/zaikio/subscriptions/new", params={name: value})
 
     assert answer.status_code == 400
@@ -43,7 +43,7 @@ async def test_nobody_writes_scopes_of_their_own(visitor: Visitor, name: str, va
 async def test_a_connection_stores_a_token_and_logs_nobody_in(
     visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth
 ) -> None:
-    """A worker finds it; the session knows nothing of it."""
+    """A worker finds the token, and the session is not changed."""
     person = hub.people[0]
     organization = hub.organizations_of(person.id)[0]
     hub.auto_consent(person_id=person.id, organization_id=organization.id)
@@ -60,8 +60,8 @@ async def test_a_connection_stores_a_token_and_logs_nobody_in(
     assert (token.organization, token.scopes) == (True, ("zaikio.organization.r",))
 
 
-async def test_a_connection_does_not_disturb_who_is_logged_in(visitor: Visitor, hub: LocalHub) -> None:
-    """The person stays who they were."""
+async def test_a_connection_does_not_change_who_is_logged_in(visitor: Visitor, hub: LocalHub) -> None:
+    """The session is the same before and after the connection."""
     person = hub.people[0]
     hub.auto_consent(person_id=person.id, organization_id=hub.organizations_of(person.id)[0].id)
     await visitor.log_in()
@@ -72,14 +72,14 @@ async def test_a_connection_does_not_disturb_who_is_logged_in(visitor: Visitor, 
     assert visitor.session == before
 
 
-async def test_a_client_without_organization_scopes_has_no_connection(visitor: Visitor) -> None:
-    """404 on each of the paths."""
+async def test_a_client_without_organization_scopes_has_no_connections(visitor: Visitor) -> None:
+    """Each of the paths returns HTTP 404."""
     for path in ["connections/new", "connections/approve", "subscriptions/new"]:
         assert (await visitor.get(f"/zaikio/kiosk/{path}")).status_code == 404, path
 
 
-async def test_a_login_is_no_connection(visitor: Visitor, hub: LocalHub) -> None:
-    """A state counts only on the route that it was started for."""
+async def test_a_login_flow_cannot_end_as_a_connection(visitor: Visitor, hub: LocalHub) -> None:
+    """A state is valid only on the route that it was started for."""
     hub.auto_consent(person_id=hub.people[0].id)
     callback = await visitor.consent(await visitor.start())
 
@@ -101,16 +101,16 @@ async def test_a_login_is_no_connection(visitor: Visitor, hub: LocalHub) -> None
         ({"organization_id": "", "plan": ""}, "Org.subscription_create"),
     ],
 )
-async def test_a_subscription_asks_for_its_scope(visitor: Visitor, parameters: dict[str, Any], scope: str) -> None:
-    """Hub documentation, "Subscription redirect flow"; it returns to the connection's callback."""
+async def test_a_subscription_requests_its_scope(visitor: Visitor, parameters: dict[str, Any], scope: str) -> None:
+    """The scope is that of the Hub documentation, "Subscription redirect flow", with the connection's redirect URI."""
     query = query_of(await visitor.start("/zaikio/subscriptions/new", **parameters))
 
     assert query["scope"] == scope
     assert query["redirect_uri"] == f"{BASE_URL}/zaikio/connections/approve"
 
 
-async def test_a_subscription_comes_back_as_a_connection(visitor: Visitor, hub: LocalHub) -> None:
-    """From start to stored token, with the plan."""
+async def test_a_subscription_ends_as_a_connection(visitor: Visitor, hub: LocalHub) -> None:
+    """The flow runs from its start to the stored token and returns to the origin."""
     person = hub.people[0]
     hub.auto_consent(person_id=person.id, organization_id=hub.organizations_of(person.id)[0].id)
 
@@ -131,14 +131,14 @@ async def test_a_subscription_comes_back_as_a_connection(visitor: Visitor, hub: 
     ],
 )
 async def test_a_subscription_returns_only_to_this_site(visitor: Visitor, given: str, used: str) -> None:
-    """The gem took any address; the Hub knows only registered ones."""
+    """Any other redirect URI is ignored. The gem accepted any address, although the Hub knows only registered ones."""
     query = query_of(await visitor.start("/zaikio/subscriptions/new", redirect_uri=given))
 
     assert query["redirect_uri"] == used
 
 
 async def test_a_hook_sees_the_organizations_token(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
-    """So that an app remembers who has installed it."""
+    """``after_approve`` receives the organization's token, so an app can record who has installed it."""
     seen: list[tuple[AccessToken, str | None]] = []
     person = hub.people[0]
     hub.auto_consent(person_id=person.id, organization_id=hub.organizations_of(person.id)[0].id)

@@ -20,15 +20,15 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 
 @pytest.fixture(autouse=True)
 def consenting(hub: LocalHub) -> None:
-    """The person grants whatever is asked."""
+    """The person grants all requested scopes."""
     hub.auto_consent(person_id=hub.people[0].id)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_page_view_is_sent_to_the_login_and_comes_back(
+async def test_a_page_view_is_redirected_to_the_login_and_back(
     make_settings: Callable[..., Settings], hub: LocalHub, method: str
 ) -> None:
-    """To the very page, query and all."""
+    """After the login the person is back on the requested page, with its query."""
     async with ZaikioOAuth(make_settings()) as zaikio:
         app = small_app(zaikio)
 
@@ -56,13 +56,13 @@ async def test_a_page_view_is_sent_to_the_login_and_comes_back(
         pytest.param({"Accept": "text/html;q=0, */*"}, id="anything but HTML"),
     ],
 )
-async def test_everything_else_is_told_401(visitor: Visitor, headers: dict[str, str]) -> None:
-    """A redirect would make a script follow it to another site, and lose a form."""
+async def test_a_request_that_does_not_want_html_gets_401(visitor: Visitor, headers: dict[str, str]) -> None:
+    """A redirect would make a script follow it to another site."""
     assert (await visitor.get("/me", headers=headers)).status_code == 401
 
 
-async def test_a_form_post_is_told_401(zaikio: ZaikioOAuth) -> None:
-    """What was typed could not be brought back after a login."""
+async def test_a_form_post_gets_401(zaikio: ZaikioOAuth) -> None:
+    """A form's data would be lost in a redirect to the login."""
     app = small_app(zaikio)
 
     @app.post("/form")
@@ -76,8 +76,8 @@ async def test_a_form_post_is_told_401(zaikio: ZaikioOAuth) -> None:
     assert "www-authenticate" in answer.headers
 
 
-async def test_a_missing_scope_is_403(visitor: Visitor) -> None:
-    """Named, so that its developer knows what to configure."""
+async def test_a_missing_scope_gets_403(visitor: Visitor) -> None:
+    """The response names the scope, so the developer knows what to configure."""
     await visitor.log_in()
 
     answer = await visitor.get("/sites", headers=BROWSER)
@@ -86,8 +86,8 @@ async def test_a_missing_scope_is_403(visitor: Visitor) -> None:
     assert "zaikio.sites.r" in answer.json()["detail"]
 
 
-async def test_a_granted_scope_opens_the_page(make_settings: Callable[..., Settings]) -> None:
-    """``rw`` gives ``r``."""
+async def test_a_granted_scope_gives_access(make_settings: Callable[..., Settings]) -> None:
+    """A scope with ``rw`` includes the one with ``r``."""
     client = {"client_id": "warehouse-id", "client_secret": "a-client-secret-that-nobody-sees"}
     settings = make_settings(clients={"warehouse": client | {"default_scopes": "zaikio.person.r,zaikio.sites.rw"}})
     async with ZaikioOAuth(settings) as zaikio:
@@ -97,8 +97,8 @@ async def test_a_granted_scope_opens_the_page(make_settings: Callable[..., Setti
         await visitor.aclose()
 
 
-async def test_the_optional_token_is_there_or_not(visitor: Visitor, hub: LocalHub) -> None:
-    """A page for everybody that knows who is looking."""
+async def test_the_optional_token_is_none_without_a_login(visitor: Visitor, hub: LocalHub) -> None:
+    """Everyone can see the page, and it knows the person who is logged in."""
     assert (await visitor.get("/maybe", headers=BROWSER)).json() == "nobody"
     await visitor.log_in()
     assert (await visitor.get("/maybe")).json() == hub.people[0].id
@@ -106,17 +106,17 @@ async def test_the_optional_token_is_there_or_not(visitor: Visitor, hub: LocalHu
 
 @pytest.fixture
 async def expiring(visitor: Visitor, hub: LocalHub) -> str:
-    """A login whose access token lives for 20 more seconds; its id."""
+    """Return the id of an access token that expires in 20 seconds. The person is logged in with it."""
     hub.access_token_lifetime = 20
     await visitor.log_in()
     hub.access_token_lifetime = 3600
     return visitor.session["zaikio_access_token_id"]
 
 
-async def test_a_token_about_to_expire_is_refreshed_under_its_id(
+async def test_a_token_that_expires_soon_is_refreshed_and_keeps_its_id(
     visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth, expiring: str
 ) -> None:
-    """The session's cookie need not change, so no other tab is logged out (faults 1 and 2)."""
+    """The session cookie does not change, so no other tab is logged out (faults 1 and 2)."""
     old = await zaikio.find_active_access_token(expiring, valid_for=0)
     answer = await visitor.get("/me")
 
@@ -129,8 +129,8 @@ async def test_a_token_about_to_expire_is_refreshed_under_its_id(
     assert hub.count(grant_type="refresh_token") == 1
 
 
-async def test_a_grant_that_ended_asks_for_a_new_login(visitor: Visitor, hub: LocalHub, expiring: str) -> None:
-    """Revoked at the Hub, or seven days away: 401, and after that no more requests for it."""
+async def test_a_grant_that_has_ended_needs_a_new_login(visitor: Visitor, hub: LocalHub, expiring: str) -> None:
+    """When the refresh token is no longer valid, every request gets HTTP 401, and the Hub is asked only once."""
     hub.spend_refresh_tokens()
 
     for _ in range(3):
@@ -138,17 +138,15 @@ async def test_a_grant_that_ended_asks_for_a_new_login(visitor: Visitor, hub: Lo
     assert hub.count(grant_type="refresh_token") == 1
 
 
-async def test_a_hub_that_is_down_is_bridged_while_the_token_lives(
-    visitor: Visitor, hub: LocalHub, expiring: str
-) -> None:
-    """Twenty seconds of a token that works are better than an error."""
+async def test_a_valid_token_works_while_the_hub_is_down(visitor: Visitor, hub: LocalHub, expiring: str) -> None:
+    """A token that is valid for 20 more seconds is used when it cannot be refreshed."""
     hub.fail("refresh_token", status=500, times=None)
 
     assert (await visitor.get("/me")).status_code == 200
 
 
-async def test_a_hub_that_is_down_is_a_503_and_no_logout(visitor: Visitor, hub: LocalHub) -> None:
-    """When the token has expired meanwhile; afterwards everything goes on."""
+async def test_an_expired_token_gets_503_while_the_hub_is_down(visitor: Visitor, hub: LocalHub) -> None:
+    """The person stays logged in, and the next request after the Hub's recovery succeeds."""
     hub.access_token_lifetime = 0
     await visitor.log_in()
     hub.access_token_lifetime = 3600
@@ -161,10 +159,10 @@ async def test_a_hub_that_is_down_is_a_503_and_no_logout(visitor: Visitor, hub: 
     assert (await visitor.get("/me")).status_code == 200
 
 
-async def test_a_token_that_cannot_be_decrypted_is_a_login_and_a_line_in_the_log(
+async def test_a_token_that_cannot_be_decrypted_needs_a_new_login(
     visitor: Visitor, make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A lost key must not lock people out; the operator reads which row it is."""
+    """People can log in again after an encryption key is lost, and the log names the row."""
     await visitor.log_in()
     async with ZaikioOAuth(make_settings(encryption_keys=[OTHER_KEY])) as rekeyed:
         other = Visitor(small_app(rekeyed))
@@ -176,8 +174,8 @@ async def test_a_token_that_cannot_be_decrypted_is_a_login_and_a_line_in_the_log
     assert visitor.session["zaikio_access_token_id"] in caplog.text
 
 
-async def test_without_session_middleware_the_error_says_which_line_to_add(zaikio: ZaikioOAuth) -> None:
-    """Starlette's own assertion does not say it."""
+async def test_an_app_without_session_middleware_gets_a_helpful_error(zaikio: ZaikioOAuth) -> None:
+    """The error contains the line to add, which Starlette's own assertion does not."""
     app = FastAPI()
 
     @app.get("/me")
@@ -187,8 +185,8 @@ async def test_without_session_middleware_the_error_says_which_line_to_add(zaiki
         await Visitor(app).get("/me")
 
 
-async def test_the_dependency_shows_in_the_openapi_page(app: FastAPI) -> None:
-    """With the scopes of each operation."""
+async def test_the_dependency_appears_in_the_openapi_schema(app: FastAPI) -> None:
+    """The schema contains the scopes of each operation and the parameters of our routes."""
     schema = app.openapi()
 
     assert schema["components"]["securitySchemes"]["zaikio"]["in"] == "cookie"
@@ -199,7 +197,7 @@ async def test_the_dependency_shows_in_the_openapi_page(app: FastAPI) -> None:
 
 
 def test_a_websocket_without_a_login_is_closed(zaikio: ZaikioOAuth) -> None:
-    """1008, policy violation; there is no redirect for a socket."""
+    """The close code is 1008 (policy violation), because a WebSocket cannot be redirected."""
     app = small_app(zaikio)
 
     @app.websocket("/live")
@@ -213,8 +211,8 @@ def test_a_websocket_without_a_login_is_closed(zaikio: ZaikioOAuth) -> None:
 
 
 @pytest.mark.parametrize("path", ["/me", "/shop/me"])
-async def test_an_app_under_a_root_path_is_sent_to_its_own_login(zaikio: ZaikioOAuth, path: str) -> None:
-    """Behind a proxy that strips ``/shop``; servers differ in whether they put it back into the path."""
+async def test_an_app_with_a_root_path_redirects_to_its_own_login(zaikio: ZaikioOAuth, path: str) -> None:
+    """This holds behind a proxy that strips ``/shop``, whether or not the server adds it to the path again."""
     visitor = Visitor(small_app(zaikio), root_path="/shop")
     answer = await visitor.get(f"{path}?x=1", headers=BROWSER)
     await visitor.aclose()
@@ -222,8 +220,8 @@ async def test_an_app_under_a_root_path_is_sent_to_its_own_login(zaikio: ZaikioO
     assert answer.headers["location"] == "/shop/zaikio/sessions/new?origin=%2Fshop%2Fme%3Fx%3D1"
 
 
-async def test_an_app_mounted_in_another_is_sent_to_its_own_login(zaikio: ZaikioOAuth) -> None:
-    """``outer.mount("/shop", app)``: the login, its callback and the way back are below ``/shop``."""
+async def test_a_mounted_app_redirects_to_its_own_login(zaikio: ZaikioOAuth) -> None:
+    """After ``outer.mount("/shop", app)``, the login, its callback and the origin are below ``/shop``."""
     outer = FastAPI()
     outer.mount("/shop", small_app(zaikio))
     visitor = Visitor(outer)
@@ -234,8 +232,8 @@ async def test_an_app_mounted_in_another_is_sent_to_its_own_login(zaikio: Zaikio
     await visitor.aclose()
 
 
-async def test_two_of_them_live_in_one_app(make_settings: Callable[..., Settings], tmp_path: Any) -> None:
-    """Each page is sent to the login of its own ZaikioOAuth, though the routes have the same names."""
+async def test_one_app_can_have_two_instances(make_settings: Callable[..., Settings], tmp_path: Any) -> None:
+    """Each page redirects to the login of its own ZaikioOAuth, although the routes have the same names."""
     settings = make_settings()
     kiosk = make_settings(
         clients={"kiosk": settings.clients["kiosk"].model_dump()}, database_url=f"sqlite:///{tmp_path}/kiosk.db"
@@ -256,10 +254,8 @@ async def test_two_of_them_live_in_one_app(make_settings: Callable[..., Settings
         await visitor.aclose()
 
 
-async def test_a_lifetime_given_in_seconds_or_as_a_timedelta_is_the_same(
-    zaikio: ZaikioOAuth, hub: LocalHub, expiring: str
-) -> None:
-    """``valid_for`` takes both."""
+async def test_valid_for_takes_seconds_or_a_timedelta(zaikio: ZaikioOAuth, hub: LocalHub, expiring: str) -> None:
+    """Both stand for the same lifetime."""
     for valid_for in (10, timedelta(seconds=10)):
         assert await zaikio.find_active_access_token(expiring, valid_for=valid_for)
     assert hub.count(grant_type="refresh_token") == 0

@@ -1,8 +1,8 @@
-"""Every way a callback can fail: the outcome that the contract names, never a 500, and nothing leaks.
+"""Every way in which a callback can fail: the documented error is shown, never HTTP 500, and no secret is disclosed.
 
-Counterparts of the predecessor's fault 6 and of what was seen when it was run: 500 for an error page, broken
-JSON, an empty object, a list, a 401, ``invalid_scope`` in the address; the fourth failing exchange; a foreign
-audience that was stored; an answer without a token that logged in.
+The tests correspond to the predecessor's fault 6 and to what it did when it was run: HTTP 500 for an error page, for
+broken JSON, for an empty object, for a list, for HTTP 401 and for ``invalid_scope`` in the URL; an exception at the
+fourth failed exchange; a stored token for another audience; a login by a response without a token.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ TOKEN = {
 
 @pytest.fixture(autouse=True)
 def consenting(hub: LocalHub) -> None:
-    """The person grants whatever is asked."""
+    """The person grants all requested scopes."""
     hub.auto_consent(person_id=hub.people[0].id)
 
 
 async def error_of(visitor: Visitor) -> dict[str, Any] | None:
-    """What the home page shows."""
+    """Return the error that the home page shows."""
     return (await visitor.get("/")).json()["error"]
 
 
@@ -44,10 +44,8 @@ async def error_of(visitor: Visitor) -> dict[str, Any] | None:
     ("error", "description"),
     [("invalid_scope", "zaikio.nothing.r"), ("invalid_request", "code_challenge missing"), ("server_error", None)],
 )
-async def test_an_error_of_the_hub_is_kept_for_the_person(
-    visitor: Visitor, error: str, description: str | None
-) -> None:
-    """By its own code, with the Hub's description; read once."""
+async def test_an_error_from_the_hub_is_shown_once(visitor: Visitor, error: str, description: str | None) -> None:
+    """The error has the Hub's code and description, and a second view of the page does not show it."""
     state = query_of(await visitor.start())["state"]
     parameters = {"state": state, "error": error} | ({"error_description": description} if description else {})
 
@@ -61,8 +59,8 @@ async def test_an_error_of_the_hub_is_kept_for_the_person(
     assert await error_of(visitor) is None
 
 
-async def test_a_person_who_cancels_is_not_bothered(visitor: Visitor, hub: LocalHub) -> None:
-    """``access_denied`` leads home, without an error."""
+async def test_a_person_who_cancels_sees_no_error(visitor: Visitor, hub: LocalHub) -> None:
+    """``access_denied`` leads to the home page."""
     hub.auto_cancel()
 
     answer = await visitor.log_in()
@@ -76,8 +74,8 @@ async def test_a_person_who_cancels_is_not_bothered(visitor: Visitor, hub: Local
     "query",
     ["", "&code=", "&error=", "&error[a]=b", "&error=%00%0d%0a", "&error=" + "x" * 500, "&code=a&code=b", "&error=é"],
 )
-async def test_a_callback_that_says_nothing_sensible_is_invalid(visitor: Visitor, hub: LocalHub, query: str) -> None:
-    """The state is right, the rest is not what the protocol knows."""
+async def test_a_malformed_callback_is_an_invalid_response(visitor: Visitor, hub: LocalHub, query: str) -> None:
+    """The state is valid, but the other parameters are not those of the protocol."""
     state = query_of(await visitor.start())["state"]
 
     answer = await visitor.get(f"/zaikio/sessions/approve?state={state}{query}")
@@ -89,8 +87,8 @@ async def test_a_callback_that_says_nothing_sensible_is_invalid(visitor: Visitor
     assert hub.count(path="/oauth/access_token") == 0
 
 
-async def test_a_doubled_state_is_none(visitor: Visitor, hub: LocalHub) -> None:
-    """RFC 6749 §3.1: parameters stand there once."""
+async def test_a_repeated_state_is_invalid(visitor: Visitor, hub: LocalHub) -> None:
+    """Parameters must not occur more than once (RFC 6749 §3.1)."""
     callback = await visitor.consent(await visitor.start())
 
     await visitor.get(f"{callback}&state={query_of(callback)['state']}")
@@ -99,8 +97,8 @@ async def test_a_doubled_state_is_none(visitor: Visitor, hub: LocalHub) -> None:
     assert hub.count(path="/oauth/access_token") == 0
 
 
-async def test_a_long_description_does_not_burst_the_cookie(visitor: Visitor) -> None:
-    """Browsers drop cookies over 4 KiB, and with it the whole session."""
+async def test_a_long_description_is_cut_off(visitor: Visitor) -> None:
+    """Browsers drop a cookie of more than 4 KiB, and the whole session would be lost."""
     state = query_of(await visitor.start())["state"]
     await visitor.get(
         "/zaikio/sessions/approve",
@@ -113,8 +111,8 @@ async def test_a_long_description_does_not_burst_the_cookie(visitor: Visitor) ->
 
 
 @pytest.mark.parametrize("code", ["invalid_grant", "invalid_request"])
-async def test_a_code_that_fails_starts_the_login_anew_three_times(visitor: Visitor, hub: LocalHub, code: str) -> None:
-    """With fresh secrets, for the same page and the same wishes; the fourth failure is told, not raised."""
+async def test_a_rejected_code_restarts_the_login_three_times(visitor: Visitor, hub: LocalHub, code: str) -> None:
+    """Each attempt has a new state and challenge and otherwise the same parameters. The fourth failure is an error."""
     hub.fail("authorization_code", status=400, body={"error": code}, times=None)
     url = await visitor.start(origin="/page", prompt="select_account")
     seen = [query_of(url)]
@@ -136,8 +134,8 @@ async def test_a_code_that_fails_starts_the_login_anew_three_times(visitor: Visi
     assert len({json.dumps({k: v for k, v in query.items() if k not in fresh}) for query in seen}) == 1
 
 
-async def test_a_fresh_start_that_works_ends_where_the_person_wanted_to_go(visitor: Visitor, hub: LocalHub) -> None:
-    """One failure, for instance of a code that lay about too long, is not noticed by anybody."""
+async def test_a_restarted_login_returns_to_the_origin(visitor: Visitor, hub: LocalHub) -> None:
+    """The person does not notice one failure, for example of an expired code."""
     hub.fail("authorization_code", status=400, body={"error": "invalid_grant"}, times=1)
 
     again = await visitor.log_in(origin="/page", state="mine")
@@ -175,10 +173,10 @@ async def test_a_fresh_start_that_works_ends_where_the_person_wanted_to_go(visit
         pytest.param({"status": 200, "body": TOKEN | {"expires_in": "soon"}}, "invalid_response", id="no expiry"),
     ],
 )
-async def test_an_answer_that_is_no_token_is_told_kindly(
+async def test_an_invalid_token_response_is_shown_as_an_error(
     visitor: Visitor, hub: LocalHub, caplog: pytest.LogCaptureFixture, fault: dict[str, Any], code: str
 ) -> None:
-    """Nobody is logged in, nothing is stored, and no secret of the answer is shown or logged."""
+    """Nobody is logged in, nothing is stored, and no secret in the response is shown or logged."""
     hub.fail("authorization_code", times=None, **fault)
 
     answer = await visitor.log_in()
@@ -203,8 +201,10 @@ async def test_an_answer_that_is_no_token_is_told_kindly(
         pytest.param({"token_type": "Bearer"}, id="Bearer"),
     ],
 )
-async def test_every_spelling_of_a_token_is_accepted(visitor: Visitor, hub: LocalHub, changes: dict[str, Any]) -> None:
-    """Where the Hub's documentation and its behaviour differ, both work."""
+async def test_every_form_of_a_token_response_is_accepted(
+    visitor: Visitor, hub: LocalHub, changes: dict[str, Any]
+) -> None:
+    """Where the Hub's documentation and its behaviour differ, both forms work."""
     if changes.get("expires_in", "").startswith("2999"):
         changes = {"expires_in": "2027-12-03T08:57:35.958Z"}
     hub.fail("authorization_code", status=200, body={k: v for k, v in (TOKEN | changes).items() if v is not None})
@@ -214,8 +214,8 @@ async def test_every_spelling_of_a_token_is_accepted(visitor: Visitor, hub: Loca
     assert (await visitor.get("/me")).json()["scopes"] == ["zaikio.person.r"]
 
 
-async def test_a_token_that_comes_twice_is_no_error(visitor: Visitor, hub: LocalHub) -> None:
-    """The gem had the Hub's id as its own key."""
+async def test_the_same_token_can_be_received_twice(visitor: Visitor, hub: LocalHub) -> None:
+    """The gem used the Hub's id as its primary key."""
     hub.fail("authorization_code", status=200, body=TOKEN, times=None)
 
     for _ in range(2):
@@ -223,8 +223,8 @@ async def test_a_token_that_comes_twice_is_no_error(visitor: Visitor, hub: Local
         assert (await visitor.get("/me")).status_code == 200
 
 
-async def test_a_hub_that_is_not_there(make_settings: Callable[..., Settings]) -> None:
-    """Nothing listens: told as temporarily unavailable."""
+async def test_an_unreachable_hub_is_shown_as_an_error(make_settings: Callable[..., Settings]) -> None:
+    """If nothing listens at the address, the error is ``temporarily_unavailable``."""
     async with ZaikioOAuth(make_settings(host="http://127.0.0.1:9")) as zaikio:
         visitor = Visitor(small_app(zaikio))
         state = query_of(await visitor.start())["state"]
@@ -235,8 +235,8 @@ async def test_a_hub_that_is_not_there(make_settings: Callable[..., Settings]) -
 
 
 @pytest.mark.parametrize(("lang", "word"), [("de", "erneut"), ("en", "again"), ("fr", "again")])
-async def test_errors_are_told_in_the_language_of_the_login(visitor: Visitor, lang: str, word: str) -> None:
-    """German or English, by what the login was started in."""
+async def test_errors_are_in_the_language_of_the_login(visitor: Visitor, lang: str, word: str) -> None:
+    """The message is German or English, depending on the ``lang`` with which the login was started."""
     state = query_of(await visitor.start(lang=lang))["state"]
 
     await visitor.get(f"/zaikio/sessions/approve?state={state}&error=server_error")
@@ -244,15 +244,15 @@ async def test_errors_are_told_in_the_language_of_the_login(visitor: Visitor, la
     assert word in ((await error_of(visitor)) or {})["message"]
 
 
-async def test_errors_are_told_in_the_browsers_language(visitor: Visitor) -> None:
-    """Where no login of ours is known to have been started."""
+async def test_errors_without_a_login_are_in_the_browsers_language(visitor: Visitor) -> None:
+    """The language of the browser is used if no known login was started."""
     await visitor.get("/zaikio/sessions/approve?code=x", headers={"Accept-Language": "de-AT,en;q=0.5"})
 
     assert "Anmeldung" in ((await error_of(visitor)) or {})["message"]
 
 
-async def test_a_login_that_works_forgets_the_error_before_it(visitor: Visitor) -> None:
-    """Nobody wants to read yesterday's."""
+async def test_a_successful_login_removes_an_earlier_error(visitor: Visitor) -> None:
+    """The home page does not show an error that is out of date."""
     await visitor.get("/zaikio/sessions/approve?code=x")
     await visitor.log_in()
 

@@ -1,4 +1,4 @@
-"""The app's own steps, sync and async."""
+"""The hooks of an app, as functions and as coroutine functions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from zaikio_oauth.testing import LocalHub
 
 @pytest.fixture(autouse=True)
 def consenting(hub: LocalHub) -> None:
-    """The person grants whatever is asked."""
+    """The person grants all requested scopes."""
     hub.auto_consent(person_id=hub.people[0].id)
 
 
 @pytest.fixture
 async def visiting(make_settings: Callable[..., Settings]) -> AsyncIterator[Callable[..., Visitor]]:
-    """A visitor of an app with these hooks."""
+    """Yield a function that returns a visitor of an app with the given hooks."""
     async with AsyncExitStack() as opened:
 
         def visit(**hooks: Any) -> Visitor:
@@ -37,8 +37,8 @@ async def visiting(make_settings: Callable[..., Settings]) -> AsyncIterator[Call
         yield visit
 
 
-async def test_after_approve_says_where_to_go(visiting: Callable[..., Visitor]) -> None:
-    """It gets the request, the token and the safe origin; the session already knows the person."""
+async def test_after_approve_chooses_the_next_page(visiting: Callable[..., Visitor]) -> None:
+    """The hook receives the request, the token and the validated origin, and the session already contains the person."""
 
     async def after_approve(request: Request, token: AccessToken, origin: str | None) -> str:
         return f"{origin}?welcome={request.session['zaikio_person_id'] == token.bearer_id}"
@@ -48,8 +48,8 @@ async def test_after_approve_says_where_to_go(visiting: Callable[..., Visitor]) 
     assert (await visitor.log_in(origin="/page")).headers["location"] == "/page?welcome=True"
 
 
-async def test_after_approve_may_answer_itself(visiting: Callable[..., Visitor]) -> None:
-    """Its page is kept out of caches like ours, and the flow is over."""
+async def test_after_approve_may_return_a_response(visiting: Callable[..., Visitor]) -> None:
+    """The response of the hook gets ``no-store`` like ours, and the flow is over."""
     visitor = visiting(after_approve=lambda request, token, origin: HTMLResponse("<h1>Hello</h1>"))
 
     answer = await visitor.log_in()
@@ -60,8 +60,8 @@ async def test_after_approve_may_answer_itself(visiting: Callable[..., Visitor])
     assert (await visitor.get("/me")).status_code == 200
 
 
-async def test_after_approve_that_says_nothing_changes_nothing(visiting: Callable[..., Visitor]) -> None:
-    """A hook that only looks."""
+async def test_after_approve_may_return_none(visiting: Callable[..., Visitor]) -> None:
+    """The person is then redirected to the origin as usual."""
     seen: list[str] = []
     visitor = visiting(after_approve=lambda request, token, origin: seen.append(token.id))
 
@@ -69,8 +69,8 @@ async def test_after_approve_that_says_nothing_changes_nothing(visiting: Callabl
     assert seen == [visitor.session["zaikio_access_token_id"]]
 
 
-async def test_after_destroy_says_where_to_go(visiting: Callable[..., Visitor]) -> None:
-    """It is told which token it was; None when nobody was logged in."""
+async def test_after_destroy_chooses_the_next_page(visiting: Callable[..., Visitor]) -> None:
+    """The hook receives the id of the token, or None if nobody was logged in."""
     visitor = visiting(after_destroy=lambda request, access_token_id: f"/bye?{access_token_id is not None}")
     await visitor.log_in()
 
@@ -78,8 +78,8 @@ async def test_after_destroy_says_where_to_go(visiting: Callable[..., Visitor]) 
     assert (await visitor.app.delete("/zaikio/session")).headers["location"] == "/bye?False"
 
 
-async def test_on_error_may_lead_to_a_page_that_reads_the_error(visiting: Callable[..., Visitor]) -> None:
-    """A path or a redirect: the error waits in the session."""
+async def test_on_error_may_choose_the_page_that_shows_the_error(visiting: Callable[..., Visitor]) -> None:
+    """The hook returns a path or a redirect, and the error is kept in the session for that page."""
     for target in ["/login-failed", RedirectResponse("/login-failed")]:
         visitor = visiting(on_error=lambda request, error, target=target: target)
         answer = await visitor.get("/zaikio/sessions/approve?code=x")
@@ -87,8 +87,8 @@ async def test_on_error_may_lead_to_a_page_that_reads_the_error(visiting: Callab
         assert (await visitor.get("/")).json()["error"]["code"] == "invalid_state"
 
 
-async def test_on_error_may_show_the_error_itself(visiting: Callable[..., Visitor]) -> None:
-    """Then it is not shown a second time."""
+async def test_on_error_may_return_a_response(visiting: Callable[..., Visitor]) -> None:
+    """The error is then not kept in the session."""
     visitor = visiting(on_error=lambda request, error: HTMLResponse(error.message, status_code=400))
 
     answer = await visitor.get("/zaikio/sessions/approve?code=x")
@@ -97,8 +97,8 @@ async def test_on_error_may_show_the_error_itself(visiting: Callable[..., Visito
     assert (await visitor.get("/")).json()["error"] is None
 
 
-async def test_on_error_hears_of_a_cancelled_login_too(visiting: Callable[..., Visitor], hub: LocalHub) -> None:
-    """Though nothing is kept for the person."""
+async def test_on_error_is_called_for_a_cancelled_login(visiting: Callable[..., Visitor], hub: LocalHub) -> None:
+    """The session contains no error, because the person already knows."""
     seen: list[LoginError] = []
     visitor = visiting(on_error=lambda request, error: seen.append(error))
     hub.auto_cancel()
@@ -109,10 +109,10 @@ async def test_on_error_hears_of_a_cancelled_login_too(visiting: Callable[..., V
     assert visitor.session == {}
 
 
-async def test_verify_state_vouches_for_a_state_minted_elsewhere(
+async def test_verify_state_accepts_a_state_that_the_app_has_created(
     visiting: Callable[..., Visitor], hub: LocalHub, hub_url: str
 ) -> None:
-    """A link in a mail leads to the Hub directly; only the app can know its state."""
+    """A link in an email leads straight to the Hub, so only the app can know its state."""
     asked: list[str] = []
 
     async def verify_state(request: Request, state: str) -> bool:
@@ -132,15 +132,15 @@ async def test_verify_state_vouches_for_a_state_minted_elsewhere(
     assert asked == ["forged", "mailed-to-anna"]
 
 
-async def test_verify_state_is_not_asked_about_our_own(visiting: Callable[..., Visitor]) -> None:
-    """Nor can it let a used one in again."""
+async def test_verify_state_is_not_called_for_our_own_states(visiting: Callable[..., Visitor]) -> None:
+    """So the hook cannot accept a state of ours a second time."""
     visitor = visiting(verify_state=lambda request, state: pytest.fail("asked"))
 
     assert (await visitor.log_in()).status_code == 303
 
 
-async def test_an_app_can_leave_a_router_out_and_guard_another(zaikio: ZaikioOAuth) -> None:
-    """The gem's custom controllers: separate routers, and dependencies on them."""
+async def test_an_app_can_omit_one_router_and_protect_another(zaikio: ZaikioOAuth) -> None:
+    """Separate routers with dependencies replace the gem's custom controllers."""
 
     async def only_admins(request: Request) -> None:
         if request.headers.get("x-admin") != "yes":
@@ -162,8 +162,8 @@ async def test_an_app_can_leave_a_router_out_and_guard_another(zaikio: ZaikioOAu
     await visitor.aclose()
 
 
-async def test_a_router_brings_start_up_and_shutdown_along(make_settings: Callable[..., Settings]) -> None:
-    """The app's own start-up runs first, and ours is shut down first; also by way of another router."""
+async def test_a_router_includes_its_startup_and_shutdown(make_settings: Callable[..., Settings]) -> None:
+    """This holds for a router that is included in another one, too."""
     events: list[Any] = []
     zaikio = ZaikioOAuth(make_settings())
     outer = APIRouter()
@@ -180,8 +180,8 @@ async def test_a_router_brings_start_up_and_shutdown_along(make_settings: Callab
     assert events == [True, False]
 
 
-def test_login_error_reads_any_session_without_failing() -> None:
-    """The app may have written there."""
+def test_login_error_accepts_any_session_content() -> None:
+    """It returns None for anything that is not an error of ours, because the app can write to the session as well."""
 
     class FakeConnection:
         headers: dict[str, str] = {}

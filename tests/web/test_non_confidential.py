@@ -1,4 +1,4 @@
-"""A client without a secret (RFC 6749 §2.1): a desktop app, a kiosk, a device."""
+"""A non-confidential client (RFC 6749 §2.1): an app without a client secret, on a desktop, a kiosk or a device."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from zaikio_oauth.testing import LocalHub
 NEW = "/zaikio/kiosk/sessions/new"
 
 
-async def test_it_logs_in_with_a_verifier_and_refreshes_without_a_secret(
+async def test_the_client_logs_in_with_pkce_and_refreshes_without_a_secret(
     visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth
 ) -> None:
-    """PKCE is obligatory for it, and the Hub here insists; its id goes into the body."""
+    """The Hub requires PKCE of such a client, and the client sends its id in the request body."""
     hub.auto_consent(PERSON_ID)
     assert query_of(await visitor.start(NEW))["code_challenge_method"] == "S256"
     hub.access_token_lifetime = 20
@@ -28,8 +28,8 @@ async def test_it_logs_in_with_a_verifier_and_refreshes_without_a_secret(
     assert hub.count(grant_type="refresh_token", client_id="kiosk-id") == 1
 
 
-async def test_a_code_of_its_own_is_worth_nothing_to_a_thief(visitor: Visitor, hub: LocalHub) -> None:
-    """Without the browser that has the verifier: no request to the Hub, nobody logged in."""
+async def test_a_stolen_code_is_useless(visitor: Visitor, hub: LocalHub) -> None:
+    """Without the browser that has the code verifier, no request is made to the Hub and nobody is logged in."""
     hub.auto_consent(PERSON_ID)
     callback = await visitor.consent(await visitor.start(NEW))
     thief = Visitor(visitor.app._transport.app)  # type: ignore[attr-defined]
@@ -39,8 +39,8 @@ async def test_a_code_of_its_own_is_worth_nothing_to_a_thief(visitor: Visitor, h
     await thief.aclose()
 
 
-async def test_the_hub_refuses_it_without_a_challenge(visitor: Visitor, hub: LocalHub) -> None:
-    """So the test above would notice a login without PKCE."""
+async def test_the_hub_rejects_a_request_without_a_challenge(visitor: Visitor, hub: LocalHub) -> None:
+    """So the tests above would fail for a login without PKCE."""
     hub.auto_consent(PERSON_ID)
     location = await visitor.start(NEW)
     parameters = {name: value for name, value in query_of(location).items() if not name.startswith("code_challenge")}
@@ -50,10 +50,10 @@ async def test_the_hub_refuses_it_without_a_challenge(visitor: Visitor, hub: Loc
 
 
 @pytest.mark.parametrize(("bearer_type", "bearer_id"), [("Person", PERSON_ID), ("Organization", ORGANIZATION_ID)])
-async def test_it_cannot_use_client_credentials(
+async def test_the_client_cannot_use_client_credentials(
     zaikio: ZaikioOAuth, hub: LocalHub, bearer_type: str, bearer_id: str
 ) -> None:
-    """Said clearly, with what to do instead, before any request is made."""
+    """The error is raised before any request is made, and it says what to do instead."""
     with pytest.raises(ConfigurationError, match=f"'kiosk' has no secret .* {bearer_type}/{bearer_id} has to log in"):
         await zaikio.get_access_token(
             client_name="kiosk", bearer_type=bearer_type, bearer_id=bearer_id, scopes=["a.b.r"]

@@ -18,7 +18,7 @@ ACTING = OnBehalfOf(id=PERSON_ID, roles=("owner", "admin"))
 
 @pytest.fixture
 async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
-    """People log in here on behalf of an organization that they pick."""
+    """Yield an instance in which people log in on behalf of an organization that they select."""
     client = {
         "client_id": "warehouse-id",
         "client_secret": SECRET,
@@ -30,7 +30,7 @@ async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[Zaikio
 
 
 async def stored(zaikio: ZaikioOAuth, visitor: Visitor) -> AccessToken:
-    """The session's token, as another process would read it."""
+    """Return the session's token as another process would read it from the store."""
     found = await (await parts_of(zaikio)).access_tokens.get(visitor.session["zaikio_access_token_id"])
     assert found is not None
     return found.access_token
@@ -39,7 +39,7 @@ async def stored(zaikio: ZaikioOAuth, visitor: Visitor) -> AccessToken:
 async def test_the_person_logs_in_and_the_organization_is_the_bearer(
     visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth
 ) -> None:
-    """With the roles that the person has there, on the token and in the store."""
+    """The token has the person's roles in the organization, after a login, after a refresh and in the store."""
     hub.auto_consent(PERSON_ID, ORGANIZATION_ID)
     assert query_of(await visitor.start())["scope"] == "Per>Org.zaikio.organization.r"
     await visitor.log_in()
@@ -52,8 +52,10 @@ async def test_the_person_logs_in_and_the_organization_is_the_bearer(
     assert (await stored(zaikio, visitor)).on_behalf_of == ACTING
 
 
-async def test_it_is_not_the_organizations_own(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> None:
-    """A worker asks for that one by client credentials, and is never given a person's."""
+async def test_it_is_not_used_as_the_organizations_own_token(
+    visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth
+) -> None:
+    """A worker gets a token by client credentials, and never one with which a person acts."""
     hub.auto_consent(PERSON_ID, ORGANIZATION_ID)
     await visitor.log_in()
     bearer: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": ORGANIZATION_ID}
@@ -63,7 +65,7 @@ async def test_it_is_not_the_organizations_own(visitor: Visitor, hub: LocalHub, 
 
 
 def answer(hub: LocalHub, *, told: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """An answer whose JWT alone, or with ``told``, says who acts."""
+    """Return a token response. Who acts is in the JWT and, if ``told`` is given, in the response as well."""
     return {
         "access_token": hub.mint_token("warehouse-id", PERSON_ID, f"Per>Org/{ORGANIZATION_ID}.zaikio.organization.r"),
         "refresh_token": "r",
@@ -83,10 +85,10 @@ def answer(hub: LocalHub, *, told: dict[str, Any] | None = None, **more: Any) ->
         pytest.param({"id": PERSON_ID, "roles": []}, OnBehalfOf(id=PERSON_ID), id="told that there are none"),
     ],
 )
-async def test_roles_of_the_jwt_are_read_against_the_hubs_list(
+async def test_roles_in_the_jwt_are_looked_up_at_the_hub(
     visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth, told: dict[str, Any] | None, expected: OnBehalfOf
 ) -> None:
-    """Where the answer does not tell them."""
+    """The Hub's list of roles is used only if the token response does not contain the roles."""
     hub.auto_consent(PERSON_ID, ORGANIZATION_ID)
     hub.fail("authorization_code", body=answer(hub, told=told))
     await visitor.log_in()
@@ -95,8 +97,8 @@ async def test_roles_of_the_jwt_are_read_against_the_hubs_list(
     assert hub.count(path="/api/v1/roles") == (expected == ACTING)
 
 
-async def test_a_refresh_reads_the_roles_anew(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> None:
-    """They may have changed; where they cannot be named, those of before stay."""
+async def test_a_refresh_updates_the_roles(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> None:
+    """If the new roles cannot be looked up, the previous ones are kept."""
     hub.auto_consent(PERSON_ID, ORGANIZATION_ID)
     await visitor.log_in()
     hub.fail("/api/v1/roles", status=404, body={"errors": ["gone"]})
@@ -114,10 +116,10 @@ async def test_a_refresh_reads_the_roles_anew(visitor: Visitor, hub: LocalHub, z
     assert (await stored(zaikio, visitor)).on_behalf_of == token.on_behalf_of
 
 
-async def test_a_login_is_not_lost_for_want_of_a_roles_name(
+async def test_a_login_succeeds_when_the_roles_cannot_be_looked_up(
     visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth
 ) -> None:
-    """The token is stored, without them."""
+    """The token is stored without roles."""
     hub.auto_consent(PERSON_ID, ORGANIZATION_ID)
     hub.fail("/api/v1/roles", broken_json=True, times=None)
     hub.fail("authorization_code", body=answer(hub))

@@ -1,7 +1,7 @@
-"""Where a person lands after the login: never on another site.
+r"""After the login the person is redirected to a page of this site, never to another site.
 
-The predecessor followed ``https://evil.example/x``, ``//evil.example/x`` and ``/\\\\evil.example`` from the session, and ignored
-the parameter that its read-me promised.
+The predecessor followed ``https://evil.example/x``, ``//evil.example/x`` and ``/\\evil.example`` from the session, and
+ignored the parameter that its README documented.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ GOOD = [
 
 @pytest.fixture(autouse=True)
 def consenting(hub: LocalHub) -> None:
-    """The person grants whatever is asked."""
+    """The person grants all requested scopes."""
     hub.auto_consent(person_id=hub.people[0].id)
 
 
 @pytest.mark.parametrize("origin", EVIL)
-async def test_an_origin_elsewhere_is_ignored(visitor: Visitor, origin: str) -> None:
-    """In the parameter and in the session."""
+async def test_an_origin_on_another_site_is_ignored(visitor: Visitor, origin: str) -> None:
+    """This applies to the parameter and to the session, and to our own login pages as well."""
     assert (await visitor.log_in(origin=origin)).headers["location"] == "/"
     await visitor.app.post("/remember", json={"origin": origin})
     assert (await visitor.log_in()).headers["location"] == "/"
 
 
 @pytest.mark.parametrize("origin", GOOD)
-async def test_an_origin_of_this_site_is_where_the_person_lands(visitor: Visitor, origin: str) -> None:
-    """Path, query and fragment."""
+async def test_an_origin_on_this_site_is_followed(visitor: Visitor, origin: str) -> None:
+    """The path, the query and the fragment are kept."""
     expected = origin.replace("ü", "%C3%BC").replace("ä", "%C3%A4")
 
     assert (await visitor.log_in(origin=origin)).headers["location"] == expected
@@ -75,21 +75,21 @@ async def test_an_origin_of_this_site_is_where_the_person_lands(visitor: Visitor
     assert "origin" not in visitor.session
 
 
-async def test_the_parameter_wins_over_the_session(visitor: Visitor) -> None:
-    """It is the more recent wish."""
+async def test_the_parameter_takes_precedence_over_the_session(visitor: Visitor) -> None:
+    """The parameter belongs to the current request, while the session may be older."""
     await visitor.app.post("/remember", json={"origin": "/from-session"})
 
     assert (await visitor.log_in(origin="/from-parameter")).headers["location"] == "/from-parameter"
 
 
-async def test_this_sites_own_address_is_a_path_of_it(visitor: Visitor) -> None:
-    """``str(request.url)`` is what many have at hand."""
+async def test_a_whole_url_of_this_site_is_accepted(visitor: Visitor) -> None:
+    """Many apps pass ``str(request.url)``."""
     assert (await visitor.log_in(origin="http://testserver/orders?x=1")).headers["location"] == "/orders?x=1"
 
 
 @pytest.mark.parametrize("garbage", [7, ["/x"], {"a": 1}, True, None])
-async def test_garbage_in_the_session_is_ignored(visitor: Visitor, garbage: object) -> None:
-    """The app writes there too."""
+async def test_invalid_values_in_the_session_are_ignored(visitor: Visitor, garbage: object) -> None:
+    """The app can write to the session as well."""
     await visitor.app.post("/remember", json={"origin": garbage, "zaikio_access_token_id": garbage, "zaikio_oauth": 1})
 
     assert (await visitor.get("/me")).status_code == 401

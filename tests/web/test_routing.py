@@ -1,6 +1,6 @@
-"""Our routes in an app: where they are found, what they answer, and that they cost the app's own pages nothing.
+"""Our routes in an app: how they are found, what they return, and that the app's own pages do not become slower.
 
-What is expected here is what FastAPI does with a plain router of the same routes.
+The expected behaviour is that of a plain FastAPI router with the same routes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PARTS = ("sessions_router", "connections_router", "subscriptions_router", "webho
 
 
 def plain(zaikio: ZaikioOAuth) -> APIRouter:
-    """FastAPI's own kind of router with routes of its own kind, for the same paths."""
+    """Return an APIRouter with plain routes for the same paths."""
     router = APIRouter()
     for route in zaikio.router.routes:
         router.add_api_route(route.path, route.endpoint, methods=list(route.methods), name=route.name)
@@ -43,7 +43,7 @@ def plain(zaikio: ZaikioOAuth) -> APIRouter:
 
 
 def app_with(router: APIRouter, *prefixes: str, **options: Any) -> FastAPI:
-    """An app with a session that includes the router, below each of the prefixes."""
+    """Return an app with a session that includes the router below each of the prefixes."""
     app = FastAPI(**options)
     app.add_middleware(SessionMiddleware, secret_key="secret-of-the-sessions")
     for prefix in prefixes:
@@ -52,7 +52,7 @@ def app_with(router: APIRouter, *prefixes: str, **options: Any) -> FastAPI:
 
 
 def page(app: FastAPI | APIRouter, path: str, answer: str = "the app's own") -> None:
-    """A page of the app's."""
+    """Add a page of the app."""
 
     @app.get(path)
     async def own() -> str:
@@ -60,7 +60,7 @@ def page(app: FastAPI | APIRouter, path: str, answer: str = "the app's own") -> 
 
 
 async def status(app: Any, path: str, method: str = "GET", **options: Any) -> tuple[int, str | None]:
-    """The status of one request, and what it allows or where it leads, without the query."""
+    """Return the status of the response, and its ``Allow`` or ``Location`` header without the query."""
     visitor = Visitor(app, **options)
     response = await visitor.app.request(method, path)
     await visitor.aclose()
@@ -69,8 +69,8 @@ async def status(app: Any, path: str, method: str = "GET", **options: Any) -> tu
     return response.status_code, allowed or (location and location.partition("?")[0])
 
 
-async def asked(app: FastAPI, path: str) -> Counter[str]:
-    """How often each regular expression was tried and each ``matches`` was called to answer that path."""
+async def matching_effort(app: FastAPI, path: str) -> Counter[str]:
+    """Count how often each regular expression and each ``matches`` is called to answer the path."""
     counted: Counter[str] = Counter()
 
     def watch(frame: FrameType, event: str, argument: Any) -> None:
@@ -88,13 +88,13 @@ async def asked(app: FastAPI, path: str) -> Counter[str]:
 
 
 def patterns(app: FastAPI) -> set[str]:
-    """The regular expressions of our routes."""
+    """Return the regular expressions of our routes."""
     contexts = iter_route_contexts(app.routes)
     return {context.path_regex.pattern for context in contexts if (context.name or "").startswith("zaikio_")}
 
 
 def names(app: FastAPI) -> list[tuple[str, str, str]]:
-    """Each route of ours that a walk over the app's routes meets."""
+    """Return each of our routes that a walk over the app's routes finds."""
     return [
         (method, context.path or "", context.name or "")
         for context in iter_route_contexts(app.routes)
@@ -105,7 +105,7 @@ def names(app: FastAPI) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("prefix", ["", "/zaikio", "/{tenant}/zaikio"])
 def test_every_route_is_listed(zaikio: ZaikioOAuth, prefix: str) -> None:
-    """By a walk over the app's routes, and on the OpenAPI page; once."""
+    """Each route occurs once in a walk over the app's routes and in the OpenAPI schema."""
     app = app_with(zaikio.router, prefix)
     paths = app.openapi()["paths"]
 
@@ -115,8 +115,8 @@ def test_every_route_is_listed(zaikio: ZaikioOAuth, prefix: str) -> None:
     }
 
 
-def test_the_four_parts_are_the_whole(zaikio: ZaikioOAuth) -> None:
-    """Whoever includes them one by one has the same routes."""
+def test_the_four_routers_together_have_every_route(zaikio: ZaikioOAuth) -> None:
+    """An app that includes them one by one has the same routes."""
     app = FastAPI()
     for part in PARTS:
         app.include_router(getattr(zaikio, part), prefix="/zaikio")
@@ -127,8 +127,8 @@ def test_the_four_parts_are_the_whole(zaikio: ZaikioOAuth) -> None:
 
 
 @pytest.mark.parametrize(("_", "path", "name"), sorted(ROUTES))
-def test_every_name_leads_to_its_path(zaikio: ZaikioOAuth, _: str, path: str, name: str) -> None:
-    """With and without a client, below a prefix with a parameter too; never with one that is missing."""
+def test_every_route_name_gives_its_path(zaikio: ZaikioOAuth, _: str, path: str, name: str) -> None:
+    """``url_path_for`` works with and without a client, and below a prefix with a parameter if that parameter is given."""
     app = app_with(zaikio.router, "/{tenant}/zaikio")
 
     assert app.url_path_for(name, tenant="a") == f"/a/zaikio{path}"
@@ -139,10 +139,8 @@ def test_every_name_leads_to_its_path(zaikio: ZaikioOAuth, _: str, path: str, na
 
 @pytest.mark.parametrize(("method", "path", "_"), sorted(ROUTES))
 @pytest.mark.parametrize("client", ["", "/kiosk"])
-async def test_a_wrong_method_is_told_the_right_one(
-    zaikio: ZaikioOAuth, method: str, path: str, _: str, client: str
-) -> None:
-    """405 with ``Allow`` (RFC 9110 §15.5.6), HEAD being no method of ours."""
+async def test_a_wrong_method_gets_405(zaikio: ZaikioOAuth, method: str, path: str, _: str, client: str) -> None:
+    """The response has an ``Allow`` header (RFC 9110 §15.5.6). None of our routes allows HEAD."""
     app = app_with(zaikio.router, "/zaikio")
     page(app, "/later")
 
@@ -174,8 +172,8 @@ async def test_a_wrong_method_is_told_the_right_one(
         ("/", 404),
     ],
 )
-async def test_a_path_is_found_as_by_a_plain_router(zaikio: ZaikioOAuth, path: str, answer: int) -> None:
-    """Encoded, with a slash too many, and nearly ours."""
+async def test_paths_match_as_in_a_plain_router(zaikio: ZaikioOAuth, path: str, answer: int) -> None:
+    """This includes encoded paths, paths with an additional slash, and paths that are similar to ours."""
     ours, other = app_with(zaikio.router, "/zaikio"), app_with(plain(zaikio), "/zaikio")
 
     assert (await status(ours, path))[0] == answer
@@ -183,8 +181,8 @@ async def test_a_path_is_found_as_by_a_plain_router(zaikio: ZaikioOAuth, path: s
 
 
 @pytest.mark.parametrize("path", ["/zaikio/sessions/new%0A", "/zaikio/webhook%0A"])
-async def test_a_path_with_a_line_feed_is_not_ours(zaikio: ZaikioOAuth, path: str) -> None:
-    """A plain router takes it, because ``$`` matches before the last line feed."""
+async def test_a_path_that_ends_with_a_line_feed_is_not_found(zaikio: ZaikioOAuth, path: str) -> None:
+    """A plain router accepts it, because ``$`` also matches before a final line feed."""
     assert (await status(app_with(zaikio.router, "/zaikio"), path))[0] == 404
 
 
@@ -200,16 +198,16 @@ async def test_a_path_with_a_line_feed_is_not_ours(zaikio: ZaikioOAuth, path: st
         "/a/{page}/session",
     ],
 )
-async def test_a_page_of_the_apps_own_is_found_after_our_router(zaikio: ZaikioOAuth, path: str) -> None:
-    """Also where its path ends like one of ours, or begins like all of them."""
+async def test_a_page_declared_after_our_router_is_found(zaikio: ZaikioOAuth, path: str) -> None:
+    """This holds even if its path ends like one of ours, or starts with our prefix."""
     app = app_with(zaikio.router, "/zaikio")
     page(app, path)
 
     assert await status(app, path.replace("{page}", "b")) == (200, None)
 
 
-async def test_the_first_declared_wins(zaikio: ZaikioOAuth) -> None:
-    """What is declared before our router hides ours, and ours hides what comes after."""
+async def test_the_route_that_is_declared_first_is_used(zaikio: ZaikioOAuth) -> None:
+    """A page declared before our router hides our route, and our route hides a page declared later."""
     app = app_with(zaikio.router)
     page(app, "/zaikio/connections/new")
     app.include_router(zaikio.router, prefix="/zaikio")
@@ -219,8 +217,8 @@ async def test_the_first_declared_wins(zaikio: ZaikioOAuth) -> None:
     assert (await status(app, "/zaikio/sessions/new"))[0] == 302
 
 
-async def test_another_method_of_our_path_may_be_the_apps(zaikio: ZaikioOAuth) -> None:
-    """A wrong method is answered only when no later page has the right one."""
+async def test_the_app_can_use_another_method_of_our_path(zaikio: ZaikioOAuth) -> None:
+    """A wrong method gets HTTP 405 only if no later page allows it."""
     app = app_with(zaikio.router, "/zaikio")
     page(app, "/zaikio/session")
 
@@ -228,8 +226,8 @@ async def test_another_method_of_our_path_may_be_the_apps(zaikio: ZaikioOAuth) -
     assert await status(app, "/zaikio/session", "PUT") == (405, "DELETE")
 
 
-async def test_several_prefixes_and_nested_routers(zaikio: ZaikioOAuth) -> None:
-    """Each with its own dependencies; prefixes and parameters add up."""
+async def test_prefixes_and_nested_routers_work(zaikio: ZaikioOAuth) -> None:
+    """Prefixes, parameters, tags and dependencies of the routers add up."""
 
     async def only_members(tenant: str, request: Request) -> None:
         if "x-member" not in request.headers:
@@ -250,8 +248,8 @@ async def test_several_prefixes_and_nested_routers(zaikio: ZaikioOAuth) -> None:
     assert app.openapi()["paths"]["/x/{tenant}/auth/zaikio/webhook"]["post"]["tags"] == ["inner", "zaikio"]
 
 
-async def test_mounts_and_a_root_path(zaikio: ZaikioOAuth) -> None:
-    """The app in another one, behind a proxy, and with our router mounted as an app."""
+async def test_mounts_and_a_root_path_work(zaikio: ZaikioOAuth) -> None:
+    """The app can be mounted in another one or be behind a proxy, and our router can be mounted as an app."""
     app = app_with(zaikio.router, "/zaikio")
     page(app, "/sessions/new")
     outer = Mount("/products", app=app)
@@ -266,8 +264,8 @@ async def test_mounts_and_a_root_path(zaikio: ZaikioOAuth) -> None:
     assert await status(mounted, "/auth/session", "PUT") == (405, "DELETE")
 
 
-async def test_a_route_that_the_app_adds_to_our_router_is_found(zaikio: ZaikioOAuth) -> None:
-    """At any time, and of any kind."""
+async def test_a_route_added_to_our_router_is_found(zaikio: ZaikioOAuth) -> None:
+    """The app can add a page or another router at any time."""
     app = app_with(zaikio.router, "/zaikio")
     assert (await status(app, "/zaikio/extra"))[0] == 404
     page(zaikio.router, "/extra")
@@ -278,8 +276,8 @@ async def test_a_route_that_the_app_adds_to_our_router_is_found(zaikio: ZaikioOA
     assert (await status(app, "/zaikio/deep/er"))[0] == 200
 
 
-async def test_a_route_without_a_fixed_end_is_found_in_our_router(zaikio: ZaikioOAuth) -> None:
-    """A mounted app, or a parameter at the end."""
+async def test_a_route_with_a_variable_end_is_found_in_our_router(zaikio: ZaikioOAuth) -> None:
+    """The app can add a mounted app, or a path that ends with a parameter."""
     app = app_with(zaikio.router, "/zaikio")
     files = FastAPI()
     page(files, "/a/b")
@@ -292,27 +290,27 @@ async def test_a_route_without_a_fixed_end_is_found_in_our_router(zaikio: Zaikio
 
 
 @pytest.mark.parametrize("path", ["/me", "/items/new", "/zaikio/me", "/zaikio/sessions/newer", "/a/webhooks"])
-async def test_a_page_of_the_apps_own_tries_none_of_our_expressions(zaikio: ZaikioOAuth, path: str) -> None:
-    """Our router is asked once, not its routes: what it costs does not grow with their number."""
+async def test_a_page_of_the_app_tries_none_of_our_expressions(zaikio: ZaikioOAuth, path: str) -> None:
+    """Our router is tried once and its routes are not, so the cost does not grow with their number."""
     without = app_with(zaikio.router)
     page(without, path)
     app = app_with(zaikio.router, "/zaikio")
     page(app, path)
-    await asked(app, path)  # FastAPI prepares an included router when it is first asked.
+    await matching_effort(app, path)  # FastAPI prepares an included router at its first request.
 
-    counted = await asked(app, path)
+    counted = await matching_effort(app, path)
 
     assert {pattern for pattern in counted if pattern in patterns(app)} == set()
     # FastAPI's own object for the inclusion, and our router.
-    assert counted["matches"] - (await asked(without, path))["matches"] <= 2
+    assert counted["matches"] - (await matching_effort(without, path))["matches"] <= 2
 
 
 async def test_the_counting_notices_a_plain_router(zaikio: ZaikioOAuth) -> None:
-    """Which tries every one of its expressions."""
+    """The test above would fail for a plain router, which tries every one of its expressions."""
     app = app_with(plain(zaikio), "/zaikio")
     page(app, "/me")
 
-    assert {pattern: times for pattern, times in (await asked(app, "/me")).items() if pattern in patterns(app)} == (
-        dict.fromkeys(patterns(app), 1)
-    )
+    assert {
+        pattern: times for pattern, times in (await matching_effort(app, "/me")).items() if pattern in patterns(app)
+    } == (dict.fromkeys(patterns(app), 1))
     assert len(patterns(app)) == len(TWICE)

@@ -1,6 +1,6 @@
 """Logging in and out.
 
-Counterparts of the predecessor's tests and faults: login CSRF (3), one state per session (4), no PKCE (5),
+The tests correspond to the predecessor's tests and faults: login CSRF (3), one state per session (4), no PKCE (5), and
 what login and logout leave behind.
 """
 
@@ -23,14 +23,14 @@ from zaikio_oauth.web.flow import s256_code_challenge
 
 @pytest.fixture(autouse=True)
 def consenting(hub: LocalHub) -> str:
-    """The person grants whatever is asked; their id."""
+    """The person grants all requested scopes. Return the person's id."""
     person = hub.people[0]
     hub.auto_consent(person_id=person.id)
     return person.id
 
 
-async def test_the_browser_is_sent_to_the_hub_with_every_parameter(visitor: Visitor, hub_url: str) -> None:
-    """RFC 6749 §4.1.1 and RFC 7636 §4.3, and nothing else."""
+async def test_the_browser_is_redirected_to_the_hub(visitor: Visitor, hub_url: str) -> None:
+    """The query has the parameters of RFC 6749 §4.1.1 and RFC 7636 §4.3, and no others."""
     response = await visitor.get("/zaikio/sessions/new")
     location = response.headers["location"]
     query = query_of(location)
@@ -48,8 +48,8 @@ async def test_the_browser_is_sent_to_the_hub_with_every_parameter(visitor: Visi
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", challenge)
 
 
-async def test_no_answer_of_ours_is_kept_in_a_cache_or_told_to_another_site(visitor: Visitor) -> None:
-    """Codes and states travel in addresses."""
+async def test_no_response_is_cached_or_sends_a_referrer(visitor: Visitor) -> None:
+    """Codes and states are part of URLs."""
     paths = ["/zaikio/sessions/new", "/zaikio/sessions/approve", "/zaikio/nobody/sessions/new"]
     answers = [await visitor.get(path) for path in paths] + [await visitor.app.delete("/zaikio/session")]
 
@@ -59,7 +59,7 @@ async def test_no_answer_of_ours_is_kept_in_a_cache_or_told_to_another_site(visi
 
 
 async def test_a_person_logs_in(visitor: Visitor, consenting: str) -> None:
-    """The code is exchanged, the token stored, and the session knows who it is."""
+    """The code is exchanged, the token is stored, and the session contains the ids of both the token and the person."""
     response = await visitor.log_in()
 
     assert (response.status_code, response.headers["location"]) == (303, "/")
@@ -73,7 +73,7 @@ async def test_a_person_logs_in(visitor: Visitor, consenting: str) -> None:
 async def test_the_session_never_holds_a_token(
     visitor: Visitor, zaikio: ZaikioOAuth, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The browser can read it; neither it, nor any other cookie, nor a log has the tokens, the secret or the verifier."""
+    """The browser can read the session. No cookie or log contains the tokens, the client secret or the code verifier."""
     with caplog.at_level(logging.DEBUG):
         await visitor.start()
         await visitor.log_in()
@@ -87,8 +87,8 @@ async def test_the_session_never_holds_a_token(
         assert secret not in shown
 
 
-async def test_a_callback_of_another_browser_logs_nobody_in(app: FastAPI, visitor: Visitor, hub: LocalHub) -> None:
-    """Login CSRF: the attacker's own callback, opened by the victim, is worth nothing (fault 3)."""
+async def test_a_callback_in_another_browser_logs_nobody_in(app: FastAPI, visitor: Visitor, hub: LocalHub) -> None:
+    """Login CSRF fails: an attacker's own callback URL has no effect in the victim's browser (fault 3)."""
     attackers_callback = await visitor.consent(await visitor.start())
     victim = Visitor(app)
     before = hub.count(path="/oauth/access_token")
@@ -105,8 +105,8 @@ async def test_a_callback_of_another_browser_logs_nobody_in(app: FastAPI, visito
 @pytest.mark.parametrize(
     "query", ["", "?code=abc", "?state=&code=abc", "?state=unknown&code=abc", "?error=invalid_scope"]
 )
-async def test_a_callback_without_a_state_of_ours_asks_no_hub(visitor: Visitor, hub: LocalHub, query: str) -> None:
-    """Whatever else it carries, also the address that made the gem raise."""
+async def test_a_callback_without_a_known_state_makes_no_request(visitor: Visitor, hub: LocalHub, query: str) -> None:
+    """The other parameters do not matter. One of these URLs made the gem raise an exception."""
     await visitor.start()
 
     answer = await visitor.get(f"/zaikio/sessions/approve{query}")
@@ -117,7 +117,7 @@ async def test_a_callback_without_a_state_of_ours_asks_no_hub(visitor: Visitor, 
 
 
 async def test_a_callback_works_once(visitor: Visitor, hub: LocalHub) -> None:
-    """Neither the address again, nor its state with another code."""
+    """Neither the same URL nor its state with another code works again."""
     authorize = await visitor.start()
     callback = await visitor.consent(authorize)
     other_code = query_of(await visitor.consent(authorize))["code"]
@@ -130,10 +130,8 @@ async def test_a_callback_works_once(visitor: Visitor, hub: LocalHub) -> None:
     assert hub.count(path="/oauth/access_token") == count == 1
 
 
-async def test_a_callback_works_once_also_for_a_browser_that_keeps_its_cookies(
-    app: FastAPI, visitor: Visitor, hub: LocalHub
-) -> None:
-    """The flow is used up at our side, not only taken from the browser."""
+async def test_a_callback_works_once_even_if_its_cookie_is_kept(app: FastAPI, visitor: Visitor, hub: LocalHub) -> None:
+    """The flow is marked as used on the server, and its cookie is deleted as well."""
     callback = await visitor.consent(await visitor.start())
     keeper = Visitor(app)
     visitor.copy_cookies_to(keeper)
@@ -146,8 +144,8 @@ async def test_a_callback_works_once_also_for_a_browser_that_keeps_its_cookies(
     await keeper.aclose()
 
 
-async def test_ten_tabs_at_once_all_log_in(visitor: Visitor) -> None:
-    """A browser restores them in the same instant; each comes back to its own page (fault 4)."""
+async def test_ten_tabs_can_log_in_at_once(visitor: Visitor) -> None:
+    """A browser restores its tabs at the same time, and each returns to its own page (fault 4)."""
     started = await asyncio.gather(*(visitor.start(origin=f"/page/{tab}") for tab in range(10)))
     assert len(visitor.flows) == 10
     callbacks = [await visitor.consent(url) for url in started]
@@ -159,8 +157,8 @@ async def test_ten_tabs_at_once_all_log_in(visitor: Visitor) -> None:
     assert (await visitor.get("/me")).status_code == 200
 
 
-async def test_the_first_tab_survives_a_second(visitor: Visitor) -> None:
-    """In the gem the second overwrote the first one's state."""
+async def test_a_second_tab_does_not_break_the_first(visitor: Visitor) -> None:
+    """In the gem, the second login overwrote the state of the first."""
     first, second = await visitor.start(origin="/first"), await visitor.start(origin="/second")
 
     for url, page in [(second, "/second"), (first, "/first")]:
@@ -168,8 +166,8 @@ async def test_the_first_tab_survives_a_second(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 300])
-async def test_a_browser_carries_only_a_handful_of_flows(visitor: Visitor, length: int) -> None:
-    """Abandoned logins must not fill the request's header until servers refuse it; the newest ones work."""
+async def test_a_browser_has_at_most_ten_flow_cookies(visitor: Visitor, length: int) -> None:
+    """Abandoned logins do not make the request headers too large for servers, and the newest flow works."""
     started = [await visitor.start(origin="/xxx" + "x" * length) for _ in range(40)]
 
     cookies = sum(len(cookie.name) + len(cookie.value or "") for cookie in visitor.app.cookies.jar)
@@ -178,8 +176,8 @@ async def test_a_browser_carries_only_a_handful_of_flows(visitor: Visitor, lengt
     assert (await visitor.get(await visitor.consent(started[-1]))).headers["location"].startswith("/xxx")
 
 
-async def test_a_flow_cookie_tells_nothing_and_goes_only_to_our_paths(visitor: Visitor) -> None:
-    """Encrypted, HttpOnly, SameSite=Lax, ten minutes, below the prefix."""
+async def test_a_flow_cookie_is_encrypted_and_sent_only_to_our_paths(visitor: Visitor) -> None:
+    """The cookie is HttpOnly and SameSite=Lax, lasts for ten minutes, and has our prefix as its path."""
     response = await visitor.get("/zaikio/sessions/new?origin=/secret-page")
     cookie = response.headers["set-cookie"]
 
@@ -190,7 +188,7 @@ async def test_a_flow_cookie_tells_nothing_and_goes_only_to_our_paths(visitor: V
 
 
 async def test_on_https_the_flow_cookie_is_secure(make_settings: Callable[..., Settings]) -> None:
-    """Also behind a proxy that speaks http to the app: ``base_url`` tells."""
+    """This also holds behind a proxy that speaks HTTP to the app, if ``base_url`` starts with ``https``."""
     async with ZaikioOAuth(make_settings(base_url="https://shop.example/app")) as zaikio:
         visitor = Visitor(small_app(zaikio))
         response = await visitor.get("/zaikio/sessions/new", headers={"Host": "evil.example"})
@@ -201,8 +199,8 @@ async def test_on_https_the_flow_cookie_is_secure(make_settings: Callable[..., S
     assert query_of(response.headers["location"])["redirect_uri"] == "https://shop.example/app/zaikio/sessions/approve"
 
 
-async def test_a_tampered_flow_cookie_is_no_flow(visitor: Visitor, hub: LocalHub) -> None:
-    """It was not we who sealed that."""
+async def test_a_modified_flow_cookie_is_ignored(visitor: Visitor, hub: LocalHub) -> None:
+    """The encryption detects the change, and no request is made to the Hub."""
     callback = await visitor.consent(await visitor.start())
     for cookie in visitor.app.cookies.jar:
         value = cookie.value or ""
@@ -214,8 +212,8 @@ async def test_a_tampered_flow_cookie_is_no_flow(visitor: Visitor, hub: LocalHub
     assert hub.count(path="/oauth/access_token") == 0
 
 
-async def test_a_tampered_session_is_nobodys(visitor: Visitor) -> None:
-    """itsdangerous notices."""
+async def test_a_modified_session_cookie_is_ignored(visitor: Visitor) -> None:
+    """The signature of the session cookie detects the change, so nobody is logged in."""
     await visitor.log_in()
     for cookie in visitor.app.cookies.jar:
         if cookie.name == "session":
@@ -224,22 +222,22 @@ async def test_a_tampered_session_is_nobodys(visitor: Visitor) -> None:
     assert (await visitor.get("/me")).status_code == 401
 
 
-async def test_the_verifier_goes_with_the_code(visitor: Visitor, hub: LocalHub) -> None:
-    """A stolen code is worth nothing without this browser's cookie (fault 5); the Hub checks it."""
+async def test_a_code_works_only_with_its_own_verifier(visitor: Visitor, hub: LocalHub) -> None:
+    """A stolen code is useless without its browser's flow cookie, because the Hub checks the code verifier (fault 5)."""
     authorize = await visitor.start()
     stolen = query_of(await visitor.consent(authorize))["code"]
     other = await visitor.start()
 
     answer = await visitor.get(f"/zaikio/sessions/approve?state={query_of(other)['state']}&code={stolen}")
 
-    # The code was issued for another challenge: the Hub refuses it, and the login is started anew.
+    # The code was issued for another challenge, so the Hub rejects it, and the login starts again.
     assert answer.status_code == 302
     assert query_of(answer.headers["location"])["code_challenge"] != s256_code_challenge(stolen)
     assert visitor.session == {}
 
 
-async def test_a_state_of_the_apps_own_is_remembered(visitor: Visitor) -> None:
-    """The gem sent it, forgot it, and refused it when it came back."""
+async def test_a_state_given_by_the_app_is_kept(visitor: Visitor) -> None:
+    """The gem sent it, did not store it, and rejected it in the callback."""
     authorize = await visitor.start(state="mine")
     assert query_of(authorize)["state"] == "mine"
     await visitor.start()
@@ -251,13 +249,13 @@ async def test_a_state_of_the_apps_own_is_remembered(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("state", ["", "x" * 300, "line\nbreak", "ümlaut"])
-async def test_an_unusable_state_is_replaced_by_a_fresh_one(visitor: Visitor, state: str) -> None:
-    """RFC 6749 §A.5: printable ASCII; and it has to fit into an address."""
+async def test_an_invalid_state_is_replaced_by_a_new_one(visitor: Visitor, state: str) -> None:
+    """A state is printable ASCII (RFC 6749 §A.5) and short enough for a URL."""
     assert re.fullmatch(r"[A-Za-z0-9_-]{43,}", query_of(await visitor.start(state=state))["state"])
 
 
-async def test_what_the_hub_understands_is_passed_on(visitor: Visitor) -> None:
-    """Every parameter of its authorize page, prefilled data in brackets too; what it does not know is dropped."""
+async def test_parameters_for_the_hub_are_passed_on(visitor: Visitor) -> None:
+    """These are the parameters of the Hub's authorization page, including those in brackets. Others are dropped."""
     known = {
         "show_signup": "true",
         "force_login": "true",
@@ -284,8 +282,8 @@ async def test_what_the_hub_understands_is_passed_on(visitor: Visitor) -> None:
     assert (query["client_id"], query["scope"]) == ("warehouse-id", "zaikio.person.r")
 
 
-async def test_several_kinds_of_an_organization_are_passed_on(visitor: Visitor) -> None:
-    """``organization[kinds][]`` may stand there more than once."""
+async def test_several_organization_kinds_are_passed_on(visitor: Visitor) -> None:
+    """``organization[kinds][]`` may occur more than once."""
     response = await visitor.get("/zaikio/sessions/new?organization[kinds][]=printer&organization[kinds][]=supplier")
 
     assert (
@@ -293,8 +291,8 @@ async def test_several_kinds_of_an_organization_are_passed_on(visitor: Visitor) 
     )
 
 
-async def test_the_language_defaults_to_the_apps(app: FastAPI, make_settings: Callable[..., Settings]) -> None:
-    """The hook's, else the one that the browser likes best; a parameter wins."""
+async def test_the_language_defaults_to_that_of_the_app(app: FastAPI, make_settings: Callable[..., Settings]) -> None:
+    """The order of precedence is: the parameter, the ``locale`` hook, the browser's preferred language."""
     german = Visitor(app, headers={"Accept-Language": "fr;q=0.3, de-CH, en;q=0.9"})
     assert query_of(await german.start())["lang"] == "de"
     assert query_of(await german.start(lang="en"))["lang"] == "en"
@@ -306,7 +304,7 @@ async def test_the_language_defaults_to_the_apps(app: FastAPI, make_settings: Ca
 
 
 async def test_each_client_has_its_own_paths(visitor: Visitor) -> None:
-    """``/kiosk/…`` is the non-confidential client; a flow started for one is no other's."""
+    """``/kiosk/…`` belongs to the non-confidential client. A flow works only for the client that started it."""
     authorize = await visitor.start("/zaikio/kiosk/sessions/new")
     query = query_of(authorize)
     assert (query["client_id"], query["redirect_uri"]) == ("kiosk-id", f"{BASE_URL}/zaikio/kiosk/sessions/approve")
@@ -321,7 +319,7 @@ async def test_each_client_has_its_own_paths(visitor: Visitor) -> None:
 
 
 async def test_an_unknown_client_is_not_found(visitor: Visitor) -> None:
-    """On each of its paths."""
+    """Each of its paths returns HTTP 404."""
     for method, path in [
         ("GET", "/zaikio/nobody/sessions/new"),
         ("GET", "/zaikio/nobody/sessions/approve"),
@@ -334,8 +332,8 @@ async def test_an_unknown_client_is_not_found(visitor: Visitor) -> None:
         assert (await visitor.app.request(method, path)).status_code == 404, path
 
 
-async def test_a_second_person_finds_nothing_of_the_first(visitor: Visitor, hub: LocalHub) -> None:
-    """At a shared counter: what the app kept for the one who was there before is dropped."""
+async def test_a_second_person_does_not_see_data_of_the_first(visitor: Visitor, hub: LocalHub) -> None:
+    """On a shared computer, the app's session data is dropped when another person logs in."""
     await visitor.log_in()
     await visitor.app.post("/remember", json={"cart": ["paper"]})
     await visitor.log_in()
@@ -348,8 +346,8 @@ async def test_a_second_person_finds_nothing_of_the_first(visitor: Visitor, hub:
     assert visitor.session["zaikio_person_id"] == hub.people[1].id
 
 
-async def test_what_an_anonymous_visitor_has_collected_survives_the_login(visitor: Visitor) -> None:
-    """Nobody was logged in before, so it is theirs."""
+async def test_session_data_of_an_anonymous_visitor_is_kept(visitor: Visitor) -> None:
+    """Nobody was logged in before, so the data belongs to the person who logs in."""
     await visitor.app.post("/remember", json={"cart": ["paper"]})
 
     await visitor.log_in()
@@ -358,10 +356,10 @@ async def test_what_an_anonymous_visitor_has_collected_survives_the_login(visito
 
 
 @pytest.mark.parametrize(("method", "path"), [("DELETE", "/zaikio/session"), ("POST", "/zaikio/session/delete")])
-async def test_logging_out_revokes_and_forgets(
+async def test_logging_out_revokes_the_token(
     visitor: Visitor, zaikio: ZaikioOAuth, hub: LocalHub, method: str, path: str
 ) -> None:
-    """At the Hub, in the store and in the session; what the app keeps stays."""
+    """The token is revoked at the Hub and removed from the store and the session. The app's session data is kept."""
     await visitor.log_in()
     await visitor.app.post(
         "/remember", json={"theme": "dark", "origin": "/x", "zaikio_oauth": {"error": {"code": "x"}}}
@@ -379,7 +377,7 @@ async def test_logging_out_revokes_and_forgets(
 
 
 async def test_logging_out_twice_or_without_a_login_is_harmless(visitor: Visitor) -> None:
-    """The token may be gone already."""
+    """Each request redirects as usual, although there is no token."""
     for _ in range(2):
         assert (await visitor.app.delete("/zaikio/session")).status_code == 303
     await visitor.log_in()
@@ -390,7 +388,7 @@ async def test_logging_out_twice_or_without_a_login_is_harmless(visitor: Visitor
 async def test_logging_out_works_while_the_hub_is_down(
     visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The person is logged out all the same, and the log says what the Hub does not know yet."""
+    """The person is logged out in any case, and the log says that the Hub was not informed."""
     await visitor.log_in()
     access_token_id = visitor.session["zaikio_access_token_id"]
     hub.fail("/api/v1/revoked_access_tokens", status=503, times=None)
@@ -402,10 +400,10 @@ async def test_logging_out_works_while_the_hub_is_down(
     assert f"{access_token_id} is deleted, but was not revoked" in caplog.text
 
 
-async def test_an_organizations_token_logs_nobody_in(
+async def test_an_organizations_token_creates_no_session(
     make_settings: Callable[..., Settings], hub: LocalHub, consenting: str
 ) -> None:
-    """A client whose login asks for an organization's scopes gets its token stored, and no session."""
+    """If the login of a client requests an organization's scopes, the token is stored and nobody is logged in."""
     settings = make_settings()
     client = settings.clients["warehouse"].model_copy(update={"default_scopes": ("Org.zaikio.organization.r",)})
     hub.auto_consent(person_id=consenting, organization_id=hub.organizations[0].id)
