@@ -1,4 +1,4 @@
-"""One process of a storm: waits for the signal, then asks for a token with many tasks at once; tells what it got."""
+"""One process of a storm: it waits for the signal, requests a token with many tasks at once, and prints the results."""
 
 from __future__ import annotations
 

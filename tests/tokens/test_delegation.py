@@ -1,4 +1,4 @@
-"""A part of a token's permissions for a subsystem (Hub documentation, "Delegation")."""
+"""Delegation: a token with some of the scopes of another one, for a subsystem (Hub documentation, "Delegation")."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ SCOPES = ["zaikio.delegations.rw", "zaikio.sites.r", "zaikio.machines.r"]
 
 @pytest.fixture
 async def parent(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
-    """An organization's token that may be delegated."""
+    """Return an organization's token that can be delegated."""
     hub.apps.append(HubApp.for_client("plate-setter", "setter-id", "its-own-secret"))
     hub.grant("warehouse-id", "Organization", ORGANIZATION_ID, SCOPES)
     return await zaikio.get_access_token(bearer_type="Organization", bearer_id=ORGANIZATION_ID, scopes=SCOPES)
 
 
-async def test_a_subsystem_gets_a_part(zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken) -> None:
-    """Of the same bearer, for its own audience, stored under an id of its own."""
+async def test_a_subsystem_gets_a_token_with_fewer_scopes(
+    zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken
+) -> None:
+    """The token has the same bearer and the subsystem's audience, and is stored under its own id."""
     part = await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
 
     assert (part.audience, part.bearer_type, part.bearer_id) == ("plate-setter", "Organization", ORGANIZATION_ID)
@@ -50,8 +52,8 @@ async def test_a_subsystem_gets_a_part(zaikio: ZaikioOAuth, hub: LocalHub, paren
     assert parent.delegated_from is None
 
 
-async def test_the_parent_stays_what_workers_get(zaikio: ZaikioOAuth, parent: AccessToken) -> None:
-    """The newest token wins, but only among those for our own audience."""
+async def test_workers_still_get_the_parent_token(zaikio: ZaikioOAuth, parent: AccessToken) -> None:
+    """A search finds the newest token, but only among those for our own audience."""
     await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
     found = await zaikio.get_access_token(
         bearer_type="Organization", bearer_id=ORGANIZATION_ID, scopes=["zaikio.sites.r"]
@@ -59,10 +61,10 @@ async def test_the_parent_stays_what_workers_get(zaikio: ZaikioOAuth, parent: Ac
     assert found == parent
 
 
-async def test_a_subsystem_that_is_configured_here_finds_it_under_its_name(
+async def test_a_subsystem_in_the_same_process_finds_its_token(
     zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken
 ) -> None:
-    """Several clients of one process: the delegated token is the second one's."""
+    """If the subsystem is one of the configured clients, the delegated token belongs to that client."""
     part = await zaikio.delegate(parent, client_id="kiosk-id", scopes="zaikio.sites.r,zaikio.machines.r")
     found = await zaikio.find_usable_access_token(
         client_name="kiosk",
@@ -73,16 +75,14 @@ async def test_a_subsystem_that_is_configured_here_finds_it_under_its_name(
     assert found == part
 
 
-async def test_prefixes_are_left_out(zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken) -> None:
-    """The bearer is the parent's, so a scope need not name one."""
+async def test_scope_prefixes_are_removed(zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken) -> None:
+    """The bearer is that of the parent token, so a scope does not need to name one."""
     part = await zaikio.delegate(parent, client_id="setter-id", scopes=[f"Org/{ORGANIZATION_ID}.zaikio.sites.r"])
     assert part.scopes == ("zaikio.sites.r",)
 
 
-async def test_a_delegated_token_is_never_delegated_again(
-    zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken
-) -> None:
-    """Told before the Hub is asked, also when it was read from the store, and whatever was made of it."""
+async def test_a_delegated_token_cannot_be_delegated(zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken) -> None:
+    """The error is raised before any request, for a token from the store and for a modified copy as well."""
     part = await zaikio.delegate(parent, client_id="warehouse-id", scopes=SCOPES)
     asked = hub.count(path=DELEGATE)
     stored = await zaikio.find_active_access_token(part.id)
@@ -94,10 +94,8 @@ async def test_a_delegated_token_is_never_delegated_again(
     assert hub.count(path=DELEGATE) == asked
 
 
-async def test_a_parent_that_has_expired_is_refreshed_first(
-    make_settings: Callable[..., Settings], hub: LocalHub
-) -> None:
-    """The caller's copy may be old."""
+async def test_an_expired_parent_is_refreshed_first(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """The caller may have an old copy of the parent token."""
     hub.device_interval = 1
     hub.access_token_lifetime = 20
     async with configure(make_settings()) as zaikio:
@@ -110,8 +108,8 @@ async def test_a_parent_that_has_expired_is_refreshed_first(
         assert hub.count(grant_type="refresh_token") == 1
 
 
-async def test_the_roles_of_who_acts_come_along(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """On behalf stays on behalf."""
+async def test_on_behalf_of_is_kept(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The delegated token contains the same person with the same roles."""
     hub.device_interval = 1
     device = await zaikio.start_device_authorization(scopes=[f"Per>Org/{ORGANIZATION_ID}.{each}" for each in SCOPES])
     hub.approve_device(device.user_code, PERSON_ID)
@@ -129,10 +127,10 @@ async def test_the_roles_of_who_acts_come_along(zaikio: ZaikioOAuth, hub: LocalH
         (SCOPES, [], "malformed_scope"),
     ],
 )
-async def test_a_delegation_that_the_hub_refuses(
+async def test_a_rejected_delegation_raises_the_hubs_error(
     zaikio: ZaikioOAuth, hub: LocalHub, granted: list[str], wanted: list[str], code: str
 ) -> None:
-    """With the Hub's word for it; the parent goes on."""
+    """The error has the Hub's code, and the parent token still works."""
     hub.grant("warehouse-id", "Organization", ORGANIZATION_ID, granted)
     bearer: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": ORGANIZATION_ID}
     parent = await zaikio.get_access_token(**bearer, scopes=granted)
@@ -143,17 +141,15 @@ async def test_a_delegation_that_the_hub_refuses(
     assert await zaikio.get_access_token(**bearer, scopes=granted) == parent
 
 
-async def test_a_subsystem_that_does_not_exist(zaikio: ZaikioOAuth, parent: AccessToken) -> None:
-    """The Hub's refusal, as it is."""
+async def test_an_unknown_subsystem_raises_the_hubs_error(zaikio: ZaikioOAuth, parent: AccessToken) -> None:
+    """The error has the Hub's code ``invalid_client``."""
     with pytest.raises(OAuthError) as caught:
         await zaikio.delegate(parent, client_id="nobody", scopes=["zaikio.sites.r"])
     assert caught.value.code == "invalid_client"
 
 
-async def test_a_parent_that_was_revoked_delegates_nothing(
-    zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken
-) -> None:
-    """At the Hub: 401. Here: it is no longer stored."""
+async def test_a_revoked_parent_cannot_be_delegated(zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken) -> None:
+    """The Hub returns HTTP 401. Once the revocation is known here, the parent token is no longer stored."""
     hub.revoke(parent.jti or "")
     with pytest.raises(OAuthError) as caught:
         await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
@@ -163,8 +159,8 @@ async def test_a_parent_that_was_revoked_delegates_nothing(
         await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
 
 
-async def test_only_a_client_with_a_secret_delegates(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """Said before anything is asked."""
+async def test_only_a_confidential_client_can_delegate(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The error is raised before any request."""
     hub.device_interval = 1
     device = await zaikio.start_device_authorization("kiosk", scopes=SCOPES)
     hub.approve_device(device.user_code, PERSON_ID)
@@ -174,10 +170,10 @@ async def test_only_a_client_with_a_secret_delegates(zaikio: ZaikioOAuth, hub: L
     assert hub.count(path=DELEGATE) == 0
 
 
-async def test_a_client_that_is_configured_no_more_delegates_nothing(
+async def test_a_removed_client_cannot_delegate(
     make_settings: Callable[..., Settings], hub: LocalHub, parent: AccessToken
 ) -> None:
-    """The app has given it up; its name is in the error."""
+    """The error names the client that is no longer in the settings."""
     client = {"client_id": "other-id", "client_secret": SECRET}
     async with ZaikioOAuth(make_settings(clients={"other": client})) as zaikio:
         with pytest.raises(UnknownClientError, match="warehouse"):
@@ -198,10 +194,10 @@ BEARER = {"type": "Organization", "id": ORGANIZATION_ID}
         ({"refresh_token": "the-subsystems"}, "setter-id"),
     ],
 )
-async def test_what_an_answer_leaves_out(
+async def test_missing_fields_of_the_response_have_defaults(
     zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken, answer: dict[str, Any], audience: str
 ) -> None:
-    """The client id where the audience has no name; the parent's bearer; and no refresh token in any case."""
+    """The audience defaults to the client id and the bearer to the parent's. A refresh token is never stored."""
     hub.fail(DELEGATE, body={"access_token": "opaque", "expires_in": 60, "bearer": BEARER} | answer)
     part = await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
     assert (part.audience, part.bearer_id, part.refresh_token) == (audience, ORGANIZATION_ID, None)
@@ -217,29 +213,27 @@ async def test_what_an_answer_leaves_out(
         ({"status": 422, "body": {"errors": {"scopes": ["ungranted_scope"]}}}, InvalidScopesError),
     ],
 )
-async def test_an_answer_that_will_not_do_is_not_stored(
+async def test_an_invalid_response_is_not_stored(
     zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken, fault: dict[str, Any], error: type[Exception]
 ) -> None:
-    """A typed error, and the next try works."""
+    """The error has a type, and the next attempt succeeds."""
     hub.fail(DELEGATE, **fault)
     with pytest.raises(error):
         await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
     assert await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
 
 
-async def test_a_hub_that_fails_for_a_moment_is_asked_again(
-    zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken
-) -> None:
-    """A delegation spends nothing, so it may be repeated."""
+async def test_a_temporary_failure_is_retried(zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken) -> None:
+    """A delegation uses up nothing, so the request can be repeated."""
     hub.fail(DELEGATE, status=503)
     assert await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
     assert hub.count(path=DELEGATE) == 2
 
 
-async def test_a_caller_who_goes_away_and_what_is_told(
+async def test_a_cancelled_delegation_is_stored_and_has_an_event(
     make_settings: Callable[..., Settings], hub: LocalHub, parent: AccessToken
 ) -> None:
-    """What the Hub has given is stored; one event for it, one for a refusal."""
+    """The Hub has issued the token, so it is stored. There is one event for it and one for the rejected request."""
     events: list[TokenEvent] = []
     async with ZaikioOAuth(make_settings(), on_token_event=events.append) as zaikio:
         hub.fail(DELEGATE, latency=0.3)
@@ -255,8 +249,10 @@ async def test_a_caller_who_goes_away_and_what_is_told(
     ]
 
 
-async def test_revoking_a_part_leaves_the_parent(zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken) -> None:
-    """Each is revoked by itself."""
+async def test_revoking_a_delegated_token_keeps_the_parent(
+    zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken
+) -> None:
+    """Each of the two tokens is revoked separately."""
     part = await zaikio.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
     await zaikio.revoke(part)
     assert hub.grants.revoked() == [part.jti]

@@ -1,4 +1,4 @@
-"""The device flow (RFC 8628): a device shows a code, a person lets it in elsewhere."""
+"""The device flow (RFC 8628): a device shows a code, and a person enters it in a browser on another device."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ TOKEN = "/oauth/access_token"
 
 @pytest.fixture(autouse=True)
 def quick(hub: LocalHub) -> None:
-    """A Hub that may be asked every second."""
+    """Let devices poll the Hub every second."""
     hub.device_interval = 1
 
 
 async def soon(wanted: Callable[[], bool]) -> None:
-    """Until it is so."""
+    """Wait until the condition is true."""
     started = time.monotonic()
     while not wanted():
         assert time.monotonic() - started < 10
@@ -53,8 +53,8 @@ def polls(hub: LocalHub) -> int:
     return hub.count(grant_type=DEVICE_CODE)
 
 
-async def test_what_a_person_has_to_be_shown(zaikio: ZaikioOAuth, hub_url: str) -> None:
-    """RFC 8628 §3.2; the device code is nobody's business but ours."""
+async def test_the_start_returns_what_to_show_the_person(zaikio: ZaikioOAuth, hub_url: str) -> None:
+    """It returns the values of RFC 8628 §3.2, and neither ``repr`` nor ``str`` contains a code."""
     device = await zaikio.start_device_authorization()
 
     assert len(device.user_code) == 8
@@ -68,7 +68,7 @@ async def test_what_a_person_has_to_be_shown(zaikio: ZaikioOAuth, hub_url: str) 
 
 
 async def test_the_token_is_stored_for_workers(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """For the default client and its scopes; found without asking the Hub, and refreshed like any other."""
+    """The token has the default client and scopes, is found without a request to the Hub, and can be refreshed."""
     device = await zaikio.start_device_authorization()
     waiting = asyncio.create_task(device.wait())
     await soon(lambda: polls(hub) == 1)
@@ -85,7 +85,7 @@ async def test_the_token_is_stored_for_workers(zaikio: ZaikioOAuth, hub: LocalHu
 
 
 async def test_the_module_level_name_works_in_a_script(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
-    """``with_client`` names the client, as everywhere."""
+    """``with_client`` selects the client, as it does for the other functions."""
     async with configure(make_settings()) as zaikio:
         with zaikio.with_client("kiosk"):
             device = await start_device_authorization(scopes=["zaikio.person.r", "zaikio.sites.r"])
@@ -96,8 +96,8 @@ async def test_the_module_level_name_works_in_a_script(make_settings: Callable[.
     assert asked.client_id == "kiosk-id"
 
 
-async def test_a_device_that_has_no_secret_refreshes_without_one(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """A non-confidential client, the usual one for a device."""
+async def test_a_device_without_a_secret_can_refresh(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """A device is usually a non-confidential client."""
     device = await zaikio.start_device_authorization("kiosk")
     hub.approve_device(device.user_code, PERSON_ID)
     token = await device.wait()
@@ -105,8 +105,8 @@ async def test_a_device_that_has_no_secret_refreshes_without_one(zaikio: ZaikioO
     assert (await zaikio.refresh(token)).token != token.token
 
 
-async def test_it_may_be_for_an_organization(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """The person picks it; the worker asks for it by its id."""
+async def test_the_token_can_belong_to_an_organization(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The person selects the organization, and a worker finds the token by the organization's id."""
     device = await zaikio.start_device_authorization(scopes="Org.zaikio.organization.r")
     hub.approve_device(device.user_code, PERSON_ID, ORGANIZATION_ID)
     token = await device.wait()
@@ -115,8 +115,8 @@ async def test_it_may_be_for_an_organization(zaikio: ZaikioOAuth, hub: LocalHub)
     assert found == token
 
 
-async def test_it_may_be_on_behalf_of_an_organization(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """With the roles that the person has there."""
+async def test_the_token_can_be_on_behalf_of_an_organization(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The token has the person's roles in the organization."""
     device = await zaikio.start_device_authorization(scopes=[f"Per>Org/{ORGANIZATION_ID}.zaikio.organization.r"])
     hub.approve_device(device.user_code, PERSON_ID)
     token = await device.wait()
@@ -125,8 +125,8 @@ async def test_it_may_be_on_behalf_of_an_organization(zaikio: ZaikioOAuth, hub: 
     assert token.on_behalf_of == OnBehalfOf(id=PERSON_ID, roles=("owner", "admin"))
 
 
-async def test_the_hub_is_not_asked_more_often_than_it_says(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """Neither too soon after the start nor between two questions; so it never says ``slow_down``."""
+async def test_polling_respects_the_interval(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The interval applies to the first request as well, so the Hub never returns ``slow_down``."""
     device = await zaikio.start_device_authorization()
     started = time.monotonic()
     waiting = asyncio.create_task(device.wait())
@@ -138,8 +138,8 @@ async def test_the_hub_is_not_asked_more_often_than_it_says(zaikio: ZaikioOAuth,
     waiting.cancel()
 
 
-async def test_slow_down_adds_five_seconds_for_good(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """RFC 8628 §3.5."""
+async def test_slow_down_permanently_adds_five_seconds(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The interval of all later requests is longer (RFC 8628 §3.5)."""
     device = await zaikio.start_device_authorization()
     hub.fail(DEVICE_CODE, status=400, body={"error": "slow_down"})
     waiting = asyncio.create_task(device.wait())
@@ -153,8 +153,8 @@ async def test_slow_down_adds_five_seconds_for_good(zaikio: ZaikioOAuth, hub: Lo
     assert time.monotonic() - slowed >= 5.9
 
 
-async def test_a_person_who_cancels(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """The Hub says it once, we say it as often as we are asked."""
+async def test_access_denied_is_raised_at_every_wait(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The Hub returns ``access_denied`` only once, and we do not poll again."""
     device = await zaikio.start_device_authorization()
     hub.deny_device(device.user_code)
     for _ in range(2):
@@ -164,8 +164,8 @@ async def test_a_person_who_cancels(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
     assert polls(hub) == 1
 
 
-async def test_a_code_that_nobody_entered_in_time(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """By the Hub's clock, or by ours where the Hub goes on saying that it waits."""
+async def test_an_expired_code_raises_expired_token(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The error comes from the Hub, or from our own clock if the Hub continues to return ``authorization_pending``."""
     hub.device_code_lifetime = 1
     device = await zaikio.start_device_authorization()
     with pytest.raises(OAuthError) as caught:
@@ -179,16 +179,16 @@ async def test_a_code_that_nobody_entered_in_time(zaikio: ZaikioOAuth, hub: Loca
     assert (caught.value.code, caught.value.status_code) == ("expired_token", None)
 
 
-async def test_a_code_that_is_spent_or_unknown(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """As when two processes wait with one code."""
+async def test_an_unknown_code_raises_invalid_grant(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """This happens if another process has already used the code."""
     device = await zaikio.start_device_authorization()
     hub.device_codes._codes.clear()
     with pytest.raises(InvalidGrantError):
         await device.wait()
 
 
-async def test_many_tasks_may_wait_for_one_device(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """One question at a time; all of them get the one token."""
+async def test_many_tasks_can_wait_for_one_device(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """Only one of them polls at a time, and all of them get the same token."""
     device = await zaikio.start_device_authorization()
     waiting = [asyncio.create_task(device.wait()) for _ in range(20)]
     await soon(lambda: polls(hub) == 1)
@@ -200,8 +200,8 @@ async def test_many_tasks_may_wait_for_one_device(zaikio: ZaikioOAuth, hub: Loca
     assert await device.wait() == tokens[0]
 
 
-async def test_a_slow_down_counts_once_for_many_tasks(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """However many of them hear it."""
+async def test_one_slow_down_is_applied_once_for_many_tasks(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The interval grows by five seconds, regardless of the number of waiting tasks."""
     device = await zaikio.start_device_authorization()
     hub.fail(DEVICE_CODE, status=400, body={"error": "slow_down"})
     waiting = [asyncio.create_task(device.wait()) for _ in range(5)]
@@ -212,8 +212,8 @@ async def test_a_slow_down_counts_once_for_many_tasks(zaikio: ZaikioOAuth, hub: 
         each.cancel()
 
 
-async def test_a_waiter_who_is_cancelled_loses_nothing(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """In the very moment in which the Hub gives the token: it is stored, and the next to wait gets it."""
+async def test_a_cancelled_wait_loses_no_token(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """If the wait is cancelled while the Hub issues the token, the token is stored, and the next wait returns it."""
     device = await zaikio.start_device_authorization()
     hub.approve_device(device.user_code, PERSON_ID)
     hub.fail(DEVICE_CODE, latency=0.4)
@@ -227,10 +227,8 @@ async def test_a_waiter_who_is_cancelled_loses_nothing(zaikio: ZaikioOAuth, hub:
     assert (token.bearer_id, polls(hub)) == (PERSON_ID, 1)
 
 
-async def test_a_shutdown_while_the_hub_gives_the_token_keeps_it(
-    make_settings: Callable[..., Settings], hub: LocalHub
-) -> None:
-    """The device code is spent, so the answer has to reach the store."""
+async def test_a_shutdown_loses_no_token(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """The device code is used up, so a token that the Hub issues during the shutdown is stored."""
     async with ZaikioOAuth(make_settings()) as zaikio:
         device = await zaikio.start_device_authorization()
         hub.approve_device(device.user_code, PERSON_ID)
@@ -242,10 +240,8 @@ async def test_a_shutdown_while_the_hub_gives_the_token_keeps_it(
         assert await zaikio.find_usable_access_token(bearer_type="Person", bearer_id=PERSON_ID)
 
 
-def test_it_may_be_started_in_one_event_loop_and_waited_for_in_another(
-    make_settings: Callable[..., Settings], hub: LocalHub
-) -> None:
-    """A script with two ``asyncio.run``."""
+def test_start_and_wait_can_use_different_event_loops(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """A script can call ``asyncio.run`` twice."""
     zaikio = ZaikioOAuth(make_settings())
     device = asyncio.run(zaikio.start_device_authorization())
     hub.approve_device(device.user_code, PERSON_ID)
@@ -262,10 +258,8 @@ def test_it_may_be_started_in_one_event_loop_and_waited_for_in_another(
         pytest.param({"disconnect": True}, id="a broken connection"),
     ],
 )
-async def test_a_bad_answer_while_it_waits_is_not_the_end(
-    zaikio: ZaikioOAuth, hub: LocalHub, fault: dict[str, Any]
-) -> None:
-    """The person may still come; the Hub is asked again, less often."""
+async def test_a_failed_poll_does_not_end_the_wait(zaikio: ZaikioOAuth, hub: LocalHub, fault: dict[str, Any]) -> None:
+    """The person can still enter the code, so the Hub is polled again after a longer pause."""
     device = await zaikio.start_device_authorization()
     hub.fail(DEVICE_CODE, **fault)
     waiting = asyncio.create_task(device.wait())
@@ -276,8 +270,8 @@ async def test_a_bad_answer_while_it_waits_is_not_the_end(
     assert device.interval == 1
 
 
-async def test_a_hub_that_stays_away_is_told_when_the_code_is_over(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """Not that nobody came, which nobody knows."""
+async def test_an_outage_until_the_code_expires_raises_hub_unavailable(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The error is not ``expired_token``, because it is unknown whether the person entered the code."""
     hub.device_code_lifetime = 2
     device = await zaikio.start_device_authorization()
     hub.fail(DEVICE_CODE, status=500, times=None)
@@ -285,8 +279,8 @@ async def test_a_hub_that_stays_away_is_told_when_the_code_is_over(zaikio: Zaiki
         await device.wait()
 
 
-async def test_a_hub_that_asks_to_wait_longer_than_the_code_lives(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """It is not asked again, and nobody waits for it in vain."""
+async def test_a_pause_beyond_the_codes_lifetime_ends_the_wait(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """If ``RateLimit-Reset`` is later than the expiry of the code, the error is raised without another request."""
     hub.device_code_lifetime = 3
     device = await zaikio.start_device_authorization()
     hub.rate_limit(DEVICE_CODE, reset_in=120, times=None)
@@ -298,8 +292,8 @@ async def test_a_hub_that_asks_to_wait_longer_than_the_code_lives(zaikio: Zaikio
     assert polls(hub) == 1
 
 
-async def test_an_answer_that_spent_the_code_is_told_for_what_it_was(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """Instead of the ``invalid_grant`` that comes after it."""
+async def test_an_invalid_token_response_is_reported(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The error describes the invalid response, and not the ``invalid_grant`` that follows because the code is used up."""
     device = await zaikio.start_device_authorization()
     body = {
         "access_token": "x",
@@ -328,10 +322,10 @@ async def test_an_answer_that_spent_the_code_is_told_for_what_it_was(zaikio: Zai
         ({"interval": "often"}, "interval"),
     ],
 )
-async def test_codes_that_will_not_do_are_an_error(
+async def test_an_invalid_device_response_is_an_error(
     zaikio: ZaikioOAuth, hub: LocalHub, change: dict[str, Any], complaint: str
 ) -> None:
-    """Before anything is shown to anybody: no control character reaches a terminal, no script a page."""
+    """The error is raised at once, so no control characters reach a terminal and no script reaches a page."""
     body = {
         "device_code": "d",
         "user_code": "BCDFGHJK",
@@ -343,8 +337,8 @@ async def test_codes_that_will_not_do_are_an_error(
         await zaikio.start_device_authorization()
 
 
-async def test_what_may_be_left_out(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """§3.2: five seconds by default, and no address with the code in it."""
+async def test_optional_fields_have_defaults(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The interval is five seconds by default, and ``verification_uri_complete`` is optional (RFC 8628 §3.2)."""
     body = {"device_code": "d", "user_code": "X", "verification_uri": "https://hub.example/device", "expires_in": "900"}
     for given, interval in (({}, 5), ({"interval": "7"}, 7), ({"interval": 0}, 1)):
         hub.fail(AUTHORIZE, body=body | given)
@@ -352,8 +346,8 @@ async def test_what_may_be_left_out(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
         assert (device.interval, device.verification_uri_complete) == (interval, None)
 
 
-async def test_a_start_that_the_hub_refuses(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """With the Hub's word for it."""
+async def test_a_rejected_start_raises_the_hubs_error(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The error has the Hub's code."""
     with pytest.raises(InvalidScopesError):
         await zaikio.start_device_authorization(scopes=["nonsense"])
     hub.apps.clear()
@@ -365,8 +359,10 @@ async def test_a_start_that_the_hub_refuses(zaikio: ZaikioOAuth, hub: LocalHub) 
         await zaikio.start_device_authorization()
 
 
-async def test_a_start_that_cannot_work(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
-    """Said before anything is asked."""
+async def test_a_start_without_scopes_or_client_is_an_error(
+    make_settings: Callable[..., Settings], hub: LocalHub
+) -> None:
+    """The error is raised before any request."""
     client = {"client_id": "warehouse-id", "client_secret": SECRET}
     async with ZaikioOAuth(make_settings(clients={"warehouse": client})) as zaikio:
         with pytest.raises(ConfigurationError, match="pass scopes="):
@@ -376,10 +372,10 @@ async def test_a_start_that_cannot_work(make_settings: Callable[..., Settings], 
     assert hub.count(path=AUTHORIZE) == 0
 
 
-async def test_waiting_is_no_refusal_and_no_secret_is_logged(
+async def test_a_wait_has_one_event_and_logs_no_secret(
     make_settings: Callable[..., Settings], hub: LocalHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One event when the token is there."""
+    """The event reports the token. ``authorization_pending`` is not an event."""
     caplog.set_level(logging.DEBUG)
     events: list[TokenEvent] = []
     async with ZaikioOAuth(make_settings(), on_token_event=events.append) as zaikio:

@@ -1,4 +1,4 @@
-"""Bad days: a small pool and a slow Hub, 429 storms, clocks that disagree, a pooler in between, a server that restarts."""
+"""Difficult conditions: a small pool and a slow Hub, HTTP 429, wrong clocks, PgBouncer, a restarted database server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zaikio_oauth.testing import HubApp, HubServer, LocalHub
 
 
 async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
-    """A person's token that has to be refreshed."""
+    """Return a person's token that has to be refreshed."""
     hub.auto_consent(person_id=hub.people[0].id)
     hub.access_token_lifetime = 20
     visitor = Visitor(small_app(zaikio))
@@ -37,10 +37,10 @@ async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
     return token
 
 
-async def test_two_connections_are_enough_while_the_hub_takes_its_time(
+async def test_two_connections_are_enough_while_the_hub_is_slow(
     make_settings: Callable[..., Settings], hub: LocalHub, database: Database, database_url: str
 ) -> None:
-    """Three seconds for a refresh that thirty callers wait for; a hundred other look-ups are answered meanwhile."""
+    """While thirty callers wait three seconds for one refresh, a hundred look-ups of another token succeed."""
     options = {"pool_size": 2, "max_overflow": 0, "pool_timeout": 2}
     async with ZaikioOAuth(make_settings(database_url=database_url, cache_ttl=0), engine_options=options) as zaikio:
         token = await expiring_token(zaikio, hub)
@@ -58,8 +58,8 @@ async def test_two_connections_are_enough_while_the_hub_takes_its_time(
     assert hub.count(grant_type="refresh_token") == 1
 
 
-async def test_a_429_storm_is_one_request_at_a_time(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """Fifty callers, a Hub that asks three times to slow down: four requests, and everybody is served."""
+async def test_http_429_is_handled_by_one_caller_at_a_time(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """Fifty callers and three responses with HTTP 429 cause four requests, and every caller gets the token."""
     organization = hub.organizations[0].id
     hub.grant("warehouse-id", "Organization", organization, ["zaikio.organization.r"])
     hub.rate_limit("client_credentials", reset_in=0, times=3)
@@ -73,10 +73,10 @@ async def test_a_429_storm_is_one_request_at_a_time(zaikio: ZaikioOAuth, hub: Lo
 
 
 @pytest.mark.parametrize("ahead", [3600, -3600], ids=["an hour ahead", "an hour behind"])
-async def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(
+async def test_a_hub_clock_that_is_wrong_by_an_hour_has_no_effect(
     make_settings: Callable[..., Settings], ahead: int
 ) -> None:
-    """The Hub's against ours: expiries are counted from when the answer came."""
+    """An expiry is calculated from our own time of the response."""
     hub = LocalHub(
         [HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL])],
         clock=lambda: time.time() + ahead,
@@ -93,8 +93,8 @@ async def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(
 
 
 @pytest.mark.postgresql
-async def test_a_connection_that_died_while_idle_is_replaced(postgresql_url: str, make_settings: Any) -> None:
-    """The server was restarted, or a firewall forgot: the next look-up works."""
+async def test_a_connection_lost_while_idle_is_replaced(postgresql_url: str, make_settings: Any) -> None:
+    """The next look-up succeeds after the server has restarted or a firewall has dropped the connection."""
     database = Database(postgresql_url, ["q0gQkeYGmvqMHmRpgPUMhFIyPJNCwyC0OBqVqo5JjXw="])
     await database.open(auto_migrate=True)
     tokens = AccessTokenRepository(database)
@@ -113,7 +113,7 @@ async def test_a_connection_that_died_while_idle_is_replaced(postgresql_url: str
 
 @pytest.fixture
 def pgbouncer_url(postgresql_url: str, tmp_path: Path) -> Iterator[str]:
-    """A real PgBouncer in transaction mode, with two server connections for everybody."""
+    """Yield the URL of a real PgBouncer in transaction mode with two server connections."""
     command = os.environ.get("ZAIKIO_TEST_PGBOUNCER") or unavailable("pgbouncer", "it was not found")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -149,7 +149,7 @@ def pgbouncer_url(postgresql_url: str, tmp_path: Path) -> Iterator[str]:
 async def behind_pgbouncer(
     pgbouncer_url: str, postgresql_url: str, make_settings: Callable[..., Settings]
 ) -> AsyncIterator[list[ZaikioOAuth]]:
-    """Three processes' worth of it behind the pooler."""
+    """Yield three instances that use the pooler, like three processes."""
     migrated = Database(postgresql_url, ["q0gQkeYGmvqMHmRpgPUMhFIyPJNCwyC0OBqVqo5JjXw="])
     await migrated.open(auto_migrate=True)
     await migrated.aclose()
@@ -162,10 +162,10 @@ async def behind_pgbouncer(
 
 
 @pytest.mark.postgresql
-async def test_it_works_behind_pgbouncer_in_transaction_mode(
+async def test_one_refresh_works_behind_pgbouncer_in_transaction_mode(
     behind_pgbouncer: list[ZaikioOAuth], hub: LocalHub
 ) -> None:
-    """Sixty callers, three pools, two server connections: one request, all get its token."""
+    """Sixty callers with three pools and two server connections make one request, and all of them get the token."""
     token = await expiring_token(behind_pgbouncer[0], hub)
     hub.fail("refresh_token", latency=0.3, times=None)
 

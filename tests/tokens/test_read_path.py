@@ -1,4 +1,4 @@
-"""The read path: one query a look-up, none within the cache's time, and nothing stale from it."""
+"""Reading tokens: one query for each look-up, none if the token is cached, and no outdated results."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from zaikio_oauth.testing import LocalHub
 
 @pytest.fixture(params=[5.0, 0.0], ids=["cached", "uncached"])
 async def zaikio(request: pytest.FixtureRequest, make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
-    """With and without a cache."""
+    """Yield an instance with a cache, then one without."""
     async with ZaikioOAuth(make_settings(cache_ttl=request.param)) as opened:
         yield opened
 
 
 @pytest.fixture
 async def token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
-    """A person's token."""
+    """Return a person's token."""
     hub.auto_consent(person_id=hub.people[0].id)
     visitor = Visitor(small_app(zaikio))
     await visitor.log_in()
@@ -38,7 +38,7 @@ async def token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
 
 @contextmanager
 def statements(of: Any) -> Iterator[list[str]]:
-    """What the database is asked."""
+    """Yield a list of the statements that the database receives."""
     asked: list[str] = []
     engine = of.sync_engine
 
@@ -51,8 +51,8 @@ def statements(of: Any) -> Iterator[list[str]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
-async def test_a_look_up_is_one_query_and_no_transaction(zaikio: ZaikioOAuth, token: AccessToken) -> None:
-    """With the cache none at all; by id and by bearer."""
+async def test_a_look_up_is_one_query_without_a_transaction(zaikio: ZaikioOAuth, token: AccessToken) -> None:
+    """This holds for a look-up by id and by bearer. With a cache there is no query."""
     search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
     await zaikio.find_usable_access_token(**search)
     with statements(await engine_of(zaikio)) as asked:
@@ -64,10 +64,10 @@ async def test_a_look_up_is_one_query_and_no_transaction(zaikio: ZaikioOAuth, to
     assert not [statement for statement in asked if not statement.startswith("SELECT")]
 
 
-# Without a cache each read asks the database.
+# Without a cache, each look-up reads from the database.
 @pytest.mark.parametrize("zaikio", [5.0], ids=["cached"], indirect=True)
-async def test_concurrent_reads_of_one_token_are_one_read(zaikio: ZaikioOAuth, token: AccessToken) -> None:
-    """A page with thirty images behind a login."""
+async def test_concurrent_look_ups_of_one_token_share_a_query(zaikio: ZaikioOAuth, token: AccessToken) -> None:
+    """A page with thirty protected images causes one query."""
     (await parts_of(zaikio)).grants.forget(token.id)
     with statements(await engine_of(zaikio)) as asked:
         tokens = await asyncio.gather(*(zaikio.find_active_access_token(token.id) for _ in range(30)))
@@ -76,8 +76,8 @@ async def test_concurrent_reads_of_one_token_are_one_read(zaikio: ZaikioOAuth, t
     assert len(asked) == 1
 
 
-async def test_nothing_logged_out_is_served(zaikio: ZaikioOAuth, token: AccessToken) -> None:
-    """Not by id, not by bearer, and not by a read that was under way."""
+async def test_no_token_is_found_after_a_logout(zaikio: ZaikioOAuth, token: AccessToken) -> None:
+    """The token is found neither by id nor by bearer, even if a look-up was in progress."""
     search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
     assert await zaikio.find_usable_access_token(**search)
     reading = asyncio.create_task(zaikio.find_active_access_token(token.id))
@@ -88,8 +88,8 @@ async def test_nothing_logged_out_is_served(zaikio: ZaikioOAuth, token: AccessTo
     assert await zaikio.find_usable_access_token(**search) is None
 
 
-async def test_nothing_revoked_is_served(zaikio: ZaikioOAuth, token: AccessToken) -> None:
-    """From the moment that the webhook is answered."""
+async def test_no_revoked_token_is_found(zaikio: ZaikioOAuth, token: AccessToken) -> None:
+    """This holds as soon as the webhook has been processed."""
     assert token.jti
     await mark_revoked(zaikio, [token.jti, "another"])
 
@@ -98,8 +98,8 @@ async def test_nothing_revoked_is_served(zaikio: ZaikioOAuth, token: AccessToken
     await mark_revoked(zaikio, [token.jti])
 
 
-async def test_nothing_too_short_lived_is_served(zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken) -> None:
-    """What is cached may be too old for the caller who needs it longer."""
+async def test_no_token_is_found_that_expires_too_soon(zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken) -> None:
+    """A cached token is refreshed if the caller needs it for longer than it is valid."""
     longer = await zaikio.find_active_access_token(token.id, valid_for=3500)
     assert longer == token
     refreshed = await zaikio.find_active_access_token(token.id, valid_for=3601)
@@ -110,10 +110,10 @@ async def test_nothing_too_short_lived_is_served(zaikio: ZaikioOAuth, hub: Local
     assert hub.count(grant_type="refresh_token") == 1
 
 
-async def test_readers_who_need_it_for_different_times_do_not_share_a_read(
+async def test_look_ups_with_different_valid_for_do_not_share_a_query(
     zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken
 ) -> None:
-    """The one who needs an hour must not be given what is good for half a minute."""
+    """A caller who needs a token for two hours does not get one that is valid for a shorter time."""
     search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
     (await parts_of(zaikio)).grants.forget(token.id)
 
@@ -125,10 +125,10 @@ async def test_readers_who_need_it_for_different_times_do_not_share_a_read(
     assert (short, long) == (token, None)
 
 
-async def test_a_client_that_is_given_up_logs_its_people_out(
+async def test_tokens_of_a_removed_client_work_until_they_expire(
     zaikio: ZaikioOAuth, hub: LocalHub, make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Their tokens serve to their end; then they log in again, instead of meeting an error for ever."""
+    """After that the people have to log in again. They do not get an error at every request."""
     hub.auto_consent(person_id=hub.people[0].id)
     hub.access_token_lifetime = 20
     visitor = Visitor(small_app(zaikio))
@@ -145,7 +145,7 @@ async def test_a_client_that_is_given_up_logs_its_people_out(
 async def test_the_newest_token_is_found_after_another_login(
     zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken
 ) -> None:
-    """What was found before is not remembered over it."""
+    """A previous result of the search is not kept."""
     search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
     assert await zaikio.find_usable_access_token(**search) == token
     visitor = Visitor(small_app(zaikio))

@@ -1,4 +1,4 @@
-"""What an event loop has open: opened once, closed by one stack, never under somebody who is still using it."""
+"""What an event loop has open: it is opened once, and never closed while somebody uses it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ BEARER: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": ORGANIZATI
 
 @pytest.fixture(autouse=True)
 def granted(hub: LocalHub) -> None:
-    """The organization has connected."""
+    """The organization has granted its scopes to the client."""
     hub.grant("warehouse-id", "Organization", ORGANIZATION_ID, ["zaikio.organization.r"])
 
 
 async def soon(condition: Callable[[], bool]) -> None:
-    """Wait until it is true."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.005)
 
 
-async def test_a_call_under_way_is_not_cut_off_when_the_last_user_leaves(
+async def test_a_running_call_survives_the_exit_of_the_last_user(
     make_settings: Callable[..., Settings], hub: LocalHub
 ) -> None:
-    """A worker that never enters asks the Hub while a request handler's ``async with`` ends."""
+    """A worker without ``async with`` requests a token while the last ``async with`` ends."""
     zaikio = ZaikioOAuth(make_settings())
     hub.fail("client_credentials", latency=0.5)
     async with zaikio:
@@ -47,10 +47,10 @@ async def test_a_call_under_way_is_not_cut_off_when_the_last_user_leaves(
 
 
 @pytest.mark.parametrize("moment", range(0, 40, 2))
-async def test_no_moment_of_a_call_is_cut_off(
+async def test_a_call_survives_an_exit_at_any_moment(
     make_settings: Callable[..., Settings], hub: LocalHub, moment: int
 ) -> None:
-    """The last user leaves at any point between the first statement and the answer."""
+    """The last ``async with`` may end at any point between the first statement and the response."""
     zaikio = ZaikioOAuth(make_settings(cache_ttl=0))
     await zaikio.__aenter__()
     calling = asyncio.create_task(zaikio.get_access_token(**BEARER))
@@ -59,14 +59,14 @@ async def test_no_moment_of_a_call_is_cut_off(
     await zaikio.__aexit__(None, None, None)
 
     assert (await calling).bearer_id == ORGANIZATION_ID
-    async with zaikio:  # whatever the call has opened anew is closed with us
+    async with zaikio:  # Closes what the call may have opened again.
         pass
 
 
-async def test_one_who_is_inside_stays_connected_when_another_leaves(
+async def test_one_user_stays_connected_when_another_leaves(
     make_settings: Callable[..., Settings], hub: LocalHub
 ) -> None:
-    """Two lifespans, or a lifespan and a job, share one object."""
+    """Two lifespans, or a lifespan and a job, can share one instance."""
     zaikio = ZaikioOAuth(make_settings())
     async with zaikio:
         before = await parts_of(zaikio)
@@ -77,10 +77,10 @@ async def test_one_who_is_inside_stays_connected_when_another_leaves(
     assert runtime_of(zaikio)._opened == {}
 
 
-async def test_one_who_is_inside_stays_connected_when_the_configuration_changes(
+async def test_a_user_stays_connected_when_the_settings_change(
     make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    """New calls use the new settings; the old connections are closed when the last user has left."""
+    """New calls use the new settings, and the old connections are closed when their last user leaves."""
     zaikio = ZaikioOAuth(make_settings())
     async with zaikio:
         before = await parts_of(zaikio)
@@ -92,11 +92,11 @@ async def test_one_who_is_inside_stays_connected_when_the_configuration_changes(
         assert await before.access_tokens.get("nobody") is None
         assert await after.access_tokens.get("nobody") is None
     assert runtime_of(zaikio)._opened == {}
-    gc.collect()  # a connection that was left open would warn
+    gc.collect()  # An unclosed connection would emit a warning.
 
 
-async def test_many_who_come_at_once_share_one_opening(make_settings: Callable[..., Settings]) -> None:
-    """Also if the one who came first is cancelled."""
+async def test_concurrent_calls_open_the_connections_once(make_settings: Callable[..., Settings]) -> None:
+    """This holds even if the first call is cancelled."""
     zaikio = ZaikioOAuth(make_settings())
     first = asyncio.create_task(parts_of(zaikio))
     others = [asyncio.create_task(parts_of(zaikio)) for _ in range(20)]
@@ -108,10 +108,10 @@ async def test_many_who_come_at_once_share_one_opening(make_settings: Callable[.
         pass
 
 
-async def test_what_fails_halfway_is_closed_and_tried_again(
+async def test_a_failed_start_is_cleaned_up_and_can_be_repeated(
     make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    """The folder of the database appears after the first attempt; warnings of unclosed connections fail this test."""
+    """The database's folder is created after the first attempt. A warning about an unclosed connection fails the test."""
     folder = tmp_path / "later"
     zaikio = ZaikioOAuth(make_settings(database_url=f"sqlite:///{folder}/store.db"))
     failures = await asyncio.gather(*(parts_of(zaikio) for _ in range(5)), return_exceptions=True)
@@ -126,10 +126,10 @@ async def test_what_fails_halfway_is_closed_and_tried_again(
         assert await zaikio.find_active_access_token("nobody") is None
 
 
-def test_wrong_settings_are_said_at_the_first_call_and_read_again(
+def test_invalid_settings_are_reported_and_read_again(
     monkeypatch: pytest.MonkeyPatch, make_settings: Callable[..., Settings]
 ) -> None:
-    """A variable that is set after the first attempt counts."""
+    """The first call raises the error, and a variable that is set afterwards is used by the next call."""
     zaikio = ZaikioOAuth()
     with pytest.raises(ConfigurationError, match="ZAIKIO_ENCRYPTION_KEYS is missing"):
         asyncio.run(zaikio.find_active_access_token("nobody"))
@@ -145,8 +145,8 @@ def test_wrong_settings_are_said_at_the_first_call_and_read_again(
     assert asyncio.run(zaikio.find_active_access_token("nobody")) is None
 
 
-def test_a_loop_that_ends_leaves_nothing_behind(make_settings: Callable[..., Settings]) -> None:
-    """A thousand short scripts in one process, in short: ten."""
+def test_an_event_loop_leaves_nothing_open(make_settings: Callable[..., Settings]) -> None:
+    """One process can run many short scripts one after the other."""
     zaikio = ZaikioOAuth(make_settings())
     for _ in range(10):
         assert asyncio.run(zaikio.find_active_access_token("nobody")) is None
@@ -155,10 +155,10 @@ def test_a_loop_that_ends_leaves_nothing_behind(make_settings: Callable[..., Set
     assert not runtime_of(zaikio)._users
 
 
-async def test_a_shutdown_waits_for_a_token_whose_caller_has_gone(
+async def test_a_shutdown_waits_for_a_token_of_a_cancelled_call(
     make_settings: Callable[..., Settings], hub: LocalHub
 ) -> None:
-    """The Hub is just issuing it; it is stored, and found by the next process."""
+    """The Hub is about to issue the token. It is stored, so the next process finds it."""
     hub.fail("client_credentials", latency=0.3)
     async with ZaikioOAuth(make_settings()) as zaikio:
         leaving = asyncio.create_task(zaikio.get_access_token(**BEARER))

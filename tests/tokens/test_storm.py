@@ -1,6 +1,6 @@
-"""Storms: many tasks in many real processes on one real database, and one request to the Hub.
+"""Storms: many tasks in many real processes need the same token at once, and only one request is made to the Hub.
 
-``ZAIKIO_TEST_REPETITIONS`` says how often each is repeated (20 is what the release notes quote).
+``ZAIKIO_TEST_REPETITIONS`` is the number of repetitions of each test (the release notes quote results for 20).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PROCESSES = {"sqlite": 4, "postgresql": 8}
 
 @pytest.fixture
 def settings(make_settings: Callable[..., Settings], database: Database, database_url: str) -> dict[str, Any]:
-    """Settings on a migrated database, as a process gets them."""
+    """Return settings for a migrated database as JSON values, which are passed to the processes."""
     settings = make_settings(database_url=database_url)
     return {
         "host": settings.host,
@@ -52,7 +52,7 @@ def settings(make_settings: Callable[..., Settings], database: Database, databas
 
 @pytest.fixture
 async def zaikio(settings: dict[str, Any]) -> AsyncIterator[ZaikioOAuth]:
-    """One more process's worth, to look with."""
+    """Yield an instance in the process of the test."""
     async with ZaikioOAuth(Settings(**settings)) as opened:
         yield opened
 
@@ -63,7 +63,7 @@ def processes(database_url: str) -> int:
 
 
 async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
-    """A person's token that has to be refreshed."""
+    """Return a person's token that has to be refreshed."""
     hub.auto_consent(person_id=hub.people[0].id)
     hub.access_token_lifetime = 20
     visitor = Visitor(small_app(zaikio))
@@ -77,7 +77,7 @@ async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
 
 @contextmanager
 def workers(count: int, **order: Any) -> Iterator[list[subprocess.Popen[str]]]:
-    """So many processes, all ready."""
+    """Yield processes that are ready to start."""
     script = Path(__file__).with_name("storm_worker.py")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZAIKIO_")}
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def workers(count: int, **order: Any) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def go(processes: list[subprocess.Popen[str]]) -> None:
-    """The signal."""
+    """Send the signal to each process."""
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")
@@ -110,16 +110,16 @@ def go(processes: list[subprocess.Popen[str]]) -> None:
 
 
 def told(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What the process got."""
+    """Return the results of the process."""
     output, _ = process.communicate(timeout=60)
     return dict(json.loads(output))
 
 
 @pytest.mark.parametrize("repetition", range(REPETITIONS))
-async def test_one_refresh_whatever_the_storm(
+async def test_a_storm_causes_one_refresh(
     zaikio: ZaikioOAuth, hub: LocalHub, settings: dict[str, Any], processes: int, repetition: int
 ) -> None:
-    """Processes times tasks need one refresh: one request, all get its token, nobody is logged out."""
+    """All tasks of all processes get the token of one refresh, and nobody is logged out."""
     token = await expiring_token(zaikio, hub)
     hub.fail("refresh_token", latency=0.1, times=None)
 
@@ -136,10 +136,10 @@ async def test_one_refresh_whatever_the_storm(
 
 
 @pytest.mark.parametrize("repetition", range(REPETITIONS))
-async def test_one_request_for_client_credentials_whatever_the_storm(
+async def test_a_storm_causes_one_client_credentials_request(
     hub: LocalHub, settings: dict[str, Any], processes: int, repetition: int
 ) -> None:
-    """The same for a cold start."""
+    """The same holds if no token is stored yet."""
     organization = hub.organizations[0].id
     hub.grant("warehouse-id", "Organization", organization, ["zaikio.organization.r"])
     hub.fail("client_credentials", latency=0.1, times=None)
@@ -157,12 +157,12 @@ async def test_one_request_for_client_credentials_whatever_the_storm(
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("repetition", range(max(1, REPETITIONS // 2)))
-async def test_a_killed_refresher_blocks_the_others_for_a_short_time(
+async def test_a_killed_refresh_delays_the_others_only_briefly(
     zaikio: ZaikioOAuth, hub: LocalHub, settings: dict[str, Any], repetition: int
 ) -> None:
-    """kill -9 while the Hub is being asked; the others take over once its lease has not beaten for ten seconds."""
+    """After ``kill -9`` during a request, another process continues when the lease expires after ten seconds."""
     token = await expiring_token(zaikio, hub)
-    # The request of the first never reaches the Hub's book, so the refresh token is still good.
+    # The first request does not reach the Hub's grants, so the refresh token is still valid.
     hub.fail("refresh_token", latency=30, times=1)
 
     with (
@@ -180,7 +180,7 @@ async def test_a_killed_refresher_blocks_the_others_for_a_short_time(
 
 
 def await_request(hub: LocalHub) -> None:
-    """Until the fault has been met, which is when the Hub was asked."""
+    """Wait until the Hub has received the request, that is, until the fault has been used."""
     deadline = time.monotonic() + 10
     while hub.faults.planned and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Events of tokens: to the log, to a listener, and to OpenTelemetry; never with a secret."""
+"""Events of tokens in the log, for a listener and in OpenTelemetry, all of them without secrets."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from zaikio_oauth import OAuthError, Settings, TokenEvent, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
 
 
-async def live(zaikio: ZaikioOAuth, hub: LocalHub) -> list[str]:
-    """Everything that happens to tokens; their secrets."""
+async def cause_every_event(zaikio: ZaikioOAuth, hub: LocalHub) -> list[str]:
+    """Cause each kind of event, and return the secrets of the tokens."""
     hub.auto_consent(person_id=hub.people[0].id)
     visitor = Visitor(small_app(zaikio))
     await visitor.log_in()
@@ -38,14 +38,14 @@ async def live(zaikio: ZaikioOAuth, hub: LocalHub) -> list[str]:
     return [token.token, fresh.token, token.refresh_token or "", fresh.refresh_token or ""]
 
 
-async def test_everything_that_happens_is_told(
+async def test_every_event_is_reported_once(
     make_settings: Callable[..., Settings], hub: LocalHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once each, in the log and to the listener, without a secret."""
+    """Each event goes to the log and to the listener, without a secret."""
     events: list[TokenEvent] = []
     with caplog.at_level(logging.INFO, "zaikio_oauth"):
         async with ZaikioOAuth(make_settings(), on_token_event=events.append) as zaikio:
-            secrets = await live(zaikio, hub)
+            secrets = await cause_every_event(zaikio, hub)
 
     assert [(event.kind, event.grant_type, event.count) for event in events] == [
         ("obtained", "authorization_code", 1),
@@ -62,21 +62,21 @@ async def test_everything_that_happens_is_told(
     assert not [secret for secret in secrets if secret in shown]
 
 
-async def test_a_listener_that_fails_undoes_nothing(
+async def test_a_failing_listener_has_no_effect(
     make_settings: Callable[..., Settings], hub: LocalHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told in the log."""
+    """The exception is logged."""
 
     def fail(event: TokenEvent) -> None:
         raise ValueError("a listener's own fault")
 
     async with ZaikioOAuth(make_settings(), on_token_event=fail) as zaikio:
-        await live(zaikio, hub)
+        await cause_every_event(zaikio, hub)
     assert "A listener of token events failed" in caplog.text
 
 
-async def test_opentelemetry_gets_spans_and_counts(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
-    """Where it is installed and set up."""
+async def test_opentelemetry_receives_spans_and_metrics(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """This happens if OpenTelemetry is installed and configured."""
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -84,7 +84,7 @@ async def test_opentelemetry_gets_spans_and_counts(make_settings: Callable[..., 
     metrics.set_meter_provider(MeterProvider([reader]))
 
     async with ZaikioOAuth(make_settings()) as zaikio:
-        secrets = await live(zaikio, hub)
+        secrets = await cause_every_event(zaikio, hub)
 
     spans = [span for span in exporter.get_finished_spans() if span.name.startswith("zaikio_oauth.")]
     assert [span.name for span in spans] == [
@@ -100,8 +100,8 @@ async def test_opentelemetry_gets_spans_and_counts(make_settings: Callable[..., 
     assert not [secret for secret in secrets if secret in shown]
 
 
-def test_without_opentelemetry_nothing_is_missing() -> None:
-    """It is no dependency."""
+def test_opentelemetry_is_optional() -> None:
+    """Everything works without it, because it is not a dependency."""
     code = "import fastapi, sys; sys.modules['opentelemetry'] = None\nfrom zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent\n"
     code += "with Telemetry().span('x'): Telemetry().tell(TokenEvent('obtained'))\nprint('fine')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
-"""Tokens for workers: stored, else refreshed, else by client credentials; one request however many want it.
+"""Tokens for workers: stored, or refreshed, or by client credentials, with one request for any number of callers.
 
-Counterparts of the predecessor's token tests and of its faults 1, 2, 7 and 10.
+The tests correspond to the predecessor's token tests and to its faults 1, 2, 7 and 10.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from zaikio_oauth.testing import HubOrganization, LocalHub
 
 @pytest.fixture
 def organization(hub: LocalHub) -> HubOrganization:
-    """An organization that has granted ``zaikio.organization.r`` before."""
+    """Return an organization that has granted ``zaikio.organization.r``."""
     organization = hub.organizations[0]
     hub.grant("warehouse-id", "Organization", organization.id, ["zaikio.organization.r"])
     return organization
@@ -44,7 +44,7 @@ def organization(hub: LocalHub) -> HubOrganization:
 
 @pytest.fixture
 async def logged_in(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> AccessToken:
-    """A person's token whose access expires in 20 seconds."""
+    """Return a person's token that expires in 20 seconds."""
     hub.auto_consent(person_id=hub.people[0].id)
     hub.access_token_lifetime = 20
     await visitor.log_in()
@@ -55,15 +55,15 @@ async def logged_in(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> Acc
 
 
 async def rows(zaikio: ZaikioOAuth) -> int:
-    """How many tokens are stored."""
+    """Return the number of stored tokens."""
     async with (await engine_of(zaikio)).connect() as connection:
         return int((await connection.execute(text("SELECT count(*) FROM zaikio_access_tokens"))).scalar_one())
 
 
-async def test_client_credentials_are_asked_once_and_then_found(
+async def test_client_credentials_are_requested_once_and_then_found(
     zaikio: ZaikioOAuth, hub: LocalHub, organization: HubOrganization
 ) -> None:
-    """With the client's organization scopes where none are named; the deprecated refresh token is not kept."""
+    """The client's organization scopes are the default. The deprecated refresh token is not stored."""
     bearer: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": organization.id}
     first = await zaikio.get_access_token(**bearer)
     second = await zaikio.get_access_token(**bearer, scopes=["Org.zaikio.organization.r"])
@@ -74,10 +74,10 @@ async def test_client_credentials_are_asked_once_and_then_found(
     assert hub.count(grant_type="client_credentials") == 1
 
 
-async def test_two_hundred_cold_callers_cause_one_request(
+async def test_two_hundred_callers_cause_one_request(
     zaikio: ZaikioOAuth, hub: LocalHub, organization: HubOrganization
 ) -> None:
-    """The gem made eight requests and eight rows of eight callers."""
+    """In the gem, eight callers without a stored token caused eight requests and eight rows."""
     hub.fail("client_credentials", latency=0.1, times=None)
 
     tokens = await asyncio.gather(
@@ -89,10 +89,10 @@ async def test_two_hundred_cold_callers_cause_one_request(
     assert await rows(zaikio) == 1
 
 
-async def test_two_hundred_callers_of_one_refresh_cause_one_request(
+async def test_two_hundred_callers_cause_one_refresh(
     zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
 ) -> None:
-    """All get its token, under the same id; in the gem seven of eight lost theirs (faults 1 and 2)."""
+    """All of them get the new token under the same id. In the gem, seven of eight lost their token (faults 1 and 2)."""
     hub.fail("refresh_token", latency=0.1, times=None)
 
     tokens = await asyncio.gather(*(zaikio.find_active_access_token(logged_in.id) for _ in range(200)))
@@ -104,10 +104,10 @@ async def test_two_hundred_callers_of_one_refresh_cause_one_request(
     assert await rows(zaikio) == 1
 
 
-async def test_a_live_refresh_token_is_used_before_client_credentials(
+async def test_a_refresh_token_is_used_before_client_credentials(
     zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
 ) -> None:
-    """The order of ``get_access_token``."""
+    """This is the documented order of ``get_access_token``."""
     token = await zaikio.get_access_token(bearer_id=logged_in.bearer_id, scopes=["zaikio.person.r"])
 
     assert (token.id, token.token != logged_in.token) == (logged_in.id, True)
@@ -115,10 +115,10 @@ async def test_a_live_refresh_token_is_used_before_client_credentials(
     assert hub.count(grant_type="client_credentials") == 0
 
 
-async def test_a_dead_refresh_token_gives_way_to_client_credentials(
+async def test_client_credentials_are_used_after_a_failed_refresh(
     zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
 ) -> None:
-    """A worker goes on though the person's grant has ended."""
+    """A worker still gets a token after the person's grant has ended."""
     hub.spend_refresh_tokens()
 
     token = await zaikio.get_access_token(bearer_id=logged_in.bearer_id)
@@ -130,10 +130,10 @@ async def test_a_dead_refresh_token_gives_way_to_client_credentials(
     assert hub.count(grant_type="refresh_token") == 1
 
 
-async def test_a_longer_life_than_the_stored_one_is_fetched(
+async def test_valid_for_fetches_a_token_that_is_valid_longer(
     zaikio: ZaikioOAuth, hub: LocalHub, organization: HubOrganization
 ) -> None:
-    """``valid_for`` is what the job needs."""
+    """A stored token that expires too soon is not returned."""
     hub.access_token_lifetime = 300
     bearer: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": organization.id}
     short = await zaikio.get_access_token(**bearer)
@@ -145,10 +145,10 @@ async def test_a_longer_life_than_the_stored_one_is_fetched(
     assert (await zaikio.get_access_token(**bearer)).id == long.id
 
 
-async def test_with_auth_enters_around_auth(
+async def test_with_auth_runs_inside_around_auth(
     make_settings: Callable[..., Settings], hub: LocalHub, organization: HubOrganization
 ) -> None:
-    """Around every body, for a found token and for one that is handed in."""
+    """The hook surrounds each ``with_auth`` block, for a token that is found and for one that is passed in."""
     entered: list[str] = []
 
     @asynccontextmanager
@@ -188,14 +188,14 @@ async def test_around_auth_may_be_a_sync_context_manager(make_settings: Callable
 
 
 async def test_with_auth_needs_a_token_or_a_bearer(zaikio: ZaikioOAuth) -> None:
-    """A programming error, said at once."""
+    """The programming error is raised before any request."""
     with pytest.raises(TypeError, match="bearer_id="):
         async with zaikio.with_auth():
             raise AssertionError("unreachable")
 
 
-async def test_with_client_names_the_default_client_of_a_context(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """Of this task only; the gem's was per thread."""
+async def test_with_client_sets_the_default_client(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The default applies to the current task only. In the gem it applied to the thread."""
 
     async def other_task() -> str:
         await asyncio.sleep(0)
@@ -213,36 +213,34 @@ async def test_with_client_names_the_default_client_of_a_context(zaikio: ZaikioO
     assert hub.count(path="/oauth/access_token") == 0
 
 
-async def test_a_client_that_is_not_configured_is_an_error(zaikio: ZaikioOAuth) -> None:
-    """Not an empty answer."""
+async def test_an_unknown_client_is_an_error(zaikio: ZaikioOAuth) -> None:
+    """Both functions raise the error, and neither returns an empty result."""
     with pytest.raises(UnknownClientError):
         await zaikio.get_access_token(bearer_id="x", client_name="nobody")
     with pytest.raises(UnknownClientError):
         await zaikio.find_usable_access_token(bearer_type="Person", bearer_id="x", client_name="nobody")
 
 
-async def test_a_bearer_that_does_not_exist_is_an_error_with_a_name(zaikio: ZaikioOAuth) -> None:
-    """The gem gave nil."""
+async def test_an_unknown_bearer_has_its_own_error(zaikio: ZaikioOAuth) -> None:
+    """The gem returned nil."""
     with pytest.raises(BearerDoesNotExistError) as caught:
         await zaikio.get_access_token(bearer_type="Organization", bearer_id="00000000-0000-0000-0000-000000000000")
 
     assert (caught.value.code, caught.value.status_code) == ("bearer_does_not_exist", 422)
 
 
-async def test_scopes_that_were_not_granted_are_an_error_with_a_name(
-    zaikio: ZaikioOAuth, organization: HubOrganization
-) -> None:
-    """The Hub's word for it comes along."""
+async def test_ungranted_scopes_have_their_own_error(zaikio: ZaikioOAuth, organization: HubOrganization) -> None:
+    """The message contains the Hub's error code."""
     with pytest.raises(InvalidScopesError, match="ungranted_scope"):
         await zaikio.get_access_token(
             bearer_type="Organization", bearer_id=organization.id, scopes=["zaikio.machines.rw"]
         )
 
 
-async def test_a_client_without_scopes_has_to_be_told_which(
+async def test_a_client_without_scopes_needs_them_as_an_argument(
     make_settings: Callable[..., Settings], organization: HubOrganization, hub: LocalHub
 ) -> None:
-    """Before any request is made."""
+    """The error is raised before any request."""
     client = {"client_id": "warehouse-id", "client_secret": SECRET}
     async with ZaikioOAuth(make_settings(clients={"warehouse": client})) as zaikio:
         with pytest.raises(ConfigurationError, match="pass scopes="):
@@ -250,10 +248,10 @@ async def test_a_client_without_scopes_has_to_be_told_which(
     assert hub.count(path="/oauth/access_token") == 0
 
 
-async def test_a_hub_that_answers_for_somebody_else_is_not_believed(
+async def test_a_token_for_another_bearer_is_rejected(
     zaikio: ZaikioOAuth, hub: LocalHub, organization: HubOrganization, logged_in: AccessToken
 ) -> None:
-    """Neither when a token is fetched nor when one is refreshed."""
+    """This applies to a new token and to a refreshed one."""
     body = {"access_token": "x", "expires_in": 60, "scope": "", "bearer": {"type": "Organization", "id": "another"}}
     hub.fail("client_credentials", body=body)
     with pytest.raises(InvalidResponseError, match="another bearer"):
@@ -264,10 +262,10 @@ async def test_a_hub_that_answers_for_somebody_else_is_not_believed(
     assert await rows(zaikio) == 1
 
 
-async def test_a_caller_that_is_cancelled_loses_nothing_for_the_others(
+async def test_a_cancelled_caller_does_not_affect_the_others(
     zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
 ) -> None:
-    """The browser that started the refresh goes away in the middle of it."""
+    """The caller that started the refresh is cancelled during the request, and the other one gets the token."""
     hub.fail("refresh_token", latency=0.3, times=None)
     first = asyncio.create_task(zaikio.find_active_access_token(logged_in.id))
     await asyncio.sleep(0.1)
@@ -284,10 +282,10 @@ async def test_a_caller_that_is_cancelled_loses_nothing_for_the_others(
         await first
 
 
-async def test_a_refresh_that_everybody_has_left_is_still_kept(
+async def test_a_refresh_without_any_caller_left_is_stored(
     zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
 ) -> None:
-    """The refresh token is spent, so the answer has to reach the store."""
+    """The refresh token is used up, so the new token is stored although the caller was cancelled."""
     hub.fail("refresh_token", latency=0.2, times=None)
     only = asyncio.create_task(zaikio.find_active_access_token(logged_in.id))
     await asyncio.sleep(0.1)
@@ -300,8 +298,10 @@ async def test_a_refresh_that_everybody_has_left_is_still_kept(
     assert hub.count(grant_type="refresh_token") == 1
 
 
-async def test_a_logout_during_a_refresh_wins(zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken) -> None:
-    """What the Hub has just given is revoked again, and nobody gets it."""
+async def test_a_logout_during_a_refresh_ends_the_grant(
+    zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
+) -> None:
+    """The token that the Hub has just issued is revoked, and no caller gets it."""
     hub.fail("refresh_token", latency=0.3)
     refreshing = asyncio.create_task(zaikio.refresh(logged_in))
     await asyncio.sleep(0.1)
@@ -315,8 +315,10 @@ async def test_a_logout_during_a_refresh_wins(zaikio: ZaikioOAuth, hub: LocalHub
     assert len(hub.grants.revoked()) == 1
 
 
-async def test_what_a_refresh_leaves_out_stays(zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken) -> None:
-    """An answer without scope, bearer and refresh token made the gem lose the grant (fault 10)."""
+async def test_values_missing_from_a_refresh_response_are_kept(
+    zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
+) -> None:
+    """A response without scope, bearer and refresh token made the gem lose the grant (fault 10)."""
     hub.fail("refresh_token", body={"access_token": "fresh", "expires_in": 3600})
 
     token = await zaikio.refresh(logged_in)
@@ -335,10 +337,10 @@ async def test_what_a_refresh_leaves_out_stays(zaikio: ZaikioOAuth, hub: LocalHu
         ({"status": 400, "body": {"error": "invalid_client"}}, Exception),
     ],
 )
-async def test_a_refresh_that_fails_loses_nothing(
+async def test_a_failed_refresh_keeps_the_grant(
     zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken, fault: dict[str, Any], error: type[Exception]
 ) -> None:
-    """The row stays as it was, and the next try works."""
+    """The stored token is unchanged, and the next attempt succeeds."""
     hub.fail("refresh_token", **fault)
     with pytest.raises(error):
         await zaikio.refresh(logged_in)
@@ -346,18 +348,20 @@ async def test_a_refresh_that_fails_loses_nothing(
     assert (await zaikio.refresh(logged_in)).id == logged_in.id
 
 
-async def test_a_refresh_that_somebody_else_has_made_is_not_made_again(
+async def test_a_refresh_is_not_repeated_for_an_old_copy(
     zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
 ) -> None:
-    """A caller with a stale copy gets what is stored."""
+    """A caller with an old copy of the token gets the stored one."""
     fresh = await zaikio.refresh(logged_in)
 
     assert await zaikio.refresh(logged_in) == fresh
     assert hub.count(grant_type="refresh_token") == 1
 
 
-async def test_revoking_tells_the_hub_and_forgets(zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken) -> None:
-    """Forgotten also when the Hub cannot be told, which is an error that the caller sees."""
+async def test_revoking_informs_the_hub_and_deletes_the_token(
+    zaikio: ZaikioOAuth, hub: LocalHub, logged_in: AccessToken
+) -> None:
+    """If the Hub cannot be informed, the error is raised to the caller."""
     await zaikio.revoke(logged_in)
     assert hub.grants.revoked() == [logged_in.jti]
     assert await zaikio.find_active_access_token(logged_in.id) is None
@@ -366,10 +370,10 @@ async def test_revoking_tells_the_hub_and_forgets(zaikio: ZaikioOAuth, hub: Loca
         await zaikio.revoke(logged_in)
 
 
-async def test_nobody_holds_a_connection_while_the_hub_is_asked(
+async def test_no_connection_is_held_during_a_request_to_the_hub(
     make_settings: Callable[..., Settings], hub: LocalHub, visitor: Visitor, logged_in: AccessToken
 ) -> None:
-    """While one refresh takes its time, other look-ups go on."""
+    """Other look-ups succeed during a slow refresh."""
     hub.fail("refresh_token", latency=0.5)
     async with ZaikioOAuth(make_settings()) as zaikio:
         refreshing = asyncio.create_task(zaikio.find_active_access_token(logged_in.id))
@@ -381,10 +385,10 @@ async def test_nobody_holds_a_connection_while_the_hub_is_asked(
         await refreshing
 
 
-def test_it_works_in_one_event_loop_after_another(
+def test_one_instance_works_in_several_event_loops(
     make_settings: Callable[..., Settings], hub: LocalHub, organization: HubOrganization
 ) -> None:
-    """A script that calls ``asyncio.run`` twice and never closes anything; warnings would fail this test."""
+    """A script can call ``asyncio.run`` twice and close nothing. A warning would fail the test."""
     zaikio = ZaikioOAuth(make_settings())
 
     async def job() -> str:

@@ -57,28 +57,28 @@ def tokens(database: Database) -> AccessTokenRepository:
         pytest.param({"expires_at": PAST, "refresh_token": None, "refresh_expires_at": None}, 1, id="expired for good"),
     ],
 )
-async def test_only_what_can_never_be_used_again_is_deleted(
+async def test_only_unusable_tokens_are_deleted(
     zaikio: ZaikioOAuth, tokens: AccessTokenRepository, changes: dict[str, Any], deleted: int
 ) -> None:
-    """The gem deleted by age alone, and kept client-credentials tokens for a week."""
+    """The gem deleted tokens by age alone, and kept client-credentials tokens for a week."""
     stored = await tokens.add(some_access_token(**changes))
 
     assert await zaikio.cleanup_access_tokens() == deleted
     assert bool(await tokens.get(stored.id)) is not bool(deleted)
 
 
-async def test_what_is_revoked_is_deleted(zaikio: ZaikioOAuth, tokens: AccessTokenRepository) -> None:
-    """However long it would have lived."""
+async def test_revoked_tokens_are_deleted(zaikio: ZaikioOAuth, tokens: AccessTokenRepository) -> None:
+    """A revoked token is deleted even if it has not expired."""
     await tokens.add(some_access_token(jti="gone"))
     await mark_revoked(zaikio, ["gone"])
 
     assert await zaikio.cleanup_access_tokens() == 1
 
 
-async def test_many_are_deleted_in_batches_while_others_read_and_write(
+async def test_many_tokens_are_deleted_in_batches(
     zaikio: ZaikioOAuth, tokens: AccessTokenRepository, database: Database
 ) -> None:
-    """No statement touches more than a batch."""
+    """Other callers can read and write during the cleanup, because each statement deletes one batch."""
     useless = await tokens.add(some_access_token(expires_at=PAST, refresh_token=None))
     kept = await tokens.add(some_access_token())
     copy = (
@@ -114,8 +114,10 @@ async def test_many_are_deleted_in_batches_while_others_read_and_write(
     assert await zaikio.cleanup_access_tokens() == 0
 
 
-async def test_a_new_key_takes_over(tokens: AccessTokenRepository, database: Database, database_url: str) -> None:
-    """Put in front of the old one; everything is re-encrypted; then the old one can go."""
+async def test_a_new_key_replaces_the_old_one(
+    tokens: AccessTokenRepository, database: Database, database_url: str
+) -> None:
+    """The new key is put first, all tokens are encrypted again, and then the old key can be removed."""
     stored = [await tokens.add(some_access_token(refresh_token=refresh)) for refresh in ("again", None, "again")]
     async with ZaikioOAuth(settings(database_url, OTHER_KEY, KEY)) as rotating:
         assert await rotating.rotate_encryption_keys() == 3
@@ -125,10 +127,10 @@ async def test_a_new_key_takes_over(tokens: AccessTokenRepository, database: Dat
             assert await rotated.find_active_access_token(token.id) == token
 
 
-async def test_a_rotation_that_was_stopped_goes_on(
+async def test_an_interrupted_rotation_can_be_continued(
     tokens: AccessTokenRepository, database: Database, database_url: str
 ) -> None:
-    """What is done is not done again."""
+    """Rows that already use the new key are not encrypted again."""
     for _ in range(5):
         await tokens.add(some_access_token())
     rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
@@ -140,10 +142,10 @@ async def test_a_rotation_that_was_stopped_goes_on(
         assert await rotating.rotate_encryption_keys() == 3
 
 
-async def test_a_row_that_no_key_fits_stops_nothing_and_is_named(
+async def test_an_undecryptable_row_does_not_stop_the_rotation(
     tokens: AccessTokenRepository, database: Database, database_url: str
 ) -> None:
-    """All others are done; the row is kept."""
+    """All other rows are encrypted again. The row is kept, and the error names it."""
     stored = [await tokens.add(some_access_token()) for _ in range(3)]
     async with database.engine.connect() as connection:
         await connection.execute(
@@ -156,8 +158,8 @@ async def test_a_row_that_no_key_fits_stops_nothing_and_is_named(
         assert [bool(await rotated.find_active_access_token(token.id)) for token in stored[1:]] == [True, True]
 
 
-async def test_a_refresh_during_the_rotation_wins(tokens: AccessTokenRepository, database: Database) -> None:
-    """The rotation must not put the old token back over the one that a refresh has just written."""
+async def test_a_rotation_does_not_undo_a_concurrent_refresh(tokens: AccessTokenRepository, database: Database) -> None:
+    """The rotation must not overwrite the token that a refresh has just stored."""
     stored = [await tokens.add(some_access_token()) for _ in range(20)]
     rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
     rotating = AccessTokenRepository(rekeyed)
@@ -173,8 +175,8 @@ async def test_a_refresh_during_the_rotation_wins(tokens: AccessTokenRepository,
     assert {each.access_token.token for each in found if each} == {"the-secret-next"}
 
 
-async def test_a_scheduler_inside_the_app_cleans_up(zaikio: ZaikioOAuth, tokens: AccessTokenRepository) -> None:
-    """The recipe of the docs, with APScheduler."""
+async def test_a_scheduler_in_the_app_can_clean_up(zaikio: ZaikioOAuth, tokens: AccessTokenRepository) -> None:
+    """The example in the documentation works with APScheduler."""
     await tokens.add(some_access_token(expires_at=PAST, refresh_token=None))
     scheduler = AsyncIOScheduler(timezone="UTC")
     scheduler.add_job(zaikio.cleanup_access_tokens, "interval", seconds=0.1)
