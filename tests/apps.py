@@ -1,4 +1,4 @@
-"""Small apps that the tests visit."""
+"""Small apps for the tests."""
 
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from zaikio_oauth import AccessToken, ZaikioOAuth, login_error
 
 
 def small_app(zaikio: ZaikioOAuth, prefix: str = "/zaikio", **options: Any) -> FastAPI:
-    """The contract's example, with a home page that tells the session and the error."""
+    """Return the app of the example in the documentation, with a home page that shows the login error."""
     app = FastAPI(**options)
     app.add_middleware(SessionMiddleware, secret_key="session-secret-of-the-tests")
     app.include_router(zaikio.router, prefix=prefix)

@@ -1,4 +1,4 @@
-"""The fixtures: a real database of each kind, the local Hub on a real socket, an app, and a visitor."""
+"""The fixtures: both kinds of database, the local Hub on a real socket, an app, and a visitor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest_plugins = ["tests.environment.plugin"]
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the developer has set for themselves is not what is tested."""
+    """Remove the developer's own settings from the environment."""
     for name in os.environ:
         if name.startswith("ZAIKIO_") and not name.startswith("ZAIKIO_TEST_"):
             monkeypatch.delenv(name)
@@ -30,7 +30,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: a SQLite file, then a database on a real PostgreSQL server."""
+    """Return the URL of an empty database: a SQLite file, then a database on a real PostgreSQL server."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
     return request.getfixturevalue("postgresql_url")
@@ -38,7 +38,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """The store on that database, migrated."""
+    """Yield the store in that database, with all migrations."""
     url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
     database = Database(url, [KEY])
     await database.open(auto_migrate=True)
@@ -48,7 +48,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def hub() -> LocalHub:
-    """A Hub that knows the client ``warehouse`` (with a secret) and ``kiosk`` (without)."""
+    """Return a Hub with the clients ``warehouse`` (with a secret) and ``kiosk`` (without)."""
     return LocalHub(
         apps=[
             HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),
@@ -59,14 +59,14 @@ def hub() -> LocalHub:
 
 @pytest.fixture
 def hub_url(hub: LocalHub) -> Iterator[str]:
-    """That Hub on a real socket."""
+    """Yield the URL of that Hub on a real socket."""
     with HubServer(hub) as server:
         yield server.url
 
 
 @pytest.fixture
 def make_settings(hub_url: str, tmp_path: Path) -> Callable[..., Settings]:
-    """Settings for that Hub, on SQLite; what a test names is changed."""
+    """Return a function that makes settings for that Hub with SQLite. Its arguments replace single settings."""
 
     def make(**changes: Any) -> Settings:
         values: dict[str, Any] = {
@@ -90,20 +90,20 @@ def make_settings(hub_url: str, tmp_path: Path) -> Callable[..., Settings]:
 
 @pytest.fixture
 async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
-    """A ZaikioOAuth of those settings, open."""
+    """Yield an open ZaikioOAuth with those settings."""
     async with ZaikioOAuth(make_settings()) as opened:
         yield opened
 
 
 @pytest.fixture
 def app(zaikio: ZaikioOAuth) -> FastAPI:
-    """A small app with it."""
+    """Return a small app that uses it."""
     return small_app(zaikio)
 
 
 @pytest.fixture
 async def visitor(app: FastAPI) -> AsyncIterator[Visitor]:
-    """A person who visits that app."""
+    """Yield a visitor of that app."""
     visiting = Visitor(app)
     yield visiting
     await visiting.aclose()

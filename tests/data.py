@@ -1,4 +1,4 @@
-"""Test data: one value each, and builders of some that differ where a test says so."""
+"""Test data: constants, and functions that build values with optional changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORGANIZATION_ID = "b1475f65-236c-58b8-96e1-e1778b43beb7"
 
 
 def some_access_token(**changes: Any) -> AccessToken:
-    """A person's token with an hour to live and a refresh token."""
+    """Return a person's token that is valid for an hour and has a refresh token."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {
         "id": "",
@@ -35,5 +35,5 @@ def some_access_token(**changes: Any) -> AccessToken:
 
 
 def some_on_behalf_of() -> OnBehalfOf:
-    """The person of these tests, acting for an organization."""
+    """Return the person of these tests, who acts for an organization."""
     return OnBehalfOf(id=PERSON_ID, roles=("owner", "admin"))

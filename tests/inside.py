@@ -1,4 +1,4 @@
-"""What a ZaikioOAuth has open, for the few tests that have to look inside."""
+"""The open connections of a ZaikioOAuth, for the few tests that look at internals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def engine_of(zaikio: ZaikioOAuth) -> Any:
 
 
 async def mark_revoked(zaikio: ZaikioOAuth, jtis: Collection[str]) -> None:
-    """Do what the webhook does with a good event."""
+    """Do what the webhook does after a valid event."""
     await (await parts_of(zaikio)).revocation_list.add(jtis)
 
 

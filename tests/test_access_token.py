@@ -29,10 +29,10 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
         pytest.param(timedelta(0), timedelta(0), False, id="expired this instant"),
     ],
 )
-def test_a_token_is_valid_while_it_outlives_the_duration(
+def test_a_token_is_valid_if_it_expires_after_the_duration(
     lives_for: timedelta, valid_for: timedelta, expected: bool
 ) -> None:
-    """The gem gave back a token with 9 seconds left to a caller who needed 30."""
+    """The gem returned a token that was valid for 9 more seconds to a caller who needed it for 30."""
     token = some_access_token(expires_at=NOW + lives_for)
 
     assert token.valid_for(valid_for, now=NOW) is expected
@@ -47,20 +47,20 @@ def test_a_token_is_valid_while_it_outlives_the_duration(
         pytest.param({"refresh_token": None}, False, id="none"),
     ],
 )
-def test_a_token_is_refreshable_while_its_refresh_token_lives(changes: dict[str, object], expected: bool) -> None:
-    """The refresh token has an expiry of its own; the gem guessed it from the row's age."""
+def test_a_token_is_refreshable_until_its_refresh_token_expires(changes: dict[str, object], expected: bool) -> None:
+    """The refresh token has its own expiry. The gem estimated it from the age of the row."""
     assert some_access_token(**changes).refreshable(now=NOW) is expected
 
 
-def test_seconds_left_never_go_below_zero() -> None:
-    """``expires_in`` counts down to 0."""
+def test_expires_in_is_never_negative() -> None:
+    """An expired token has ``expires_in`` 0."""
     assert 3590 <= some_access_token().expires_in <= 3600
     expired = some_access_token(expires_at=NOW - timedelta(days=400))
     assert (expired.expires_in, expired.expired) == (0, True)
 
 
-def test_who_acts_is_the_person_also_on_behalf_of_an_organization() -> None:
-    """An organization's own token stands for nobody."""
+def test_person_id_is_the_person_who_acts() -> None:
+    """This includes a person who acts on behalf of an organization. An organization's own token has no person."""
     assert some_access_token().person_id == PERSON_ID
     organization = some_access_token(bearer_type="Organization", bearer_id="o")
     assert (organization.organization, organization.person_id) == (True, None)
@@ -68,8 +68,8 @@ def test_who_acts_is_the_person_also_on_behalf_of_an_organization() -> None:
     assert on_behalf.person_id == PERSON_ID
 
 
-def test_no_spelling_of_a_token_shows_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    """``repr``, ``str``, formatting, logs, JSON and a FastAPI answer leave both secrets out."""
+def test_no_representation_of_a_token_shows_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """``repr``, ``str``, formatting, logs, JSON and FastAPI responses contain neither of the two secrets."""
     token = some_access_token()
     app = FastAPI()
 
@@ -92,26 +92,26 @@ def test_no_spelling_of_a_token_shows_its_secrets(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_token_cannot_be_changed() -> None:
-    """It is shared between requests."""
+    """One token may be shared by several requests."""
     with pytest.raises(ValidationError):
         some_access_token().token = "another"  # type: ignore[misc]
 
 
-def test_a_token_survives_pickling() -> None:
-    """Job queues hand arguments on that way."""
+def test_a_token_can_be_pickled() -> None:
+    """Job queues pickle their arguments."""
     token = some_access_token(on_behalf_of=some_on_behalf_of())
 
     assert pickle.loads(pickle.dumps(token)) == token
 
 
-def test_naive_instants_are_refused() -> None:
-    """An instant without a time zone is none."""
+def test_naive_datetimes_are_rejected() -> None:
+    """A datetime without a time zone is ambiguous."""
     with pytest.raises(ValidationError):
         some_access_token(expires_at=datetime(2026, 11, 24))  # noqa: DTZ001
 
 
-def test_missing_scopes_are_named() -> None:
-    """What a 403 tells."""
+def test_missing_scopes_are_returned() -> None:
+    """An HTTP 403 response names them."""
     token = some_access_token(scopes=("a.b.rw",))
 
     assert token.missing_scopes(["a.b.r", "a.c.r"]) == ("a.c.r",)

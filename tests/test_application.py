@@ -1,4 +1,4 @@
-"""ZaikioOAuth, and the module-level names, which are the members of the process's default one."""
+"""ZaikioOAuth, and the module-level names, which are the members of the default instance."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from zaikio_oauth.testing import HubOrganization, LocalHub, logged_in_as
 
 @pytest.fixture(autouse=True)
 def nothing_configured() -> Iterator[None]:
-    """Before and after."""
+    """Reset the default instance before and after the test."""
     configure()
     yield
     configure()
@@ -33,7 +33,7 @@ def organization(hub: LocalHub) -> HubOrganization:
 
 @pytest.fixture
 def app() -> FastAPI:
-    """The contract's ten lines."""
+    """Return the app of the documentation's ten-line example."""
     app = FastAPI()
     app.add_middleware(SessionMiddleware, secret_key="secret")
     app.include_router(zaikio_oauth.zaikio_router, prefix="/zaikio")
@@ -49,10 +49,10 @@ def app() -> FastAPI:
     return app
 
 
-async def test_a_configuration_that_comes_late_is_the_one_that_counts(
+async def test_the_last_configuration_is_used(
     app: FastAPI, make_settings: Callable[..., Settings], hub: LocalHub
 ) -> None:
-    """The router and the dependency were imported long before; the gem kept its first configuration for ever."""
+    """The router and the dependency may be imported before it. The gem kept its first configuration."""
     hub.auto_consent(hub.people[0].id)
     configure(make_settings(host="http://127.0.0.1:9"))
     configure(make_settings(), after_approve=lambda request, token, origin: "/hooked")
@@ -64,8 +64,8 @@ async def test_a_configuration_that_comes_late_is_the_one_that_counts(
     await visitor.aclose()
 
 
-def test_the_environment_alone_is_enough(app: FastAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Without ``configure``."""
+def test_environment_variables_alone_are_enough(app: FastAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """``configure`` is not needed."""
     for name, value in {
         "ENVIRONMENT": "test",
         "HOST": "http://127.0.0.1:9",
@@ -79,14 +79,16 @@ def test_the_environment_alone_is_enough(app: FastAPI, monkeypatch: pytest.Monke
         assert client.get("/me").json() == "anna"
 
 
-def test_what_is_missing_is_said_when_the_app_starts(app: FastAPI) -> None:
-    """Not at the first login."""
+def test_missing_settings_are_reported_when_the_app_starts(app: FastAPI) -> None:
+    """The error does not wait for the first login."""
     with pytest.raises(ConfigurationError, match="ZAIKIO_ENCRYPTION_KEYS is missing"), TestClient(app):
         raise AssertionError("unreachable")
 
 
-async def test_every_call_forwards(make_settings: Callable[..., Settings], organization: HubOrganization) -> None:
-    """With its arguments."""
+async def test_every_module_level_function_works(
+    make_settings: Callable[..., Settings], organization: HubOrganization
+) -> None:
+    """The functions pass their arguments to the default instance."""
     bearer: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": organization.id}
     async with configure(make_settings()):
         token = await zaikio_oauth.get_access_token(**bearer, scopes=["zaikio.organization.r"], valid_for=60)
@@ -95,7 +97,9 @@ async def test_every_call_forwards(make_settings: Callable[..., Settings], organ
         async with zaikio_oauth.with_auth(**bearer) as found:
             assert found == token
         with zaikio_oauth.with_client("kiosk"):
-            assert await zaikio_oauth.find_usable_access_token(**bearer) is None  # it is the other client's
+            assert (
+                await zaikio_oauth.find_usable_access_token(**bearer) is None
+            )  # The token belongs to the other client.
         with pytest.raises(zaikio_oauth.InvalidGrantError):
             await zaikio_oauth.refresh(token)
         assert await zaikio_oauth.rotate_encryption_keys() == 0
@@ -104,10 +108,10 @@ async def test_every_call_forwards(make_settings: Callable[..., Settings], organ
         assert await zaikio_oauth.find_active_access_token(token.id) is None
 
 
-def test_a_script_needs_nothing_but_with_auth(
+def test_a_script_needs_only_with_auth(
     make_settings: Callable[..., Settings], hub: LocalHub, organization: HubOrganization
 ) -> None:
-    """In a bare ``asyncio.run``, twice."""
+    """The script works in a plain ``asyncio.run``, and in a second one."""
     configure(make_settings())
 
     async def job() -> str:
@@ -118,8 +122,10 @@ def test_a_script_needs_nothing_but_with_auth(
     assert hub.count(grant_type="client_credentials") == 1
 
 
-async def test_several_live_side_by_side(make_settings: Callable[..., Settings], hub: LocalHub, tmp_path: Any) -> None:
-    """Each with its own settings, store and hooks."""
+async def test_several_instances_are_independent(
+    make_settings: Callable[..., Settings], hub: LocalHub, tmp_path: Any
+) -> None:
+    """Each has its own settings, store and default client."""
     hub.grant("warehouse-id", "Person", "x", ["a.b.r"])
     client = {"client_id": "warehouse-id", "client_secret": SECRET, "default_scopes": ["a.b.r"]}
     first = ZaikioOAuth(make_settings(clients={"warehouse": client}))

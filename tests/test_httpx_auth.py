@@ -18,7 +18,7 @@ LIBRARIES = [httpx, httpx2]
 
 @pytest.fixture
 def organization(hub: LocalHub) -> HubOrganization:
-    """An organization that has granted the app its data."""
+    """Return an organization that has granted access to the app."""
     hub.grant("warehouse-id", "Organization", hub.organizations[0].id, ["zaikio.organization.r"])
     return hub.organizations[0]
 
@@ -29,10 +29,10 @@ def auth(zaikio: ZaikioOAuth, organization: HubOrganization) -> ZaikioAuth:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_every_request_carries_the_token(
+async def test_every_request_has_the_token(
     library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth, organization: HubOrganization
 ) -> None:
-    """Fetched once."""
+    """The token is fetched once."""
     async with library.AsyncClient(auth=auth, base_url=hub_url) as client:
         answers = await asyncio.gather(*(client.get("/api/v1/organization") for _ in range(5)))
 
@@ -42,10 +42,10 @@ async def test_every_request_carries_the_token(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_401_is_answered_with_a_fresh_token_once(
+async def test_a_401_is_retried_once_with_a_new_token(
     library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth
 ) -> None:
-    """The Hub has ended the token early: ten requests at once fetch one new one."""
+    """If the Hub ends the token early, ten concurrent requests fetch one new token."""
     async with library.AsyncClient(auth=auth, base_url=hub_url) as client:
         await client.get("/api/v1/organization")
         hub.expire_access_tokens()
@@ -56,8 +56,8 @@ async def test_a_401_is_answered_with_a_fresh_token_once(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_second_401_is_given_back(library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth) -> None:
-    """It does not go on for ever."""
+async def test_a_second_401_is_returned(library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth) -> None:
+    """The request is repeated only once."""
     hub.fail("/api/v1/organization", status=401, times=None)
     async with library.AsyncClient(auth=auth, base_url=hub_url) as client:
         answer = await client.get("/api/v1/organization")
@@ -68,7 +68,7 @@ async def test_a_second_401_is_given_back(library: Any, hub: LocalHub, hub_url: 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_a_streamed_body_is_not_sent_twice(library: Any, hub: LocalHub, hub_url: str, auth: ZaikioAuth) -> None:
-    """It is gone; the 401 is given back."""
+    """The body is consumed, so the HTTP 401 is returned."""
 
     async def body() -> AsyncIterator[bytes]:
         yield b"{}"
@@ -82,8 +82,10 @@ async def test_a_streamed_body_is_not_sent_twice(library: Any, hub: LocalHub, hu
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_the_token_goes_to_no_other_host(library: Any, hub_url: str, auth: ZaikioAuth, hub: LocalHub) -> None:
-    """Not to another port, and not by way of a redirect."""
+async def test_the_token_is_not_sent_to_another_host(
+    library: Any, hub_url: str, auth: ZaikioAuth, hub: LocalHub
+) -> None:
+    """This includes another port and a redirect."""
     seen: list[str | None] = []
 
     async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
@@ -102,8 +104,8 @@ async def test_the_token_goes_to_no_other_host(library: Any, hub_url: str, auth:
     assert seen == [None, None]
 
 
-async def test_the_origin_can_be_given(hub_url: str, zaikio: ZaikioOAuth, organization: HubOrganization) -> None:
-    """Where the first request is not the one that counts."""
+async def test_the_origin_can_be_set(hub_url: str, zaikio: ZaikioOAuth, organization: HubOrganization) -> None:
+    """The origin is otherwise that of the first request."""
     wanted: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": organization.id, "zaikio": zaikio}
     async with httpx2.AsyncClient(auth=ZaikioAuth(**wanted, origin="https://elsewhere.example")) as client:
         assert (await client.get(f"{hub_url}/api/v1/organization")).status_code == 401
@@ -111,10 +113,10 @@ async def test_the_origin_can_be_given(hub_url: str, zaikio: ZaikioOAuth, organi
         assert (await client.get(f"{hub_url}/api/v1/organization")).status_code == 200
 
 
-async def test_the_default_is_asked_where_none_is_named(
+async def test_the_default_instance_is_used_without_an_argument(
     hub_url: str, zaikio: ZaikioOAuth, organization: HubOrganization
 ) -> None:
-    """``ZaikioAuth(bearer_type=…, bearer_id=…)`` after ``configure``."""
+    """``ZaikioAuth(bearer_type=…, bearer_id=…)`` works after ``configure``."""
     configured = configure(zaikio.settings)
     auth = ZaikioAuth(bearer_type="Organization", bearer_id=organization.id, scopes=["zaikio.organization.r"])
     async with configured, httpx2.AsyncClient(auth=auth) as client:
@@ -122,7 +124,7 @@ async def test_the_default_is_asked_where_none_is_named(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_client_that_is_not_async_is_told_so(library: Any, auth: ZaikioAuth) -> None:
-    """Instead of sending requests without a token."""
+def test_a_synchronous_client_is_an_error(library: Any, auth: ZaikioAuth) -> None:
+    """Without the error, the requests would be sent without a token."""
     with library.Client(auth=auth) as client, pytest.raises(RuntimeError, match="AsyncClient only"):
         client.get("http://127.0.0.1:9/")

@@ -1,4 +1,4 @@
-"""Scopes on the wire and in comparisons (Hub documentation, "Bearers and scopes")."""
+"""Scopes in requests and in comparisons (Hub documentation, "Bearers and scopes")."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from zaikio_oauth import scopes
         pytest.param(None, (), id="not said"),
     ],
 )
-def test_scopes_are_read_however_they_are_separated(wire: object, expected: tuple[str, ...]) -> None:
-    """The Hub writes commas, the RFC spaces, JSON a list."""
+def test_scopes_are_parsed_with_any_separator(wire: object, expected: tuple[str, ...]) -> None:
+    """The Hub uses commas, the RFC uses spaces, and JSON has a list."""
     assert scopes.parse(wire) == expected  # type: ignore[arg-type]
 
 
@@ -36,19 +36,19 @@ def test_scopes_are_read_however_they_are_separated(wire: object, expected: tupl
         "Per>Org/b1475f65-236c-58b8-96e1-e1778b43beb7.zaikio.sites.r",
     ],
 )
-def test_every_bearer_prefix_comes_off(prefixed: str) -> None:
-    """What is granted carries no prefix, so none may count in a comparison."""
+def test_every_bearer_prefix_is_removed(prefixed: str) -> None:
+    """Granted scopes have no prefix, so prefixes must not affect comparisons."""
     assert scopes.unprefixed(prefixed) == "zaikio.sites.r"
 
 
 @pytest.mark.parametrize("scope", ["Organizer.plan.r", "Person.card.r", "Org", "Per"])
-def test_an_app_whose_name_begins_like_a_prefix_keeps_it(scope: str) -> None:
+def test_an_app_name_that_starts_like_a_prefix_is_kept(scope: str) -> None:
     """``Organizer`` is an app, not the prefix ``Org``."""
     assert scopes.unprefixed(scope) == scope
 
 
-def test_a_prefix_is_put_on_and_replaces_another() -> None:
-    """``Org/<id>.`` is the organization of that id, ``Org.`` the one that the person picks."""
+def test_a_prefix_is_added_and_replaces_another() -> None:
+    """``Org/<id>.`` selects the organization with that id, and ``Org.`` the one that the person selects."""
     asked = ["zaikio.organization.r", "Per.zaikio.sites.r"]
 
     assert scopes.with_prefix(asked, scopes.bearer_prefix("Organization", "42")) == (
@@ -77,6 +77,6 @@ def test_a_prefix_is_put_on_and_replaces_another() -> None:
         pytest.param(["x.subscription_create_app.free"], ["x.subscription_create_app.free"], True, id="no permission"),
     ],
 )
-def test_held_scopes_include_asked_ones(held: list[str], asked: list[str], expected: bool) -> None:
-    """The question behind every 403 and behind every look-up of a stored token."""
+def test_held_scopes_include_required_scopes(held: list[str], asked: list[str], expected: bool) -> None:
+    """Every HTTP 403 and every look-up of a stored token depends on this comparison."""
     assert scopes.includes(held, asked) is expected

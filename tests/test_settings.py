@@ -1,4 +1,4 @@
-"""Settings: from the environment alone or in code; what is wrong is said so that a tired person can act on it."""
+"""Settings from environment variables or from code, with error messages that say what to do."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CLIENT = {"client_id": "id"}
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The least that is needed."""
+    """Set the required variables."""
     monkeypatch.setenv("ZAIKIO_ENCRYPTION_KEYS", KEY)
     monkeypatch.setenv("ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID", "warehouse-id")
     return monkeypatch
 
 
-def test_the_least_that_is_needed(environment: pytest.MonkeyPatch) -> None:
-    """A key and a client; the rest has defaults."""
+def test_only_a_key_and_a_client_are_required(environment: pytest.MonkeyPatch) -> None:
+    """All other settings have defaults."""
     settings = Settings()
 
     assert (settings.environment, settings.host) == ("development", "http://hub.zaikio.test")
@@ -36,8 +36,8 @@ def test_the_least_that_is_needed(environment: pytest.MonkeyPatch) -> None:
     assert (client.default_scopes, client.organization_scopes) == ((), ())
 
 
-def test_everything_from_the_environment(environment: pytest.MonkeyPatch) -> None:
-    """Each variable of the contract; scopes and keys with commas or as JSON."""
+def test_every_setting_can_come_from_the_environment(environment: pytest.MonkeyPatch) -> None:
+    """Lists of scopes and keys are separated by commas or are JSON."""
     for name, value in {
         "ENVIRONMENT": "sandbox",
         "HOST": "http://localhost:8001/",
@@ -81,15 +81,15 @@ def test_everything_from_the_environment(environment: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_each_environment_has_its_hub(environment_name: str, host: str) -> None:
-    """Hub documentation, "Hosts"."""
+    """The URLs are those of the Hub documentation, "Hosts"."""
     settings = Settings(environment=environment_name, encryption_keys=[KEY], clients={"a": CLIENT})
 
     assert settings.host == host
 
 
 @pytest.mark.parametrize("keys", [KEY, KEY.encode(), [KEY], [KEY.encode()], (KEY,), json.dumps([KEY])])
-def test_keys_are_taken_in_every_form_that_people_have_them(keys: Any) -> None:
-    """``Fernet.generate_key()`` gives bytes."""
+def test_keys_are_accepted_in_every_common_form(keys: Any) -> None:
+    """``Fernet.generate_key()`` returns bytes."""
     assert Settings(encryption_keys=keys, clients={"a": CLIENT}).encryption_keys[0].get_secret_value() == KEY
 
 
@@ -102,8 +102,8 @@ def test_keys_are_taken_in_every_form_that_people_have_them(keys: Any) -> None:
         ("sqlite+aiosqlite://", "sqlite+aiosqlite://"),
     ],
 )
-def test_a_database_needs_no_driver_in_its_address(given: str, used: str) -> None:
-    """What people have in ``DATABASE_URL``."""
+def test_a_database_url_needs_no_driver(given: str, used: str) -> None:
+    """The URLs are those that are common in ``DATABASE_URL``."""
     assert DatabaseSettings(database_url=given).database_url == used
 
 
@@ -135,8 +135,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "line"), WRONG, ids=lambda value: str(value)[:60])
-def test_what_is_wrong_is_named_without_its_value(changes: dict[str, Any], line: str) -> None:
-    """The variable and what to do; never the value, also not in the traceback."""
+def test_an_error_names_the_variable_without_its_value(changes: dict[str, Any], line: str) -> None:
+    """The message says what to do. The value appears neither in the message nor in the traceback."""
     with pytest.raises(ConfigurationError) as caught:
         Settings(**{"encryption_keys": [KEY], "clients": {"a": CLIENT}} | changes)
 
@@ -147,8 +147,8 @@ def test_what_is_wrong_is_named_without_its_value(changes: dict[str, Any], line:
     assert "pydantic_core" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
-    """Nobody likes to be sent back four times."""
+def test_all_errors_are_reported_at_once() -> None:
+    """One message contains all errors, so they can be corrected together."""
     with pytest.raises(ConfigurationError) as caught:
         Settings(environment="x", cache_ttl=-1)
 
@@ -161,8 +161,8 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     ]
 
 
-def test_json_that_is_none_is_named(environment: pytest.MonkeyPatch) -> None:
-    """Without what stood there."""
+def test_invalid_json_is_reported(environment: pytest.MonkeyPatch) -> None:
+    """The message names the variable and does not contain its value."""
     environment.setenv("ZAIKIO_CLIENTS", '{"swordfish')
 
     with pytest.raises(ConfigurationError, match=r"ZAIKIO_CLIENTS is not valid JSON; set its parts") as caught:
@@ -171,8 +171,8 @@ def test_json_that_is_none_is_named(environment: pytest.MonkeyPatch) -> None:
     assert "swordfish" not in str(caught.value)
 
 
-def test_an_unknown_client_says_which_there_are() -> None:
-    """``name`` and ``known`` come along."""
+def test_an_unknown_client_error_lists_the_known_clients() -> None:
+    """The exception has the attributes ``name`` and ``known``."""
     settings = Settings(encryption_keys=[KEY], clients={"a": CLIENT, "b": CLIENT})
 
     with pytest.raises(UnknownClientError, match="no client named 'c'; configured are: a, b") as caught:
@@ -182,15 +182,15 @@ def test_an_unknown_client_says_which_there_are() -> None:
 
 
 def test_settings_cannot_be_changed() -> None:
-    """They are read once."""
+    """They are read once and then frozen."""
     settings = Settings(encryption_keys=[Fernet.generate_key()], clients={"a": ClientSettings(client_id="id")})
 
     with pytest.raises(ValueError, match="frozen"):
         settings.environment = "production"
 
 
-def test_scopes_under_the_hubs_former_name_are_known() -> None:
-    """With and without a prefix, of every client, each once; those of an app whose name only begins so are not."""
+def test_scopes_with_the_hubs_former_name_are_found() -> None:
+    """They are found once each, with and without a prefix, for every client. Similar names of other apps are ignored."""
     settings = Settings(
         encryption_keys=[KEY],
         clients={
@@ -209,8 +209,8 @@ def test_scopes_under_the_hubs_former_name_are_known() -> None:
     )
 
 
-def test_they_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """When the settings are first needed, in one line; without such scopes there is no warning."""
+def test_scopes_with_the_hubs_former_name_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The warning is one line, and it is logged when the settings are first needed."""
     client: dict[str, Any] = {"client_id": "a", "default_scopes": ["directory.person.r", "directory.sites.r"]}
     zaikio = ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client}))
     assert zaikio.settings is zaikio.settings
@@ -234,14 +234,14 @@ def test_they_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
         ("", "warehouse", False),
     ],
 )
-def test_an_audience_is_the_app_that_a_client_is_named_after(audience: str, client_name: str, same: bool) -> None:
-    """Capitals, hyphens and the name of the credentials apart."""
+def test_an_audience_matches_the_client_of_the_same_app(audience: str, client_name: str, same: bool) -> None:
+    """The comparison ignores capital letters, hyphens and the name of the credentials."""
     assert same_app(audience, client_name) is same
 
 
 @pytest.mark.parametrize("value", ["partner, another_app", '["partner", "another_app"]'])
-def test_audiences_are_a_list_like_the_others(environment: pytest.MonkeyPatch, value: str) -> None:
-    """Comma-separated or JSON; none by default."""
+def test_bearer_audiences_are_a_list(environment: pytest.MonkeyPatch, value: str) -> None:
+    """The list is comma-separated or JSON, and empty by default."""
     assert Settings().bearer_audiences == ()
     environment.setenv("ZAIKIO_BEARER_AUDIENCES", value)
     assert Settings().bearer_audiences == ("partner", "another_app")

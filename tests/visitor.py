@@ -1,4 +1,4 @@
-"""A person with a browser, without the browser: one cookie jar for the app, one for the Hub."""
+"""A person's browser without a browser: one cookie jar for the app and one for the Hub."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BASE_URL = "http://testserver"
 
 
 def query_of(url: str) -> dict[str, str]:
-    """The parameters of an address; a doubled one would hide, so it fails."""
+    """Return the parameters of a URL. A repeated parameter is an error, because the dictionary would hide it."""
     pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
     assert len(dict(pairs)) == len(pairs), f"doubled parameters in {url}"
     return dict(pairs)
 
 
 class Visitor:
-    """Goes to the app over ASGI and to the Hub over a real socket; follows nothing by itself."""
+    """A client that reaches the app by ASGI and the Hub by a real socket. It does not follow redirects."""
 
     def __init__(
         self, app: ASGIApp, *, base_url: str = BASE_URL, headers: dict[str, str] | None = None, root_path: str = ""
@@ -34,24 +34,24 @@ class Visitor:
         return await self.app.get(url, **options)
 
     async def start(self, path: str = "/zaikio/sessions/new", **parameters: Any) -> str:
-        """Where the app sends the browser."""
+        """Start a flow and return the URL to which the app redirects the browser."""
         response = await self.app.get(path, params=parameters)
         assert response.status_code == 302, response.text
         return response.headers["location"]
 
     async def consent(self, authorize_url: str) -> str:
-        """Where the Hub sends the browser back to, once the person has answered."""
+        """Answer the Hub's page and return the URL to which the Hub redirects the browser."""
         response = await self.hub.get(authorize_url)
         assert response.status_code in (302, 303), response.text
         return response.headers["location"]
 
     async def log_in(self, path: str = "/zaikio/sessions/new", **parameters: Any) -> httpx2.Response:
-        """All of it; the callback's answer."""
+        """Run the whole flow and return the response to the callback."""
         return await self.app.get(await self.consent(await self.start(path, **parameters)))
 
     @property
     def session(self) -> dict[str, Any]:
-        """What the browser can read in the session's cookie."""
+        """The part of the session cookie that the browser can read."""
         cookie = self.app.cookies.get("session", domain="testserver.local") or self.app.cookies.get("session")
         if not cookie or cookie == "null":
             return {}
@@ -59,11 +59,11 @@ class Visitor:
 
     @property
     def flows(self) -> list[str]:
-        """The names of the flow cookies that the browser carries."""
+        """The names of the browser's flow cookies."""
         return [cookie.name for cookie in self.app.cookies.jar if cookie.name.startswith("zaikio_flow_")]
 
     def copy_cookies_to(self, other: Visitor) -> None:
-        """Give another browser what this one carries."""
+        """Give all cookies to another browser."""
         for cookie in self.app.cookies.jar:
             other.app.cookies.jar.set_cookie(cookie)
 
