@@ -1,4 +1,4 @@
-"""``bearer_token``: an API of the app's own, which other Zaikio apps call (RFC 6750)."""
+"""``bearer_token``: the app's own API, which other Zaikio apps call (RFC 6750)."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ CATALOG = "warehouse.catalog.r"
 
 
 def api(bearer: Any) -> FastAPI:
-    """An app with an API for other apps, and no sessions."""
+    """Return an app with an API for other apps and without sessions."""
     app = FastAPI()
 
     @app.get("/catalog")
@@ -65,7 +65,7 @@ def api(bearer: Any) -> FastAPI:
 
 
 class Caller:
-    """Another app, which calls."""
+    """Another app that calls the API."""
 
     def __init__(self, app: FastAPI) -> None:
         self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://testserver")
@@ -83,7 +83,7 @@ def caller(zaikio: ZaikioOAuth) -> Caller:
 
 @pytest.fixture
 def token(hub: LocalHub, hub_url: str) -> str:
-    """A good one."""
+    """Return a valid token."""
     return hub.mint_token("warehouse-id", PERSON_ID, CATALOG, issuer=hub_url)
 
 
@@ -101,12 +101,12 @@ def _decoded(text: str) -> bytes:
 
 
 def unsigned(header: dict[str, Any], claims: dict[str, Any]) -> str:
-    """The part of a JWT that is signed."""
+    """Return the part of a JWT that is signed."""
     return f"{_encoded(header)}.{_encoded(claims)}"
 
 
 def signed_by(key: rsa.RSAPrivateKey, header: dict[str, Any], claims: dict[str, Any], hash_: Any = None) -> str:
-    """RS256, without the library that verifies it."""
+    """Return a JWT signed with RS256, made without the library that verifies it."""
     signing_input = unsigned(header, claims)
     signature = key.sign(signing_input.encode(), padding.PKCS1v15(), hash_ or hashes.SHA256())
     return f"{signing_input}.{_encoded(signature)}"
@@ -116,11 +116,11 @@ def challenge(answer: httpx2.Response) -> str:
     return answer.headers["www-authenticate"]
 
 
-# ── what is let in ─────────────────────────────────────────────────────────────────────────────────
+# ── accepted tokens ────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_token_of_the_hub_is_let_in(caller: Caller, token: str) -> None:
-    """With everything that the contract promises, verified; the token itself is not among it."""
+async def test_a_token_of_the_hub_is_accepted(caller: Caller, token: str) -> None:
+    """The verified values are available. The token itself is not."""
     answer = await caller.get("/catalog", token)
     claims = claims_of(token)
 
@@ -137,23 +137,23 @@ async def test_a_token_of_the_hub_is_let_in(caller: Caller, token: str) -> None:
     }
 
 
-async def test_the_module_level_name_follows_the_default_object(
+async def test_the_module_level_name_uses_the_default_instance(
     make_settings: Callable[..., Settings], token: str
 ) -> None:
-    """As the ten lines of the read-me use it."""
+    """This is how the README's example uses it."""
     async with configure(make_settings()):
         answer = await Caller(api(bearer_token)).get("/catalog", token)
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_the_scheme_may_be_written_as_one_likes(caller: Caller, token: str, scheme: str) -> None:
-    """RFC 9110 §11.1."""
+async def test_the_scheme_is_case_insensitive(caller: Caller, token: str, scheme: str) -> None:
+    """The authentication scheme is case-insensitive (RFC 9110 §11.1)."""
     assert (await caller.get("/catalog", Authorization=f"{scheme} {token}")).status_code == 200
 
 
-async def test_a_person_on_behalf_of_an_organization_has_named_roles(caller: Caller, hub: LocalHub) -> None:
-    """The subject is the organization; the bit field is read against the Hub's list, once for many tokens."""
+async def test_a_person_on_behalf_of_an_organization_has_roles(caller: Caller, hub: LocalHub) -> None:
+    """The subject is the organization. The Hub's list of roles is fetched once for many tokens."""
     acting = hub.mint_token("warehouse-id", PERSON_ID, f"Per>Org/{ORGANIZATION_ID}.{CATALOG}")
     for _ in range(3):
         body = (await caller.get("/catalog", acting)).json()
@@ -163,8 +163,8 @@ async def test_a_person_on_behalf_of_an_organization_has_named_roles(caller: Cal
     assert hub.count(path="/api/v1/roles") == 1
 
 
-async def test_roles_that_cannot_be_named_permit_nothing(caller: Caller, hub: LocalHub) -> None:
-    """The token is good all the same."""
+async def test_roles_are_empty_if_they_cannot_be_looked_up(caller: Caller, hub: LocalHub) -> None:
+    """The token is still accepted."""
     hub.fail("/api/v1/roles", status=503, times=None)
     acting = hub.mint_token("warehouse-id", PERSON_ID, f"Per>Org/{ORGANIZATION_ID}.{CATALOG}")
     answer = await caller.get("/catalog", acting)
@@ -173,7 +173,7 @@ async def test_roles_that_cannot_be_named_permit_nothing(caller: Caller, hub: Lo
 
 
 async def test_read_and_write_includes_read(caller: Caller, hub: LocalHub) -> None:
-    """As everywhere else."""
+    """A scope with ``rw`` includes the one with ``r``."""
     assert (await caller.get("/catalog", hub.mint_token("warehouse-id", PERSON_ID, "warehouse.catalog.rw"))).is_success
 
 
@@ -196,10 +196,10 @@ async def test_read_and_write_includes_read(caller: Caller, hub: LocalHub) -> No
         ({"warehouse": 1}, False),
     ],
 )
-async def test_a_token_is_for_us_when_its_audience_says_so(
+async def test_a_token_must_have_one_of_our_audiences(
     caller: Caller, hub: LocalHub, token: str, audience: Any, let_in: bool
 ) -> None:
-    """Any of our clients' names; else 401, however good the signature is (RFC 7519 §4.1.3)."""
+    """The audience is the name of one of our clients. Any other token gets HTTP 401 (RFC 7519 §4.1.3)."""
     answer = await caller.get("/anything", hub.grants.keys.sign(claims_of(token) | {"aud": audience}))
 
     if let_in:
@@ -219,10 +219,10 @@ async def test_a_token_is_for_us_when_its_audience_says_so(
         (["*"], "warehouses.catalog.r", False),
     ],
 )
-async def test_other_apps_may_be_let_in_on_purpose(
+async def test_other_audiences_can_be_accepted(
     make_settings: Callable[..., Settings], hub: LocalHub, accepted: list[str], scope: str, let_in: bool
 ) -> None:
-    """By name, or all that hold a scope of ours; never one that was given its token for something else."""
+    """They are accepted by name, or by ``*`` with a scope of ours. A token without such a scope is rejected."""
     hub.apps.append(HubApp.for_client("partner", "partner-id", "its-secret"))
     foreign = hub.mint_token("partner-id", PERSON_ID, scope)
     async with ZaikioOAuth(make_settings(bearer_audiences=accepted)) as zaikio:
@@ -230,12 +230,12 @@ async def test_other_apps_may_be_let_in_on_purpose(
     assert answer.status_code == (200 if let_in else 401)
 
 
-# ── what is not let in ─────────────────────────────────────────────────────────────────────────────
+# ── rejected tokens ────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("authorization", [None, "Basic d2FyZWhvdXNlOnNlY3JldA==", "Digest x=y", "", "Token abc"])
-async def test_who_shows_no_token_is_told_which_to_bring(caller: Caller, authorization: str | None) -> None:
-    """RFC 6750 §3.1: no error code then, but the scope."""
+async def test_a_request_without_a_token_gets_a_challenge(caller: Caller, authorization: str | None) -> None:
+    """The challenge contains the scope and no error code (RFC 6750 §3.1)."""
     headers = {} if authorization is None else {"Authorization": authorization}
     answer = await caller.get("/catalog", **headers)
 
@@ -243,21 +243,21 @@ async def test_who_shows_no_token_is_told_which_to_bring(caller: Caller, authori
     assert challenge(answer) == f'Bearer realm="Zaikio", scope="{CATALOG}"'
 
 
-async def test_a_token_in_the_address_or_a_form_is_not_looked_at(caller: Caller, token: str) -> None:
-    """RFC 9700 §2.4: it ends in logs."""
+async def test_a_token_in_the_url_is_ignored(caller: Caller, token: str) -> None:
+    """URLs are logged (RFC 9700 §2.4)."""
     assert (await caller.get(f"/catalog?access_token={token}")).status_code == 401
 
 
-async def test_two_tokens_are_none(caller: Caller, token: str) -> None:
-    """RFC 6750 §3.1, invalid_request: nobody can know which one was meant."""
+async def test_two_tokens_are_an_invalid_request(caller: Caller, token: str) -> None:
+    """It would be unclear which token is meant (RFC 6750 §3.1)."""
     answer = await caller.client.get(
         "/catalog", headers=[("Authorization", f"Bearer {token}"), ("Authorization", f"Bearer {token}")]
     )
     assert (answer.status_code, 'error="invalid_request"' in challenge(answer)) == (400, True)
 
 
-async def test_a_missing_scope_is_403(caller: Caller, hub: LocalHub) -> None:
-    """RFC 6750 §3.1, with the scope that is needed."""
+async def test_a_missing_scope_gets_403(caller: Caller, hub: LocalHub) -> None:
+    """The challenge contains the required scope (RFC 6750 §3.1)."""
     answer = await caller.get("/catalog", hub.mint_token("warehouse-id", PERSON_ID, "warehouse.catalog.w"))
 
     assert answer.status_code == 403
@@ -267,8 +267,8 @@ async def test_a_missing_scope_is_403(caller: Caller, hub: LocalHub) -> None:
     )
 
 
-async def test_a_route_may_be_for_one_type_of_subject(caller: Caller, hub: LocalHub) -> None:
-    """403 for the other one; who acts on behalf of an organization is both."""
+async def test_a_route_can_require_one_type_of_subject(caller: Caller, hub: LocalHub) -> None:
+    """The other type gets HTTP 403. A person who acts on behalf of an organization counts as both types."""
     person = hub.mint_token("warehouse-id", PERSON_ID, CATALOG)
     organization = hub.mint_token("warehouse-id", PERSON_ID, f"Org/{ORGANIZATION_ID}.{CATALOG}")
     acting = hub.mint_token("warehouse-id", PERSON_ID, f"Per>Org/{ORGANIZATION_ID}.{CATALOG}")
@@ -288,7 +288,7 @@ ATTACKER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def forgeries(hub: LocalHub, token: str, attacker_url: str) -> dict[str, str]:
-    """Everything that an attacker can make without the Hub's private key, and one thing with it."""
+    """Return everything that an attacker can make without the Hub's private key, and one token that is signed with it."""
     header = json.loads(_decoded(token.split(".")[0]))
     claims = claims_of(token)
     _, payload, signature = token.split(".")
@@ -352,7 +352,7 @@ def forgeries(hub: LocalHub, token: str, attacker_url: str) -> dict[str, str]:
         "too long": token + "A" * 20000,
         "two tokens": f"{token} {token}",
         "a comma": f"{token}, {token}",
-        # The Hub's own key, but not the algorithm that it promises.
+        # The Hub's own key with another algorithm than the documented one.
         "RS512 by the Hub's key": signed_by(
             hub.grants.keys._keys[0].private_key,  # type: ignore[attr-defined]
             header | {"alg": "RS512"},
@@ -365,16 +365,16 @@ def forgeries(hub: LocalHub, token: str, attacker_url: str) -> dict[str, str]:
 
 @pytest.fixture
 def attacker() -> Iterator[tuple[LocalHub, str]]:
-    """A server of the attacker's, with keys to offer."""
+    """Yield a server of the attacker that offers keys, and its URL."""
     theirs = LocalHub()
     with HubServer(theirs) as server:
         yield theirs, server.url
 
 
-async def test_each_forgery_is_refused(
+async def test_each_forged_token_is_rejected(
     caller: Caller, hub: LocalHub, token: str, attacker: tuple[LocalHub, str]
 ) -> None:
-    """One by one: 401 invalid_token; and nobody asks the attacker's server for a key."""
+    """Each gets HTTP 401 with ``invalid_token``, and no request is made to the attacker's server."""
     theirs, url = attacker
     let_in = {}
     for name, forged in forgeries(hub, token, url).items():
@@ -386,14 +386,14 @@ async def test_each_forgery_is_refused(
     assert (await caller.get("/anything", token)).status_code == 200
 
 
-async def test_bytes_that_are_no_text_are_refused(caller: Caller) -> None:
-    """What a header can carry, and a JWT cannot."""
+async def test_a_token_that_is_not_text_is_rejected(caller: Caller) -> None:
+    """A header can contain such bytes, but a JWT cannot."""
     answer = await caller.client.get("/anything", headers=[(b"Authorization", b"Bearer \xff\xfe.\xe4.\x80")])
     assert answer.status_code == 401
 
 
 class FromNow(int):
-    """So many seconds after the test has begun."""
+    """A number of seconds after the start of the test."""
 
 
 @pytest.mark.parametrize(
@@ -427,10 +427,10 @@ class FromNow(int):
         ({"sub": ["Person/a"]}, "neither a person nor an organization"),
     ],
 )
-async def test_claims_that_will_not_do_are_refused(
+async def test_invalid_claims_are_rejected(
     caller: Caller, hub: LocalHub, token: str, changes: dict[str, Any], reason: str
 ) -> None:
-    """Though the Hub has signed them; with what is wrong."""
+    """The tokens have a valid signature of the Hub, and the response says which claim is invalid."""
     now = int(time.time())
     claimed = {name: now + value if isinstance(value, FromNow) else value for name, value in changes.items()}
     answer = await caller.get("/anything", hub.grants.keys.sign(claims_of(token) | claimed))
@@ -441,8 +441,8 @@ async def test_claims_that_will_not_do_are_refused(
 
 
 @pytest.mark.parametrize("missing", ["iss", "exp", "jti", "sub", "aud"])
-async def test_claims_that_are_missing_are_refused(caller: Caller, hub: LocalHub, token: str, missing: str) -> None:
-    """``nbf`` and ``roles`` may be."""
+async def test_missing_claims_are_rejected(caller: Caller, hub: LocalHub, token: str, missing: str) -> None:
+    """The claim ``nbf`` is optional."""
     claims = claims_of(token)
     del claims[missing]
     assert (await caller.get("/anything", hub.grants.keys.sign(claims))).status_code == 401
@@ -450,8 +450,8 @@ async def test_claims_that_are_missing_are_refused(caller: Caller, hub: LocalHub
     assert (await caller.get("/anything", hub.grants.keys.sign(optional))).status_code == 200
 
 
-async def test_claims_that_are_no_object_are_refused(caller: Caller, hub: LocalHub, token: str) -> None:
-    """Signed by the Hub or not."""
+async def test_claims_that_are_not_an_object_are_rejected(caller: Caller, hub: LocalHub, token: str) -> None:
+    """They are rejected even with a valid signature of the Hub."""
     key = hub.grants.keys._keys[0]
     header = {"alg": "RS256", "kid": key.kid}
     for payload in (b"[]", b"7", b"{", b"\xff", b"[" * 9000):
@@ -460,20 +460,20 @@ async def test_claims_that_are_no_object_are_refused(caller: Caller, hub: LocalH
         assert (await caller.get("/anything", f"{text}.{_encoded(signature)}")).status_code == 401
 
 
-async def test_a_clock_that_runs_ahead_a_little_is_forgiven(caller: Caller, hub: LocalHub, token: str) -> None:
-    """The Hub's may be a few seconds ahead of ours."""
+async def test_a_small_clock_difference_is_accepted(caller: Caller, hub: LocalHub, token: str) -> None:
+    """The Hub's clock may be a few seconds ahead of ours."""
     fresh = hub.grants.keys.sign(claims_of(token) | {"nbf": int(time.time()) + 5})
     assert (await caller.get("/anything", fresh)).status_code == 200
 
 
-# ── revoked ────────────────────────────────────────────────────────────────────────────────────────
+# ── revoked tokens ─────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("cache_ttl", [0, 60])
-async def test_a_revoked_token_is_refused_at_once(
+async def test_a_revoked_token_is_rejected_immediately(
     make_settings: Callable[..., Settings], hub: LocalHub, token: str, cache_ttl: float
 ) -> None:
-    """By Loom's event, though it was let in, and remembered, a moment ago."""
+    """Loom's event has an immediate effect, even if the token has just been accepted and cached."""
     client = {"client_id": "warehouse-id", "client_secret": SECRET, "webhook_secret": "loom"}
     settings = make_settings(cache_ttl=cache_ttl, clients={"warehouse": client})
     async with ZaikioOAuth(settings) as zaikio:
@@ -487,10 +487,10 @@ async def test_a_revoked_token_is_refused_at_once(
     assert (answer.status_code, answer.json()) == (401, {"detail": "The token is revoked."})
 
 
-async def test_the_hubs_list_of_revoked_tokens_counts(
+async def test_tokens_on_the_hubs_revocation_list_are_rejected(
     make_settings: Callable[..., Settings], hub: LocalHub, token: str
 ) -> None:
-    """From the very first request on, however long the list takes."""
+    """The first request waits for the list."""
     hub.revoke(claims_of(token)["jti"])
     hub.fail("/api/v1/revoked_access_tokens", latency=0.5)
     async with ZaikioOAuth(make_settings()) as zaikio:
@@ -498,22 +498,20 @@ async def test_the_hubs_list_of_revoked_tokens_counts(
     assert (answer.status_code, answer.json()) == (401, {"detail": "The token is revoked."})
 
 
-async def test_a_list_that_is_down_does_not_shut_everybody_out(
+async def test_tokens_are_accepted_while_the_list_is_unavailable(
     make_settings: Callable[..., Settings], hub: LocalHub, token: str
 ) -> None:
-    """What is known counts; Loom's events and the next list tell the rest."""
+    """Known revocations still apply. Loom's events and the next list contain the others."""
     hub.fail("/api/v1/revoked_access_tokens", status=404, body={"errors": ["gone"]}, times=None)
     async with ZaikioOAuth(make_settings()) as zaikio:
         assert (await Caller(api(zaikio.bearer_token)).get("/catalog", token)).status_code == 200
 
 
-# ── elsewhere ──────────────────────────────────────────────────────────────────────────────────────
+# ── other uses ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_token_that_comes_another_way_is_verified_as_well(
-    zaikio: ZaikioOAuth, hub: LocalHub, token: str
-) -> None:
-    """A message of a queue, for instance; errors are of our kind and do not show the token."""
+async def test_a_token_from_another_source_can_be_verified(zaikio: ZaikioOAuth, hub: LocalHub, token: str) -> None:
+    """A queue's message can contain a token, for example. The errors have our types and do not contain the token."""
     verified = await zaikio.verify_bearer_token(token)
     assert (verified.subject_id, verified.person_id) == (PERSON_ID, PERSON_ID)
     acting = hub.mint_token("warehouse-id", PERSON_ID, f"Per>Org/{ORGANIZATION_ID}.{CATALOG}")
@@ -524,10 +522,10 @@ async def test_a_token_that_comes_another_way_is_verified_as_well(
     assert token not in repr(caught.value)
 
 
-def test_a_websocket_without_a_token_is_not_opened(
+def test_a_websocket_without_a_token_is_closed(
     make_settings: Callable[..., Settings], hub: LocalHub, token: str
 ) -> None:
-    """And one with a token is."""
+    """A WebSocket with a valid token is accepted."""
     with ExitStack() as opened:
         zaikio = ZaikioOAuth(make_settings())
         app = api(zaikio.bearer_token)
@@ -540,8 +538,8 @@ def test_a_websocket_without_a_token_is_not_opened(
     assert refused.value.code == 1008
 
 
-async def test_the_openapi_page_knows_it(caller: Caller) -> None:
-    """Swagger's "Authorize" takes a token."""
+async def test_the_dependency_appears_in_the_openapi_schema(caller: Caller) -> None:
+    """The "Authorize" dialog of Swagger UI accepts a token."""
     described = (await caller.get("/openapi.json")).json()
 
     assert described["components"]["securitySchemes"]["zaikio_bearer"] == {
@@ -553,8 +551,8 @@ async def test_the_openapi_page_knows_it(caller: Caller) -> None:
     assert described["paths"]["/catalog"]["get"]["security"] == [{"zaikio_bearer": [CATALOG]}]
 
 
-async def test_apps_may_replace_it_in_their_own_tests(zaikio: ZaikioOAuth) -> None:
-    """FastAPI's way; also where it is for one type of subject."""
+async def test_apps_can_override_the_dependency_in_their_tests(zaikio: ZaikioOAuth) -> None:
+    """FastAPI's ``dependency_overrides`` work, also for one type of subject."""
     app = api(zaikio.bearer_token)
     given = BearerToken(jti="1", subject_type="Person", subject_id="anna", expires_at="2030-01-01T00:00:00Z")
     app.dependency_overrides[zaikio.bearer_token] = lambda: given
@@ -570,16 +568,16 @@ async def test_apps_may_replace_it_in_their_own_tests(zaikio: ZaikioOAuth) -> No
 # ── the Hub's keys ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_keys_are_fetched_once_for_many(caller: Caller, hub: LocalHub, token: str) -> None:
-    """Also when a hundred callers come at the same moment."""
+async def test_the_keys_are_fetched_once_for_many_requests(caller: Caller, hub: LocalHub, token: str) -> None:
+    """This includes a hundred concurrent requests."""
     answers = await asyncio.gather(*(caller.get("/catalog", token) for _ in range(100)))
 
     assert {answer.status_code for answer in answers} == {200}
     assert hub.count(path=KEYS) == 1
 
 
-async def test_keys_that_are_down_let_nobody_in(caller: Caller, hub: LocalHub, token: str) -> None:
-    """503: the token may be good, so its caller shall come back. And the Hub is not asked at each request."""
+async def test_requests_get_503_while_the_keys_are_unavailable(caller: Caller, hub: LocalHub, token: str) -> None:
+    """The token may be valid, so the caller should try again. The Hub is not asked at each request."""
     hub.fail(KEYS, status=404, body={"errors": ["gone"]}, times=None)
     for _ in range(30):
         answer = await caller.get("/catalog", token)
@@ -588,15 +586,15 @@ async def test_keys_that_are_down_let_nobody_in(caller: Caller, hub: LocalHub, t
     assert 10 <= hub.count(path=KEYS) <= 12
 
 
-async def test_keys_that_are_back_let_everybody_in_again(caller: Caller, hub: LocalHub, token: str) -> None:
-    """At the next request."""
+async def test_requests_succeed_once_the_keys_are_available(caller: Caller, hub: LocalHub, token: str) -> None:
+    """The next request fetches the keys again."""
     hub.fail(KEYS, status=404, body={"errors": ["gone"]}, times=1)
     assert (await caller.get("/catalog", token)).status_code == 503
     assert (await caller.get("/catalog", token)).status_code == 200
 
 
-async def test_a_new_key_is_found_by_its_unknown_id(caller: Caller, hub: LocalHub, token: str) -> None:
-    """At once, while tokens of the old one are still good: several keys count at the same time."""
+async def test_a_token_with_an_unknown_key_id_fetches_the_keys(caller: Caller, hub: LocalHub, token: str) -> None:
+    """The new key works immediately, and tokens signed with the old keys are still accepted."""
     assert (await caller.get("/catalog", token)).status_code == 200
     for rotation in range(1, 4):
         hub.rotate_signing_key()
@@ -606,8 +604,8 @@ async def test_a_new_key_is_found_by_its_unknown_id(caller: Caller, hub: LocalHu
         assert hub.count(path=KEYS) == 1 + rotation
 
 
-async def test_strangers_do_not_make_us_ask_the_hub(caller: Caller, hub: LocalHub, token: str) -> None:
-    """A thousand unknown keys are a dozen requests, and good tokens are let in meanwhile."""
+async def test_forged_key_ids_cause_few_requests_to_the_hub(caller: Caller, hub: LocalHub, token: str) -> None:
+    """A hundred unknown key ids cause at most 14 requests, and valid tokens are accepted in the meantime."""
     header, claims = {"alg": "RS256"}, claims_of(token)
     for number in range(100):
         forged = signed_by(ATTACKER, header | {"kid": f"unknown-{number}"}, claims)
@@ -617,8 +615,10 @@ async def test_strangers_do_not_make_us_ask_the_hub(caller: Caller, hub: LocalHu
     assert hub.count(path=KEYS) <= 14
 
 
-async def test_a_key_that_cannot_be_looked_up_is_no_reason_to_refuse(caller: Caller, hub: LocalHub, token: str) -> None:
-    """The token may be good, so 503; those under known keys are let in."""
+async def test_an_unknown_key_id_gets_503_while_the_keys_are_unavailable(
+    caller: Caller, hub: LocalHub, token: str
+) -> None:
+    """The token may be valid. Tokens with a known key are accepted."""
     assert (await caller.get("/catalog", token)).status_code == 200
     hub.rotate_signing_key()
     hub.fail(KEYS, status=404, body={"errors": ["gone"]}, times=None)
@@ -627,7 +627,7 @@ async def test_a_key_that_cannot_be_looked_up_is_no_reason_to_refuse(caller: Cal
 
 
 def published(key: rsa.RSAPrivateKey, **more: str) -> dict[str, str]:
-    """A key as a set has it."""
+    """Return a key in the form of a key set."""
     numbers = key.public_key().public_numbers()
     return {"kty": "RSA", "n": _encoded(numbers.n.to_bytes(key.key_size // 8, "big")), "e": "AQAB", **more}
 
@@ -644,10 +644,10 @@ def published(key: rsa.RSAPrivateKey, **more: str) -> dict[str, str]:
         (2048, {"kid": "another"}, False),
     ],
 )
-async def test_a_published_key_has_to_be_one_for_this(
+async def test_a_published_key_must_be_suitable(
     caller: Caller, hub: LocalHub, token: str, size: int, more: dict[str, str], let_in: bool
 ) -> None:
-    """Long enough (RFC 7518 §3.3), for signatures, for RS256, and the one that the token names."""
+    """It is long enough (RFC 7518 §3.3), for signatures with RS256, and has the key id of the token."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=size)
     keys = [published(key, **more), *hub.grants.keys.published()["keys"]]
     hub.fail(KEYS, body={"keys": keys}, times=None)
@@ -678,10 +678,10 @@ async def test_a_published_key_has_to_be_one_for_this(
         {"status": 302, "headers": {"Location": "http://127.0.0.1:1/keys"}},
     ],
 )
-async def test_a_key_set_that_is_none_lets_nobody_in(
+async def test_an_invalid_key_set_gets_503(
     caller: Caller, zaikio: ZaikioOAuth, hub: LocalHub, token: str, fault: dict[str, Any]
 ) -> None:
-    """As if it were down."""
+    """An invalid key set is treated like an unavailable one."""
     hub.fail(KEYS, times=None, **fault)
 
     assert (await caller.get("/catalog", token)).status_code == 503

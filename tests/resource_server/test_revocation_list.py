@@ -30,7 +30,7 @@ LIST = "/api/v1/revoked_access_tokens.json"
 
 @pytest.fixture
 async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
-    """With a webhook for the client ``warehouse``."""
+    """Yield an instance with a webhook for the client ``warehouse``."""
     client = {
         "client_id": "warehouse-id",
         "client_secret": SECRET,
@@ -43,7 +43,7 @@ async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[Zaikio
 
 @pytest.fixture
 async def token(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> AccessToken:
-    """A person's token."""
+    """Return a person's token."""
     hub.auto_consent(person_id=hub.people[0].id)
     await visitor.log_in()
     found = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"])
@@ -52,7 +52,7 @@ async def token(visitor: Visitor, hub: LocalHub, zaikio: ZaikioOAuth) -> AccessT
 
 
 def event(jti: str | None, name: str = "zaikio.revoked_access_token", **changes: Any) -> bytes:
-    """As the Hub's documentation shows it."""
+    """Return an event in the form of the Hub's documentation."""
     body = {
         "id": "0f9a",
         "name": name,
@@ -67,7 +67,7 @@ def event(jti: str | None, name: str = "zaikio.revoked_access_token", **changes:
 
 
 async def deliver(visitor: Visitor, body: bytes, *, secret: str = WEBHOOK_SECRET, path: str = "/zaikio/webhook") -> int:
-    """As Loom does; the status."""
+    """Send an event as Loom does, and return the status of the response."""
     signature = hmac.new(secret.encode(), body, sha256).hexdigest()
     response = await visitor.app.post(path, content=body, headers={"X-Loom-Signature": signature})
     return response.status_code
@@ -75,15 +75,15 @@ async def deliver(visitor: Visitor, body: bytes, *, secret: str = WEBHOOK_SECRET
 
 @pytest.mark.parametrize("name", ["zaikio.revoked_access_token", "directory.revoked_access_token"])
 @pytest.mark.parametrize("path", ["/zaikio/webhook", "/zaikio/warehouse/webhook"])
-async def test_an_event_ends_a_token_at_once(visitor: Visitor, token: AccessToken, name: str, path: str) -> None:
-    """Under the Hub's present name and its former one; delivered twice it is the same."""
+async def test_an_event_revokes_a_token_immediately(visitor: Visitor, token: AccessToken, name: str, path: str) -> None:
+    """The event has the Hub's current name or its former one. A repeated event has no further effect."""
     for _ in range(2):
         assert await deliver(visitor, event(token.jti, name), path=path) == 200
     assert (await visitor.get("/me")).status_code == 401
 
 
-async def test_an_event_without_the_right_signature_does_nothing(visitor: Visitor, token: AccessToken) -> None:
-    """401: wrong secret, another body, no signature, garbage."""
+async def test_an_event_without_a_valid_signature_has_no_effect(visitor: Visitor, token: AccessToken) -> None:
+    """The response is HTTP 401 for another secret, another body, a missing signature and a malformed one."""
     body = event(token.jti)
     right = hmac.new(WEBHOOK_SECRET.encode(), body, sha256).hexdigest()
     assert await deliver(visitor, body, secret="guessed") == 401
@@ -114,20 +114,20 @@ async def test_an_event_without_the_right_signature_does_nothing(visitor: Visito
     ],
     ids=lambda value: str(value)[:30],
 )
-async def test_every_other_event_is_harmless(visitor: Visitor, token: AccessToken, body: bytes, status: int) -> None:
-    """Signed rightly, but of no interest to us, or no event at all; never a 500."""
+async def test_every_other_event_has_no_effect(visitor: Visitor, token: AccessToken, body: bytes, status: int) -> None:
+    """The signature is valid, but the event is of another kind or malformed. It never causes HTTP 500."""
     assert await deliver(visitor, body) == status
     assert (await visitor.get("/me")).status_code == 200
 
 
 async def test_a_client_without_a_webhook_secret_has_no_webhook(visitor: Visitor) -> None:
-    """404, as for an unknown client."""
+    """The response is HTTP 404, as for an unknown client."""
     assert await deliver(visitor, event("x"), path="/zaikio/kiosk/webhook") == 404
     assert await deliver(visitor, event("x"), path="/zaikio/nobody/webhook") == 404
 
 
-async def test_an_event_that_comes_before_its_token_is_stored_counts(database: Database) -> None:
-    """Events come in any order."""
+async def test_an_event_can_arrive_before_its_token_is_stored(database: Database) -> None:
+    """Events can arrive in any order."""
     tokens = AccessTokenRepository(database)
     revocations = RevokedTokenRepository(database)
     now = datetime.now(UTC)
@@ -143,8 +143,8 @@ async def test_an_event_that_comes_before_its_token_is_stored_counts(database: D
     assert not await revocations.contains("late")
 
 
-async def test_thousands_of_revoked_ids_are_written_in_pieces(database: Database) -> None:
-    """A statement takes only so many parameters."""
+async def test_thousands_of_revoked_ids_are_written_in_batches(database: Database) -> None:
+    """The number of parameters of a statement is limited."""
     tokens = AccessTokenRepository(database)
     revocations = RevokedTokenRepository(database)
     stored = await tokens.add(some_access_token(jti="number-2500"))
@@ -156,8 +156,8 @@ async def test_thousands_of_revoked_ids_are_written_in_pieces(database: Database
     assert await revocations.add(["number-7"], datetime.now(UTC)) == 0
 
 
-async def test_the_list_is_fetched_by_one_process_an_hour(database: Database) -> None:
-    """Of ten that look at the same time, one; and again when the hour is over, or when a clock was wrong."""
+async def test_the_list_is_fetched_once_per_hour(database: Database) -> None:
+    """Only one of ten processes fetches it. It is fetched again after an hour, or after a clock was wrong."""
     repository = RevokedTokenRepository(database)
     now = datetime.now(UTC)
 
@@ -172,10 +172,10 @@ async def test_the_list_is_fetched_by_one_process_an_hour(database: Database) ->
     assert await claims(now) == 1
 
 
-async def test_what_the_list_names_is_refused(
+async def test_tokens_on_the_list_are_rejected(
     make_settings: Callable[..., Settings], hub: LocalHub, visitor: Visitor, token: AccessToken, zaikio: ZaikioOAuth
 ) -> None:
-    """Fetched when a process starts, if it is due: without any webhook."""
+    """A process fetches the list at its start if it is due, so no webhook is necessary."""
     assert token.jti
     hub.revoke(token.jti)
     revocation_list = (await parts_of(zaikio)).revocation_list
@@ -190,7 +190,7 @@ async def test_what_the_list_names_is_refused(
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"broken_json": True}, {"body": {"revoked_token_ids": None}}])
-async def test_a_list_that_cannot_be_fetched_stops_nobody(
+async def test_tokens_are_accepted_if_the_list_cannot_be_fetched(
     visitor: Visitor,
     hub: LocalHub,
     token: AccessToken,
@@ -198,7 +198,7 @@ async def test_a_list_that_cannot_be_fetched_stops_nobody(
     caplog: pytest.LogCaptureFixture,
     fault: dict[str, Any],
 ) -> None:
-    """The app goes on and says so in the log; the next try is soon."""
+    """The failure is logged, and the next attempt is within a few minutes."""
     revocation_list = (await parts_of(zaikio)).revocation_list
     repository = revocation_list._revoked_tokens
     await repository.schedule_list(datetime.now(UTC) - timedelta(seconds=1))
@@ -212,7 +212,7 @@ async def test_a_list_that_cannot_be_fetched_stops_nobody(
     assert await repository.claim_list(datetime.now(UTC) + timedelta(minutes=6), EVERY)
 
 
-async def test_the_webhook_shows_in_the_openapi_page(app: FastAPI) -> None:
-    """With every other route."""
+async def test_the_webhook_appears_in_the_openapi_schema(app: FastAPI) -> None:
+    """The schema contains its path like that of every other route."""
     assert "/zaikio/{client_name}/webhook" in app.openapi()["paths"]
     assert small_app
