@@ -24,13 +24,13 @@ def repository(database: Database) -> AccessTokenRepository:
 
 
 async def raw_rows(database: Database, table: str = "zaikio_access_tokens") -> list[dict[str, Any]]:
-    """What lies in the database, past the column types."""
+    """Return the rows of the table without the conversions of the column types."""
     async with database.engine.connect() as connection:
         return [dict(row._mapping) for row in await connection.execute(text(f"SELECT * FROM {table}"))]  # noqa: S608
 
 
-async def test_a_token_comes_back_as_it_was_stored(repository: AccessTokenRepository) -> None:
-    """Every attribute, with instants in UTC to the microsecond; the id is ours."""
+async def test_a_token_is_read_as_it_was_stored(repository: AccessTokenRepository) -> None:
+    """Every attribute is equal, datetimes are in UTC with microseconds, and the id is our own."""
     token = some_access_token(
         bearer_type="Organization",
         on_behalf_of=some_on_behalf_of(),
@@ -46,10 +46,10 @@ async def test_a_token_comes_back_as_it_was_stored(repository: AccessTokenReposi
     assert len(stored.id) == 36
 
 
-async def test_what_the_hub_gave_outlives_a_passing_fault(
+async def test_an_issued_token_is_stored_after_a_temporary_failure(
     database: Database, repository: AccessTokenRepository
 ) -> None:
-    """A new grant and a refreshed one: what was spent for them cannot be spent again."""
+    """This applies to new and refreshed tokens, because the code or refresh token is used up."""
     stored = await repository.add(some_access_token())
 
     async def rename(old: str, new: str) -> None:
@@ -74,8 +74,8 @@ async def test_what_the_hub_gave_outlives_a_passing_fault(
         assert found.access_token.token == token
 
 
-async def test_the_database_holds_no_secret_in_the_clear(database: Database, repository: AccessTokenRepository) -> None:
-    """Both tokens are Fernet texts; the same token twice is not the same text."""
+async def test_the_database_contains_no_plain_secret(database: Database, repository: AccessTokenRepository) -> None:
+    """Both tokens are encrypted with Fernet, and the ciphertexts of the same token differ."""
     await repository.add(some_access_token())
     await repository.add(some_access_token())
 
@@ -87,13 +87,15 @@ async def test_the_database_holds_no_secret_in_the_clear(database: Database, rep
 
 
 async def test_an_unknown_id_finds_nothing(repository: AccessTokenRepository) -> None:
-    """Ids come from cookies: anything may stand there, also what no id looks like."""
+    """Ids come from cookies, so they can be any text."""
     for name in ["", "no-uuid", "x" * 5000, "'; DROP TABLE zaikio_access_tokens; --", "ä\u2028"]:
         assert await repository.get(name) is None
 
 
-async def test_a_row_that_no_key_fits_is_named_and_kept(database: Database, repository: AccessTokenRepository) -> None:
-    """Losing a key must not look like an empty store."""
+async def test_an_undecryptable_row_is_kept_and_raises_an_error(
+    database: Database, repository: AccessTokenRepository
+) -> None:
+    """The error names the row, so a lost key does not look like an empty store."""
     stored = await repository.add(some_access_token())
     other = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY])
     locked = AccessTokenRepository(other)
@@ -108,8 +110,8 @@ async def test_a_row_that_no_key_fits_is_named_and_kept(database: Database, repo
     assert await repository.get(stored.id)
 
 
-async def test_the_newest_fitting_token_is_found(repository: AccessTokenRepository) -> None:
-    """Of several, the one stored last, although another one lives longer."""
+async def test_the_newest_matching_token_is_found(repository: AccessTokenRepository) -> None:
+    """It is the token that was stored last, even if another one expires later."""
     now = datetime.now(UTC)
     await repository.add(some_access_token(created_at=now - timedelta(hours=2), expires_at=now + timedelta(days=1)))
     newest = await repository.add(some_access_token())
@@ -134,8 +136,10 @@ async def test_the_newest_fitting_token_is_found(repository: AccessTokenReposito
         pytest.param({"on_behalf_of": some_on_behalf_of()}, id="acting on behalf"),
     ],
 )
-async def test_what_does_not_fit_is_not_found(repository: AccessTokenRepository, changes: dict[str, Any]) -> None:
-    """Client, bearer, requested scopes and remaining life all count."""
+async def test_a_token_that_does_not_match_is_not_found(
+    repository: AccessTokenRepository, changes: dict[str, Any]
+) -> None:
+    """The client, the bearer, the requested scopes and the remaining lifetime must match."""
     await repository.add(some_access_token(**changes))
 
     assert await repository.find_usable(SEARCH, HALF_A_MINUTE) is None
@@ -153,10 +157,10 @@ async def test_what_does_not_fit_is_not_found(repository: AccessTokenRepository,
         (("a.b.r",), []),
     ],
 )
-async def test_requested_scopes_match_prefixes_apart(
+async def test_requested_scopes_match_without_their_prefixes(
     repository: AccessTokenRepository, requested: tuple[str, ...], asked: list[str]
 ) -> None:
-    """By what was asked for, not by what the Hub granted."""
+    """The search compares the requested scopes, not the granted ones."""
     from zaikio_oauth import scopes  # noqa: PLC0415
 
     bare = tuple(scopes.unprefixed(scope) for scope in requested)
@@ -165,17 +169,17 @@ async def test_requested_scopes_match_prefixes_apart(
     assert await repository.find_usable(SEARCH._replace(requested_scopes=tuple(asked)), HALF_A_MINUTE)
 
 
-async def test_an_underscore_is_no_wildcard(repository: AccessTokenRepository) -> None:
-    """``a.b_c.r`` was not granted by ``a.bxc.r``."""
+async def test_an_underscore_is_not_a_wildcard(repository: AccessTokenRepository) -> None:
+    """``a.b_c.r`` does not match ``a.bxc.r``."""
     await repository.add(some_access_token(requested_scopes=("a.bxc.r",)))
 
     assert await repository.find_usable(SEARCH._replace(requested_scopes=("a.b_c.r",)), HALF_A_MINUTE) is None
 
 
-async def test_a_refresh_changes_the_row_and_keeps_its_id(
+async def test_a_refresh_updates_the_row_and_keeps_its_id(
     database: Database, repository: AccessTokenRepository
 ) -> None:
-    """The gem inserted a new row and destroyed the old: whoever held the old id was logged out."""
+    """The gem inserted a new row and deleted the old one, so every session with the old id was logged out."""
     stored = await repository.add(some_access_token())
     before = await repository.get(stored.id)
     fresh = stored.model_copy(
@@ -194,7 +198,7 @@ async def test_a_refresh_changes_the_row_and_keeps_its_id(
 
 
 async def test_a_refreshed_grant_becomes_the_newest(repository: AccessTokenRepository) -> None:
-    """Newest counts from the last refresh."""
+    """The time of the last refresh determines which token is the newest."""
     now = datetime.now(UTC)
     old = await repository.add(some_access_token(created_at=now - timedelta(days=2)))
     await repository.add(some_access_token(created_at=now - timedelta(days=1)))
@@ -206,10 +210,10 @@ async def test_a_refreshed_grant_becomes_the_newest(repository: AccessTokenRepos
     assert found.access_token.id == old.id
 
 
-async def test_a_token_that_was_forgotten_meanwhile_is_not_put_back(
+async def test_a_refresh_does_not_restore_a_deleted_token(
     database: Database, repository: AccessTokenRepository
 ) -> None:
-    """A logout during the refresh wins."""
+    """A logout during the refresh is final."""
     stored = await repository.add(some_access_token())
 
     await repository.delete(stored.id)
@@ -218,8 +222,8 @@ async def test_a_token_that_was_forgotten_meanwhile_is_not_put_back(
     assert await raw_rows(database) == []
 
 
-async def test_a_spent_refresh_token_is_dropped_only_from_the_row_as_read(repository: AccessTokenRepository) -> None:
-    """If another process has refreshed meanwhile, its refresh token stays."""
+async def test_a_used_refresh_token_is_removed_only_from_an_unchanged_row(repository: AccessTokenRepository) -> None:
+    """If another process has refreshed the token in the meantime, the new refresh token is kept."""
     stored = await repository.add(some_access_token())
     read = await repository.get(stored.id)
     assert read is not None
@@ -245,17 +249,17 @@ async def test_a_spent_refresh_token_is_dropped_only_from_the_row_as_read(reposi
         pytest.param({"refresh_expires_at": datetime.now(UTC) - timedelta(seconds=1)}, False, id="too old"),
     ],
 )
-async def test_only_a_live_refresh_token_is_offered(
+async def test_only_a_valid_refresh_token_is_found(
     repository: AccessTokenRepository, changes: dict[str, Any], found: bool
 ) -> None:
-    """Seven days by its own expiry, whatever the access token's."""
+    """The refresh token has its own expiry, which does not depend on that of the access token."""
     await repository.add(some_access_token(**changes))
 
     assert bool(await repository.find_refreshable(SEARCH)) is found
 
 
-async def test_many_can_store_at_once(repository: AccessTokenRepository) -> None:
-    """SQLite has one writer; the others wait for it instead of failing."""
+async def test_many_tokens_can_be_stored_concurrently(repository: AccessTokenRepository) -> None:
+    """SQLite allows one writer at a time. The others wait and do not fail."""
     stored: list[AccessToken] = await asyncio.gather(*(repository.add(some_access_token()) for _ in range(40)))
 
     assert len({token.id for token in stored}) == 40

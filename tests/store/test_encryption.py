@@ -10,8 +10,8 @@ from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.web.flow_cookie import flow_fernet
 
 
-def test_the_first_key_encrypts_and_all_decrypt() -> None:
-    """So a new key is put in front, and the old one stays behind it until everything is re-encrypted."""
+def test_the_first_key_encrypts_and_every_key_decrypts() -> None:
+    """A new key is put first, and the old key is kept until everything is encrypted again."""
     old = Cipher([KEY]).encrypt("a text")
     rotated = Cipher([OTHER_KEY, KEY])
 
@@ -21,8 +21,8 @@ def test_the_first_key_encrypts_and_all_decrypt() -> None:
     assert rotated.under_first_key(rotated.encrypt("a text"))
 
 
-def test_what_no_key_fits_reads_as_nothing() -> None:
-    """Also what is no ciphertext at all: cookies come from outside."""
+def test_a_text_that_no_key_decrypts_is_none() -> None:
+    """This includes texts that are not ciphertexts, because cookies come from outside."""
     cipher = Cipher([KEY])
 
     for ciphertext in [Cipher([OTHER_KEY]).encrypt("x"), "", "gAAAA", "ä" * 200, cipher.encrypt("x")[:-3] + "abc"]:
@@ -30,8 +30,8 @@ def test_what_no_key_fits_reads_as_nothing() -> None:
         assert not cipher.under_first_key(ciphertext)
 
 
-def test_a_stored_token_is_never_accepted_as_a_cookie_nor_the_reverse() -> None:
-    """Their keys are derived differently; each accepts every key of the list."""
+def test_stored_tokens_and_cookies_use_different_keys() -> None:
+    """The two keys are derived differently from each configured key, so neither ciphertext is accepted as the other."""
     stored, cookie = Cipher([KEY]), flow_fernet([KEY])
 
     with pytest.raises(InvalidToken):

@@ -1,4 +1,4 @@
-"""The short right to do one thing, across processes (see docs/single-flight.md)."""
+"""Leases: one process at a time may do one thing (see docs/single-flight.md)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.leases import Lease, LeaseRepository
 
 SHORT = 0.4
-"""Seconds that a lease of these tests may be without a beat."""
+"""Seconds after which a lease that is not renewed expires."""
 
 
 def lease(database: Database, key: str = "refresh:1") -> Lease:
     return Lease(LeaseRepository(database), key, seconds=SHORT)
 
 
-async def test_one_of_many_gets_it(database: Database) -> None:
-    """And another one when it is given back."""
+async def test_one_of_many_gets_the_lease(database: Database) -> None:
+    """A lease with another key is independent."""
     leases = [lease(database) for _ in range(20)]
     assert sum(await asyncio.gather(*(each.acquire() for each in leases))) == 1
     assert await lease(database, "refresh:2").acquire()
 
 
-async def test_it_is_free_again_when_it_was_held(database: Database) -> None:
-    """However the body ends."""
+async def test_a_lease_is_released_at_the_end(database: Database) -> None:
+    """This holds even if the body raises an exception."""
     first, second = lease(database), lease(database)
     assert await first.acquire()
     try:
@@ -37,8 +37,8 @@ async def test_it_is_free_again_when_it_was_held(database: Database) -> None:
     assert not second.taken_over
 
 
-async def test_a_holder_that_beats_keeps_it(database: Database) -> None:
-    """However long the Hub takes."""
+async def test_a_holder_keeps_its_lease_as_long_as_it_needs(database: Database) -> None:
+    """The holder renews the lease, however long the request to the Hub takes."""
     holder, waiter = lease(database), lease(database)
     assert await holder.acquire()
     async with holder.held():
@@ -48,8 +48,8 @@ async def test_a_holder_that_beats_keeps_it(database: Database) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_holder_that_died_is_succeeded_by_one(database: Database) -> None:
-    """After the time without a beat, not before, and by one waiter only."""
+async def test_an_expired_lease_goes_to_one_of_the_waiters(database: Database) -> None:
+    """The lease of a terminated holder is free after its time, not earlier, and only one waiter gets it."""
     assert await lease(database).acquire()
     waiters = [lease(database) for _ in range(5)]
     started = time.monotonic()
@@ -64,8 +64,8 @@ async def test_a_holder_that_died_is_succeeded_by_one(database: Database) -> Non
     assert successors[0].taken_over
 
 
-async def test_a_holder_that_was_succeeded_does_not_take_it_away_again(database: Database) -> None:
-    """It was only stalled; what it gives back is no longer its own."""
+async def test_a_holder_does_not_release_a_lease_it_has_lost(database: Database) -> None:
+    """A stalled holder has lost its lease to another one and does not affect it."""
     stalled, successor = lease(database), lease(database)
     assert await stalled.acquire()
     while not await successor.acquire():

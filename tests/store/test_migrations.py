@@ -18,7 +18,7 @@ from zaikio_oauth.store import migrations
 from zaikio_oauth.store.database import Database
 
 
-async def test_the_migrated_schema_is_that_of_the_tables(database: Database) -> None:
+async def test_the_migrated_schema_matches_the_tables(database: Database) -> None:
     """No column, type or index differs between the migrations and the code."""
 
     def differences(connection: Connection) -> list[object]:
@@ -35,8 +35,8 @@ async def test_the_migrated_schema_is_that_of_the_tables(database: Database) -> 
         assert await connection.run_sync(differences) == []
 
 
-async def test_the_migrations_go_down_and_up_again(database: Database) -> None:
-    """Down leaves nothing of ours behind, up makes it whole."""
+async def test_the_migrations_can_be_reverted_and_repeated(database: Database) -> None:
+    """A downgrade removes all of our tables, and an upgrade creates them again."""
 
     def down(connection: Connection) -> None:
         config = Config()
@@ -53,8 +53,8 @@ async def test_the_migrations_go_down_and_up_again(database: Database) -> None:
     assert await migrations.missing_columns(database.engine, database.tables) == ()
 
 
-async def test_processes_that_start_together_take_turns(database_url: str) -> None:
-    """Four workers of one server migrate one empty database; each ends up with a whole one."""
+async def test_processes_that_start_together_migrate_one_by_one(database_url: str) -> None:
+    """Four processes migrate the same empty database, and the result is complete."""
     url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
     databases = [Database(url, [KEY]) for _ in range(4)]
     try:
@@ -65,8 +65,8 @@ async def test_processes_that_start_together_take_turns(database_url: str) -> No
             await database.aclose()
 
 
-async def test_an_unmigrated_database_says_what_to_run(database_url: str) -> None:
-    """Instead of failing at the first login."""
+async def test_an_unmigrated_database_is_reported_at_startup(database_url: str) -> None:
+    """The error contains the command to run."""
     database = Database(database_url.replace("sqlite://", "sqlite+aiosqlite://"), [KEY])
 
     with pytest.raises(ConfigurationError, match="run: zaikio-oauth migrate"):
@@ -74,8 +74,8 @@ async def test_an_unmigrated_database_says_what_to_run(database_url: str) -> Non
     await database.aclose()
 
 
-async def test_a_migration_that_fails_leaves_nothing_half_done(database: Database) -> None:
-    """The table of another app is in the way: the upgrade is rolled back whole, on SQLite too."""
+async def test_a_failed_migration_is_rolled_back(database: Database) -> None:
+    """This holds for SQLite as well, for example if another app's table has the same name."""
     async with database.engine.connect() as connection:
         await connection.execute(text("DROP TABLE zaikio_access_tokens"))
         await connection.execute(text("DROP TABLE zaikio_leases"))
@@ -97,8 +97,8 @@ async def test_a_migration_that_fails_leaves_nothing_half_done(database: Databas
         ("postgresql+asyncpg://app:swordfish@host:port/none", "not an address"),
     ],
 )
-async def test_a_database_that_cannot_be_reached_is_named_without_its_password(url: str, message: str) -> None:
-    """At start-up, in one line that a tired person can act on."""
+async def test_an_unreachable_database_is_reported_without_its_password(url: str, message: str) -> None:
+    """The error is raised at startup."""
     database = None
     try:
         with pytest.raises(ConfigurationError, match=message) as caught:
@@ -111,6 +111,6 @@ async def test_a_database_that_cannot_be_reached_is_named_without_its_password(u
     assert "swordfish" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
-def test_alembic_is_a_folder_and_no_package() -> None:
+def test_the_alembic_folder_is_not_a_package() -> None:
     """With an ``__init__.py`` in it, ``import alembic`` would find our folder instead of the library."""
     assert not (Path(__file__).parents[2] / "alembic" / "__init__.py").exists()

@@ -1,4 +1,4 @@
-"""N callers, one call: what waiters do when the one who has the right does not come back."""
+"""Single flight: many callers share one call, and waiters continue if the process that makes it does not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zaikio_oauth.testing import LocalHub
 
 
 class Taken:
-    """A lease that somebody else has, until it is free."""
+    """A lease that another process holds until ``free`` is set."""
 
     def __init__(self) -> None:
         self.free = False
@@ -38,8 +38,8 @@ async def unexpected() -> str:
     raise AssertionError("called without the lease")
 
 
-async def test_a_waiter_gives_up_when_its_deadline_passes() -> None:
-    """With an error that says how long it waited; it has called nobody."""
+async def test_a_waiter_stops_at_its_deadline() -> None:
+    """The error says how long it waited, and the call was not made."""
     started = time.monotonic()
     with pytest.raises(HubUnavailableError, match="another process is still asking") as caught:
         await once_across_processes(Taken(), result=nothing, call=unexpected, deadline=0.5)
@@ -47,8 +47,8 @@ async def test_a_waiter_gives_up_when_its_deadline_passes() -> None:
     assert 0.5 <= caught.value.elapsed <= time.monotonic() - started < 2
 
 
-async def test_a_waiter_takes_what_the_other_has_reached() -> None:
-    """Without ever having the lease."""
+async def test_a_waiter_uses_the_result_of_the_holder() -> None:
+    """The waiter never gets the lease."""
     looks = iter([None, None, "reached"])
 
     async def result() -> str | None:
@@ -57,8 +57,8 @@ async def test_a_waiter_takes_what_the_other_has_reached() -> None:
     assert await once_across_processes(Taken(), result=result, call=unexpected, deadline=5) == "reached"
 
 
-async def test_what_was_reached_between_the_last_look_and_the_lease_counts() -> None:
-    """A second request would spend the refresh token twice."""
+async def test_a_result_is_looked_up_again_after_getting_the_lease() -> None:
+    """A second request would use the refresh token twice."""
     lease = Taken()
     lease.free = True
 
@@ -68,8 +68,8 @@ async def test_what_was_reached_between_the_last_look_and_the_lease_counts() -> 
     assert await once_across_processes(lease, result=result, call=unexpected, deadline=5) == "reached"
 
 
-async def test_a_failure_is_everybodys_and_the_next_one_tries_again() -> None:
-    """Nothing of it is kept."""
+async def test_a_failure_reaches_all_callers_and_is_not_kept() -> None:
+    """The next call is made again."""
     flights, calls = SingleFlight(), 0
 
     async def fail() -> None:
@@ -86,8 +86,8 @@ async def test_a_failure_is_everybodys_and_the_next_one_tries_again() -> None:
     await flights.drain()
 
 
-async def test_a_refusal_after_a_take_over_is_doubted(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
-    """The first process was only stalled: it has spent the refresh token, and stores what it got a moment later."""
+async def test_invalid_grant_after_a_takeover_waits_for_the_other_result(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """The previous holder may only be stalled: it has used the refresh token and stores the new token a moment later."""
     token = await expiring_token(zaikio, hub)
     parts = await parts_of(zaikio)
     stalled = parts.issuance.leases.lease(f"refresh:{token.id}")
@@ -108,8 +108,8 @@ async def test_a_refusal_after_a_take_over_is_doubted(zaikio: ZaikioOAuth, hub: 
     assert time.monotonic() - started < LEASE_SECONDS
 
 
-def test_the_end_of_a_script_waits_for_what_is_in_the_air() -> None:
-    """A refresh token that is spent for nothing would be lost; ``asyncio.run`` cancels every task."""
+def test_asyncio_run_waits_for_a_running_call() -> None:
+    """``asyncio.run`` cancels every task at its end. A cancelled refresh would lose its refresh token."""
     done: list[str] = []
 
     async def flight() -> None:
@@ -127,8 +127,8 @@ def test_the_end_of_a_script_waits_for_what_is_in_the_air() -> None:
     assert done == ["landed"]
 
 
-async def test_time_outs_inside_a_flight_work() -> None:
-    """Nothing waits for ever."""
+async def test_timeouts_inside_a_call_work() -> None:
+    """A call cannot take longer than its timeout."""
 
     async def flight() -> None:
         async with asyncio.timeout(0.05):
@@ -138,8 +138,10 @@ async def test_time_outs_inside_a_flight_work() -> None:
         await SingleFlight().run("key", flight)
 
 
-def test_a_script_that_ends_in_a_refresh_keeps_the_grant(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
-    """Ctrl-C at the wrong moment: nobody closes anything, and the next run finds the refreshed token."""
+def test_a_script_that_ends_during_a_refresh_keeps_the_grant(
+    make_settings: Callable[..., Settings], hub: LocalHub
+) -> None:
+    """The script closes nothing, and the next run finds the refreshed token."""
 
     async def log_in() -> str:
         async with ZaikioOAuth(make_settings()) as zaikio:

@@ -1,4 +1,4 @@
-"""Statements end, whoever goes away meanwhile."""
+"""Statements are completed even if their caller is cancelled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
 
 
-async def test_a_caller_that_is_cancelled_leaves_no_lock_behind(database: Database) -> None:
-    """A browser goes away in the middle of an UPDATE: others write on at once, a hundred times."""
+async def test_a_cancelled_caller_leaves_no_lock(database: Database) -> None:
+    """If a caller is cancelled during an UPDATE, others can write immediately."""
     tokens = AccessTokenRepository(database)
     stored = await tokens.add(some_access_token())
     for round_ in range(100):
@@ -23,11 +23,11 @@ async def test_a_caller_that_is_cancelled_leaves_no_lock_behind(database: Databa
             assert await tokens.replace(stored)
 
 
-async def test_what_was_begun_is_done_before_the_database_closes(database: Database) -> None:
-    """Even if nobody waits for it any more: here a new grant, which would be lost."""
+async def test_started_statements_end_before_the_database_closes(database: Database) -> None:
+    """A cancelled caller would otherwise lose a new grant."""
     tokens = AccessTokenRepository(database)
     leaving = asyncio.create_task(tokens.add(some_access_token()))
-    await asyncio.sleep(0)  # the statement is a task of its own now
+    await asyncio.sleep(0)  # The statement runs in its own task now.
     leaving.cancel()
     await asyncio.wait([leaving])
     await database.statements.drain()
