@@ -1,4 +1,4 @@
-"""One request to the Hub: time-outs, retries, deadline, 429, and no secret in any error (predecessor's fault 6)."""
+"""One request to the Hub: timeouts, retries, deadline, HTTP 429, and no secret in any error (predecessor's fault 6)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REFRESH_TOKEN = "the-secret-refresh-token"
 
 
 class Wire:
-    """A transport that gives these answers in turn, the last one for ever, and keeps the requests."""
+    """A transport that returns the given responses in turn, repeats the last one, and keeps the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -45,7 +45,7 @@ class Wire:
 
 @pytest.fixture
 async def hub_of() -> AsyncIterator[Callable[..., HubHttp]]:
-    """A HubHttp whose wire gives these answers."""
+    """Yield a function that makes a HubHttp with the given transport."""
     clients: list[httpx.AsyncClient] = []
 
     def make(wire: Wire) -> HubHttp:
@@ -61,8 +61,8 @@ def ok(body: object = None) -> httpx.Response:
     return httpx.Response(200, json=body or {})
 
 
-async def test_a_request_says_that_it_wants_json(hub_of: Callable[..., HubHttp]) -> None:
-    """The Hub can answer XML and form text too; every part of the request is as asked."""
+async def test_a_request_asks_for_json(hub_of: Callable[..., HubHttp]) -> None:
+    """The Hub also supports XML and forms. Every part of the request is as specified."""
     wire = Wire(ok({"a": 1}))
     answer = await hub_of(wire).request("POST", "/x", data={"b": "ä&"}, auth=("id", "s"), repeatable=True)
 
@@ -78,10 +78,10 @@ async def test_a_request_says_that_it_wants_json(hub_of: Callable[..., HubHttp])
     "failure",
     [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x"), httpx.Response(429)],
 )
-async def test_what_cannot_have_been_acted_upon_is_always_tried_again(
+async def test_a_request_that_was_not_processed_is_always_retried(
     hub_of: Callable[..., HubHttp], failure: Answer
 ) -> None:
-    """Also a single-use code."""
+    """This includes a request with a single-use code."""
     wire = Wire(failure, ok())
 
     assert (await hub_of(wire).request("POST", "/x", repeatable=False)).status_code == 200
@@ -99,10 +99,10 @@ AMBIGUOUS = [
 
 
 @pytest.mark.parametrize("failure", AMBIGUOUS)
-async def test_what_may_have_been_acted_upon_is_repeated_only_where_it_may(
+async def test_a_request_that_may_have_been_processed_is_retried_only_if_repeatable(
     hub_of: Callable[..., HubHttp], failure: Answer
 ) -> None:
-    """A code or refresh token that was sent twice would revoke what it gave."""
+    """A code or refresh token that is sent twice would revoke its tokens."""
     repeatable = Wire(failure, ok())
     assert (await hub_of(repeatable).request("POST", "/x", repeatable=True)).status_code == 200
     once = Wire(failure, ok())
@@ -112,7 +112,7 @@ async def test_what_may_have_been_acted_upon_is_repeated_only_where_it_may(
 
 
 async def test_retries_back_off_and_end_with_the_deadline(hub_of: Callable[..., HubHttp]) -> None:
-    """And the error says how long they lasted."""
+    """The error says how long the attempts took."""
     wire = Wire(httpx.Response(500))
 
     with pytest.raises(HubUnavailableError) as caught:
@@ -131,18 +131,18 @@ async def test_retries_back_off_and_end_with_the_deadline(hub_of: Callable[..., 
         lambda: {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)},
     ],
 )
-async def test_429_waits_as_long_as_the_hub_says(
+async def test_429_waits_as_long_as_the_hub_asks(
     hub_of: Callable[..., HubHttp], headers: Callable[[], dict[str, str]]
 ) -> None:
-    """Within the deadline."""
+    """The wait must end before the deadline."""
     wire = Wire(httpx.Response(429, headers=headers()), ok())
 
     assert (await hub_of(wire).request("POST", "/x", repeatable=False)).status_code == 200
     assert 0.5 < wire.times[1] - wire.times[0] < 3.5
 
 
-async def test_429_that_is_too_long_to_wait_for_fails_at_once(hub_of: Callable[..., HubHttp]) -> None:
-    """And the error says when to come back."""
+async def test_429_beyond_the_deadline_fails_immediately(hub_of: Callable[..., HubHttp]) -> None:
+    """The error says when to try again."""
     wire = Wire(httpx.Response(429, headers={"RateLimit-Reset": str(int(time.time()) + 600)}))
     started = time.monotonic()
 
@@ -155,8 +155,8 @@ async def test_429_that_is_too_long_to_wait_for_fails_at_once(hub_of: Callable[.
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "99999999999999999999", "\x01"])
-async def test_nonsense_about_waiting_is_survived(hub_of: Callable[..., HubHttp], value: str) -> None:
-    """The usual back-off then, or a clear failure."""
+async def test_an_invalid_wait_header_has_a_fallback(hub_of: Callable[..., HubHttp], value: str) -> None:
+    """The request is repeated after the usual pause, or it fails with a clear error."""
     wire = Wire(httpx.Response(429, headers=[("RateLimit-Reset", value.encode())]), ok())  # type: ignore[list-item]
 
     try:
@@ -170,46 +170,44 @@ async def test_nonsense_about_waiting_is_survived(hub_of: Callable[..., HubHttp]
     [b"", b"<html>", b'{"a": ', b"\xff\xfe", b"[" * 200_000, b'{"a":1}x'],
     ids=lambda content: content[:9].hex(),
 )
-async def test_what_is_not_json_is_marked_so(hub_of: Callable[..., HubHttp], content: bytes) -> None:
-    """And never raises."""
+async def test_a_body_that_is_not_json_is_marked(hub_of: Callable[..., HubHttp], content: bytes) -> None:
+    """It does not raise an exception."""
     answer = await hub_of(Wire(httpx.Response(200, content=content))).request("GET", "/x", repeatable=True)
 
     assert answer.body is NOT_JSON
     assert repr(answer) == "HubResponse(status_code=200)"
 
 
-async def test_an_endless_answer_is_cut(hub_of: Callable[..., HubHttp]) -> None:
-    """Memory is not the Hub's to fill."""
+async def test_an_endless_response_is_rejected(hub_of: Callable[..., HubHttp]) -> None:
+    """The memory that a response can use is limited."""
     with pytest.raises(InvalidResponseError, match="too large"):
         await hub_of(Wire(httpx.Response(200, content=b"x" * 2_000_000))).request("GET", "/x", repeatable=True)
 
 
 async def test_a_redirect_is_not_followed(hub_of: Callable[..., HubHttp]) -> None:
-    """The request carries secrets, and goes where it was sent or nowhere."""
+    """The request contains secrets, so it is not sent to another address."""
     wire = Wire(httpx.Response(302, headers={"Location": "https://evil.example/"}))
 
     assert (await hub_of(wire).request("POST", "/x", repeatable=True)).status_code == 302
     assert len(wire.requests) == 1
 
 
-def test_each_of_httpxs_errors_is_translated() -> None:
-    """A new one must not fall through as a 500: all derive from what is caught."""
+def test_every_error_of_httpx_is_handled() -> None:
+    """A new error must not cause HTTP 500, so all of them derive from the classes that we catch."""
     caught = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
     errors = [
         each
         for _, each in inspect.getmembers(httpx, inspect.isclass)
         if issubclass(each, Exception) and each.__module__ == "httpx"
     ]
-    others = {"CookieConflict"}  # of a cookie jar, which is not asked
+    others = {"CookieConflict"}  # It belongs to a cookie jar, which is not read.
 
     assert len(errors) > 20
     assert [each.__name__ for each in errors if not issubclass(each, caught) and each.__name__ not in others] == []
 
 
-async def test_no_error_of_ours_shows_a_secret(
-    hub_of: Callable[..., HubHttp], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Not in the message, not in what caused it, not in a traceback with its variables, not in a log."""
+async def test_no_error_contains_a_secret(hub_of: Callable[..., HubHttp], caplog: pytest.LogCaptureFixture) -> None:
+    """This applies to the message, the cause, the traceback and the log."""
     client = ClientSettings.model_validate({"client_id": "id", "client_secret": SECRET})
     refused = httpx.ConnectError("refused", request=httpx.Request("POST", HOST, content=SECRET))
     endpoint = TokenEndpoint(hub_of(Wire(httpx.ReadTimeout("x", request=refused.request))))
@@ -223,8 +221,8 @@ async def test_no_error_of_ours_shows_a_secret(
         assert secret not in shown
 
 
-async def test_a_hub_that_does_not_answer_is_given_up_in_time(hub: LocalHub, hub_url: str) -> None:
-    """The time-out is per attempt; the gem had none."""
+async def test_a_hub_that_does_not_respond_raises_an_error_in_time(hub: LocalHub, hub_url: str) -> None:
+    """The timeout applies to each attempt. The gem had no timeout."""
     hub.fail("/api/v1/roles", latency=5, times=None)
     http = HubHttp(hub_url, timeout=0.2)
     started = time.monotonic()

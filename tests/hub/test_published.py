@@ -1,4 +1,4 @@
-"""What the Hub publishes: its keys, and the names of its roles."""
+"""The keys and the role names that the Hub publishes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = 24 * 3600
 
 
 class Clock:
-    """Goes when it is told to."""
+    """A clock that the test sets."""
 
     now = 1000.0
 
@@ -53,13 +53,13 @@ def token(hub: LocalHub) -> str:
     return hub.mint_token("warehouse-id", PERSON_ID, "zaikio.person.r")
 
 
-def test_nothing_is_kept_for_a_day() -> None:
-    """ "Do not cache longer than a day" (Hub documentation)."""
+def test_the_keys_are_kept_for_less_than_a_day() -> None:
+    """The Hub documentation says: "Do not cache longer than a day"."""
     assert FRESH < USABLE < DAY
 
 
 async def test_keys_are_kept_for_an_hour(jwks: SigningKeys, clock: Clock, hub: LocalHub, token: str) -> None:
-    """Then they are fetched while those who ask get what is kept: nobody waits."""
+    """After that they are fetched in the background, and callers use the previous keys without waiting."""
     for age in (0, FRESH - 1):
         clock.now = 1000.0 + age
         assert (await jwks.claims(token))["sub"] == f"Person/{PERSON_ID}"
@@ -75,10 +75,10 @@ async def test_keys_are_kept_for_an_hour(jwks: SigningKeys, clock: Clock, hub: L
     assert hub.count(path=KEYS) == 2
 
 
-async def test_keys_outlive_a_hub_that_is_down_for_less_than_a_day(
+async def test_the_keys_remain_valid_during_a_short_outage(
     jwks: SigningKeys, clock: Clock, hub: LocalHub, token: str
 ) -> None:
-    """After that nobody is let in, because a key that was withdrawn must not count for ever."""
+    """After less than a day they are rejected, because a withdrawn key must not be accepted for ever."""
     await jwks.claims(token)
     hub.fail(KEYS, status=404, body={"errors": ["gone"]}, times=None)
     clock.now += USABLE - 1
@@ -89,10 +89,10 @@ async def test_keys_outlive_a_hub_that_is_down_for_less_than_a_day(
         await jwks.claims(token)
 
 
-async def test_a_key_that_is_no_longer_published_does_not_count(
+async def test_a_key_that_is_no_longer_published_is_rejected(
     jwks: SigningKeys, clock: Clock, hub: LocalHub, token: str
 ) -> None:
-    """Once the list has been fetched anew."""
+    """This holds once the keys have been fetched again."""
     await jwks.claims(token)
     hub.rotate_signing_key()
     del hub.grants.keys._keys[1]
@@ -101,10 +101,8 @@ async def test_a_key_that_is_no_longer_published_does_not_count(
         await jwks.claims(token)
 
 
-async def test_a_key_without_an_id_and_a_token_without_one_are_tried(
-    jwks: SigningKeys, hub: LocalHub, token: str
-) -> None:
-    """RFC 7515 §4.1.4: ``kid`` is only a hint. The Hub's documentation says to try all published keys."""
+async def test_keys_without_an_id_are_tried(jwks: SigningKeys, hub: LocalHub, token: str) -> None:
+    """``kid`` is only a hint (RFC 7515 §4.1.4), and the Hub's documentation says to try all published keys."""
     published = hub.grants.keys.published()
     for key in published["keys"]:
         del key["kid"]
@@ -112,8 +110,8 @@ async def test_a_key_without_an_id_and_a_token_without_one_are_tried(
     assert await jwks.claims(token)
 
 
-async def test_a_caller_who_goes_away_does_not_stop_the_others(jwks: SigningKeys, hub: LocalHub, token: str) -> None:
-    """The request is shared."""
+async def test_a_cancelled_caller_does_not_affect_the_others(jwks: SigningKeys, hub: LocalHub, token: str) -> None:
+    """The callers share one request."""
     hub.fail(KEYS, latency=0.3)
     first = asyncio.create_task(jwks.claims(token))
     await asyncio.sleep(0.05)
@@ -124,8 +122,8 @@ async def test_a_caller_who_goes_away_does_not_stop_the_others(jwks: SigningKeys
     assert hub.count(path=KEYS) == 1
 
 
-async def test_closing_gives_up_a_request_under_way(http: HubHttp, hub: LocalHub, token: str) -> None:
-    """A shutdown does not wait for it."""
+async def test_closing_cancels_a_running_request(http: HubHttp, hub: LocalHub, token: str) -> None:
+    """A shutdown does not wait for the response."""
     jwks = SigningKeys(http)
     await jwks.aclose()
     hub.fail(KEYS, latency=5)
@@ -148,14 +146,14 @@ async def test_closing_gives_up_a_request_under_way(http: HubHttp, hub: LocalHub
     ],
 )
 async def test_the_lowest_bit_is_the_first_role(http: HubHttp, bits: int, names: tuple[str, ...]) -> None:
-    """Those that the Hub has no name for are left out."""
+    """Bits without a role name are ignored."""
     roles = Roles(http)
     assert await roles.named(bits) == names
     await roles.aclose()
 
 
-async def test_a_role_that_is_newer_than_the_list_is_looked_up(http: HubHttp, hub: LocalHub) -> None:
-    """The list only grows at its end."""
+async def test_an_unknown_role_fetches_the_list_again(http: HubHttp, hub: LocalHub) -> None:
+    """The Hub only appends roles to the list."""
     roles = Roles(http)
     hub.fail("/api/v1/roles", body=["owner"])
     assert await roles.named(0b1) == ("owner",)
@@ -165,8 +163,8 @@ async def test_a_role_that_is_newer_than_the_list_is_looked_up(http: HubHttp, hu
 
 
 @pytest.mark.parametrize("body", [{"roles": []}, "owner", [1], [{"name": "owner"}]])
-async def test_a_list_that_is_none_names_nothing(http: HubHttp, hub: LocalHub, body: object) -> None:
-    """A token is not lost for want of a name."""
+async def test_an_invalid_list_of_roles_gives_none(http: HubHttp, hub: LocalHub, body: object) -> None:
+    """The token can still be used without role names."""
     roles = Roles(http)
     hub.fail("/api/v1/roles", body=body, times=None)
     assert await roles.named(0b1) is None

@@ -1,4 +1,4 @@
-"""Each grant on the wire, to the letter."""
+"""The exact request of each grant type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REDIRECT_URI = "http://testserver/zaikio/sessions/approve"
 
 
 class Recorder:
-    """Keeps the last request and answers with a token."""
+    """A transport that keeps the last request and responds with a token."""
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.request = request
@@ -55,7 +55,7 @@ CODE = {"grant_type": "authorization_code", "code": "c", "redirect_uri": REDIREC
 async def test_authorization_code(
     endpoint: TokenEndpoint, recorder: Recorder, client: ClientSettings, verifier: str | None, expected: dict[str, str]
 ) -> None:
-    """RFC 6749 §4.1.3 with the secret in the body, RFC 7636 §4.5."""
+    """The client secret is in the body (RFC 6749 §4.1.3), and so is the code verifier (RFC 7636 §4.5)."""
     response = await endpoint.authorization_code(client, code="c", redirect_uri=REDIRECT_URI, code_verifier=verifier)
 
     assert str(recorder.request.url) == "http://hub.example/oauth/access_token"
@@ -65,7 +65,7 @@ async def test_authorization_code(
 
 
 async def test_refresh_token_of_a_confidential_client(endpoint: TokenEndpoint, recorder: Recorder) -> None:
-    """§6 with HTTP Basic, whose parts are form-encoded first (§2.3.1)."""
+    """The client uses HTTP Basic, and both parts are form-encoded first (RFC 6749 §6 and §2.3.1)."""
     await endpoint.refresh_token(CONFIDENTIAL, refresh_token="r")
 
     assert recorder.form == {"grant_type": "refresh_token", "refresh_token": "r"}
@@ -74,7 +74,7 @@ async def test_refresh_token_of_a_confidential_client(endpoint: TokenEndpoint, r
 
 
 async def test_refresh_token_of_a_non_confidential_client(endpoint: TokenEndpoint, recorder: Recorder) -> None:
-    """The client id goes into the body."""
+    """The client id is in the body."""
     await endpoint.refresh_token(PUBLIC, refresh_token="r")
 
     assert recorder.form == {"grant_type": "refresh_token", "refresh_token": "r", "client_id": "the id"}
@@ -82,7 +82,7 @@ async def test_refresh_token_of_a_non_confidential_client(endpoint: TokenEndpoin
 
 
 async def test_client_credentials(endpoint: TokenEndpoint, recorder: Recorder) -> None:
-    """§4.4 with HTTP Basic; the refresh token of the answer is dropped."""
+    """The client uses HTTP Basic (RFC 6749 §4.4), and a refresh token in the response is ignored."""
     response = await endpoint.client_credentials(CONFIDENTIAL, scopes=["Org/1.a.b.r", "Org/1.c.d.w"])
 
     assert recorder.form == {"grant_type": "client_credentials", "scope": "Org/1.a.b.r,Org/1.c.d.w"}
@@ -91,7 +91,7 @@ async def test_client_credentials(endpoint: TokenEndpoint, recorder: Recorder) -
 
 
 async def test_client_credentials_need_a_secret(endpoint: TokenEndpoint, recorder: Recorder) -> None:
-    """Said before any request is made."""
+    """The error is raised before any request."""
     with pytest.raises(ConfigurationError, match="without a secret"):
         await endpoint.client_credentials(PUBLIC, scopes=["Org/1.a.b.r"])
 

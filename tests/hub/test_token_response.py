@@ -1,4 +1,4 @@
-"""What an answer of the token endpoint says, or which error it is."""
+"""How a response of the token endpoint is read, and which error it raises."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def jwt(**claims: Any) -> str:
     return f"e30.{payload}.c2ln"
 
 
-def test_every_part_of_an_answer_is_read() -> None:
-    """As the Hub's documentation shows it."""
+def test_every_field_of_a_response_is_read() -> None:
+    """The response is that of the Hub's documentation."""
     response = token_response(answer(BODY))
 
     assert (response.token, response.refresh_token) == ("opaque", "again")
@@ -55,8 +55,8 @@ def test_every_part_of_an_answer_is_read() -> None:
     assert "again" not in repr(response)
 
 
-def test_a_jwt_tells_what_the_answer_leaves_out() -> None:
-    """Its id, its expiry and its bearer; on behalf of an organization too."""
+def test_missing_fields_are_read_from_the_jwt() -> None:
+    """These are the id, the expiry and the bearer, including the person who acts on behalf of an organization."""
     token = jwt(jti="the-id", exp=int(NOW.timestamp()) + 60, sub="Person/anna>Organization/mill")
 
     response = token_response(answer({"access_token": token}))
@@ -68,7 +68,7 @@ def test_a_jwt_tells_what_the_answer_leaves_out() -> None:
 
 
 def test_a_person_acts_on_behalf_of_an_organization_with_roles() -> None:
-    """Hub documentation, "On behalf"."""
+    """The response is that of the Hub documentation, "On behalf"."""
     acting = {"id": "anna", "type": "Person", "roles": ["owner", "admin"]}
     body = BODY | {"bearer": {"id": "mill", "type": "Organization"}, "bearer_on_behalf_of": acting}
 
@@ -78,8 +78,8 @@ def test_a_person_acts_on_behalf_of_an_organization_with_roles() -> None:
 @pytest.mark.parametrize(
     "token", ["x", "a.b.c", "a.!!!.c", "a..c", jwt() + "x", "e30.WzFd.x", "e30.bnVsbA.x", "." * 50]
 )
-def test_an_opaque_token_is_a_token(token: str) -> None:
-    """Whatever it looks like."""
+def test_an_opaque_token_is_accepted(token: str) -> None:
+    """A token does not need to be a JWT."""
     assert token_response(answer(BODY | {"access_token": token})).jti is None
 
 
@@ -96,14 +96,14 @@ def test_an_opaque_token_is_a_token(token: str) -> None:
         (0, 0),
     ],
 )
-def test_every_spelling_of_an_expiry_is_read(expires_in: Any, seconds: float) -> None:
-    """Seconds, a numeric text, or an instant as the documentation shows it."""
+def test_every_form_of_an_expiry_is_read(expires_in: Any, seconds: float) -> None:
+    """It is a number of seconds, a number as text, or a time as in the Hub's documentation."""
     assert token_response(answer(BODY | {"expires_in": expires_in})).expires_at == NOW + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("expires_in", [True, -1, "soon", "", float("nan"), float("inf"), 1e300, [], {}, "1e400", "-5"])
-def test_an_expiry_that_is_none_is_no_answer(expires_in: Any) -> None:
-    """A token of unknown end would be used for ever, or never."""
+def test_an_invalid_expiry_is_an_error(expires_in: Any) -> None:
+    """A token with an unknown expiry would be used for ever or never."""
     with pytest.raises(InvalidResponseError):
         token_response(answer(BODY | {"expires_in": expires_in}))
 
@@ -129,8 +129,8 @@ def test_an_expiry_that_is_none_is_no_answer(expires_in: Any) -> None:
         BODY | {"bearer": {"id": "x", "type": "Robot"}},
     ],
 )
-def test_what_is_no_token_is_an_invalid_response(body: Any) -> None:
-    """Nothing of it is stored."""
+def test_a_response_without_a_valid_token_is_an_error(body: Any) -> None:
+    """No part of the response is used."""
     with pytest.raises(InvalidResponseError):
         token_response(answer(body))
 
@@ -148,8 +148,10 @@ def test_what_is_no_token_is_an_invalid_response(body: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("status_code", [200, 400, 401, 402, 422])
-def test_a_refusal_is_an_error_of_its_kind(body: Any, kind: type[OAuthError], code: str, status_code: int) -> None:
-    """By code, whatever the status; with the Hub's sentence and the status."""
+def test_an_error_response_raises_the_matching_error(
+    body: Any, kind: type[OAuthError], code: str, status_code: int
+) -> None:
+    """The code determines the class, whatever the status is. The error has the Hub's description and the status."""
     with pytest.raises(OAuthError) as caught:
         token_response(answer(body, status_code))
 
@@ -160,14 +162,14 @@ def test_a_refusal_is_an_error_of_its_kind(body: Any, kind: type[OAuthError], co
 
 @pytest.mark.parametrize("body", [NOT_JSON, {}, {"error": 7}, {"errors": []}, {"errors": {}}, {"errors": {"a": [1]}}])
 @pytest.mark.parametrize("status_code", [302, 400, 404])
-def test_a_refusal_without_a_reason_is_an_invalid_response(body: Any, status_code: int) -> None:
-    """A proxy's page, for instance."""
+def test_an_error_response_without_a_code_is_an_invalid_response(body: Any, status_code: int) -> None:
+    """It may be the page of a proxy."""
     with pytest.raises(InvalidResponseError, match=str(status_code)):
         token_response(answer(body, status_code))
 
 
-def test_a_refusal_is_short_and_printable() -> None:
-    """It ends up in logs and on pages."""
+def test_an_error_is_short_and_printable() -> None:
+    """The code and the description appear in logs and on pages."""
     body = {"error": 'a"\\\n' + "b" * 100, "error_description": "c\r\n\x00" + "d" * 1000}
 
     with pytest.raises(OAuthError) as caught:
