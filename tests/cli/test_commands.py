@@ -1,4 +1,4 @@
-"""The command ``zaikio-oauth``, run as a person runs it."""
+"""The command ``zaikio-oauth``, run in its own process."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ COMMAND = [
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """An environment with only these settings of ours."""
+    """Return an environment that has only the given settings of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ZAIKIO_")}
     return kept | settings | {"NO_COLOR": "1", "TERM": "dumb"}
 
 
 def run(*arguments: str, cwd: Path | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
-    """The finished command."""
+    """Run the command and return the finished process."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
@@ -47,7 +47,7 @@ def run(*arguments: str, cwd: Path | None = None, **settings: str) -> subprocess
 
 
 def test_generate_key_prints_a_key_and_nothing_else() -> None:
-    """So that it can be used in a script."""
+    """The output can be used in a script."""
     first, second = run("generate-key"), run("generate-key")
 
     Fernet(first.stdout.strip())
@@ -55,8 +55,8 @@ def test_generate_key_prints_a_key_and_nothing_else() -> None:
     assert first.stdout != second.stdout
 
 
-async def test_migrate_makes_the_database(database_url: str) -> None:
-    """With the database's address alone; a second time there is nothing to do."""
+async def test_migrate_creates_the_tables(database_url: str) -> None:
+    """It needs only the database URL, and can be run again."""
     for _ in range(2):
         result = run("migrate", ZAIKIO_DATABASE_URL=database_url)
         assert (result.returncode, result.stderr) == (0, ""), result.stderr
@@ -86,8 +86,8 @@ async def test_migrate_makes_the_database(database_url: str) -> None:
         (["migrate", "--no-such-option"], {}, "No such option"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_status_2(arguments: list[str], settings: dict[str, str], line: str) -> None:
-    """No traceback, no password."""
+def test_invalid_input_gets_one_line_and_status_2(arguments: list[str], settings: dict[str, str], line: str) -> None:
+    """The output contains no traceback and no password."""
     result = run(*arguments, **settings)
 
     assert result.returncode == 2
@@ -97,7 +97,7 @@ def test_bad_input_is_one_clear_line_and_status_2(arguments: list[str], settings
 
 
 def store_settings(tmp_path: Path, **more: str) -> dict[str, str]:
-    """The settings of an app whose Hub is nowhere."""
+    """Return the settings of an app whose Hub is unreachable."""
     return {
         "ZAIKIO_HOST": "http://127.0.0.1:9",
         "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/store.db",
@@ -108,15 +108,15 @@ def store_settings(tmp_path: Path, **more: str) -> dict[str, str]:
 
 
 async def stored(tmp_path: Path, **changes: object) -> None:
-    """A token in that app's database."""
+    """Store a token in the database of that app."""
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/store.db", [KEY])
     await database.open(auto_migrate=True)
     await AccessTokenRepository(database).add(some_access_token(**changes))
     await database.aclose()
 
 
-async def test_cleanup_says_how_many_tokens_it_deleted(tmp_path: Path) -> None:
-    """For cron: 0 3 * * * zaikio-oauth cleanup."""
+async def test_cleanup_prints_the_number_of_deleted_tokens(tmp_path: Path) -> None:
+    """It can be run by cron: 0 3 * * * zaikio-oauth cleanup."""
     await stored(tmp_path)
     await stored(tmp_path, expires_at=datetime.now(UTC) - timedelta(hours=1), refresh_token=None)
 
@@ -128,8 +128,8 @@ async def test_cleanup_says_how_many_tokens_it_deleted(tmp_path: Path) -> None:
     ]
 
 
-async def test_rotate_keys_says_how_many_tokens_it_re_encrypted(tmp_path: Path) -> None:
-    """With the new key in front of the old one; a row that no key fits is named."""
+async def test_rotate_keys_prints_the_number_of_re_encrypted_tokens(tmp_path: Path) -> None:
+    """The new key is put before the old one. If no key decrypts a row, the error names it."""
     await stored(tmp_path)
     both = store_settings(tmp_path, ZAIKIO_ENCRYPTION_KEYS=f"{OTHER_KEY},{KEY}")
 
@@ -141,8 +141,8 @@ async def test_rotate_keys_says_how_many_tokens_it_re_encrypted(tmp_path: Path) 
     assert "Traceback" not in lost.stderr
 
 
-async def test_check_tries_one_thing_after_the_other(tmp_path: Path, hub_url: str) -> None:
-    """Settings, database, migrations, Hub; the first that is wrong is one line and status 2."""
+async def test_check_tests_each_part_in_order(tmp_path: Path, hub_url: str) -> None:
+    """It checks the settings, the database, the migrations and the Hub. The first failure is one line with status 2."""
     unmigrated = run("check", **store_settings(tmp_path))
     assert (unmigrated.returncode, unmigrated.stdout.count("ok")) == (2, 1)
     assert "run: zaikio-oauth migrate" in unmigrated.stderr
@@ -154,8 +154,8 @@ async def test_check_tries_one_thing_after_the_other(tmp_path: Path, hub_url: st
     assert (fine.returncode, fine.stdout.count("ok"), fine.stderr) == (0, 3, "")
 
 
-async def test_check_tells_of_scopes_under_the_hubs_former_name(tmp_path: Path, hub_url: str) -> None:
-    """It is no error yet."""
+async def test_check_warns_about_the_hubs_former_name_in_scopes(tmp_path: Path, hub_url: str) -> None:
+    """The warning is not an error."""
     await stored(tmp_path)
     scopes = "directory.person.r,zaikio.sites.r"
     result = run(
@@ -167,8 +167,8 @@ async def test_check_tells_of_scopes_under_the_hubs_former_name(tmp_path: Path, 
     assert "now called zaikio, not directory; rename directory.person.r" in result.stdout
 
 
-def test_without_arguments_it_says_what_it_can_do() -> None:
-    """Every command with a sentence."""
+def test_help_lists_every_command() -> None:
+    """Each command is in the output."""
     result = run("--help")
 
     assert result.returncode == 0
@@ -177,7 +177,7 @@ def test_without_arguments_it_says_what_it_can_do() -> None:
 
 
 def test_hub_serves_a_local_hub_with_the_configured_clients(tmp_path: Path) -> None:
-    """Its address and its callbacks are said; Ctrl-C ends it."""
+    """It prints its URL and its callbacks, and Ctrl-C stops it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -205,8 +205,8 @@ def test_hub_serves_a_local_hub_with_the_configured_clients(tmp_path: Path) -> N
     assert "Traceback" not in rest
 
 
-def test_hub_says_when_its_port_is_taken() -> None:
-    """One line, status 2."""
+def test_hub_reports_a_port_that_is_in_use() -> None:
+    """The error is one line with status 2."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

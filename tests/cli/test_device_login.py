@@ -1,4 +1,4 @@
-"""``zaikio-oauth login --device``, as a person sees it."""
+"""``zaikio-oauth login --device`` in a terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zaikio_oauth.testing import LocalHub
 
 @pytest.fixture
 def settings(hub: LocalHub, hub_url: str, tmp_path: Path) -> dict[str, str]:
-    """The environment of a device."""
+    """Return the environment variables of a device."""
     hub.device_interval = 1
     return {
         "ZAIKIO_HOST": hub_url,
@@ -36,7 +36,7 @@ def settings(hub: LocalHub, hub_url: str, tmp_path: Path) -> dict[str, str]:
 
 
 class Terminal:
-    """A terminal, and the command in it."""
+    """A terminal that runs the command."""
 
     def __init__(self, *arguments: str, columns: int = 80, **settings: str) -> None:
         self._screen, other_end = pty.openpty()
@@ -49,23 +49,23 @@ class Terminal:
             stderr=other_end,
             env=surroundings,
             start_new_session=True,
-            # A run in the background may ignore Ctrl-C; what a person starts in a terminal does not.
+            # A process in the background may ignore Ctrl-C, but one that a person starts in a terminal does not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(other_end)
         self.shown = ""
 
     def read(self) -> str:
-        """Everything that was shown so far."""
+        """Return the whole output so far."""
         try:
             while part := os.read(self._screen, 65536):
                 self.shown += part.decode()
         except (BlockingIOError, OSError):
-            pass  # nothing new, or the other end is closed
+            pass  # There is no new output, or the other end is closed.
         return self.shown
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """Until it is shown."""
+        """Wait until the output matches the pattern, and return the match."""
         started = time.monotonic()
         while (found := re.search(pattern, self.read())) is None:
             assert time.monotonic() - started < 30, self.shown
@@ -73,7 +73,7 @@ class Terminal:
         return found
 
     def end(self) -> int:
-        """The exit status."""
+        """Wait for the end of the process, and return its exit status."""
         status = self.process.wait(30)
         self.read()
         return status
@@ -92,7 +92,7 @@ def terminal(settings: dict[str, str]) -> Iterator[Terminal]:
 
 
 def drawn(code: segno.QRCode) -> list[str]:
-    """A code's modules as half blocks, light ones drawn, with the quiet zone of four."""
+    """Return the lines of a QR code in half blocks, with light modules drawn and a quiet zone of four modules."""
     size = code.symbol_size(border=4)[0]
     light = [[not module for module in row] for row in code.matrix_iter(border=4)]
     light += [[False] * size] * (size % 2)
@@ -100,10 +100,10 @@ def drawn(code: segno.QRCode) -> list[str]:
     return ["".join(blocks[pair] for pair in zip(*light[row : row + 2], strict=True)) for row in range(0, size, 2)]
 
 
-async def test_a_person_scans_the_code_and_the_token_is_stored(
+async def test_a_person_enters_the_code_and_the_token_is_stored(
     terminal: Terminal, hub: LocalHub, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The QR code leads to the page with the code in it; below it what to type, and a line that counts down."""
+    """The QR code contains the URL with the code. Below it are the URL, the code and a countdown."""
     user_code = terminal.wait_for(r"and enter  ([A-Z]{8})\r")[1]
     url = terminal.wait_for(r"or open    (\S+)")[1]
     assert url == f"{settings['ZAIKIO_HOST']}/device"
@@ -127,8 +127,8 @@ async def test_a_person_scans_the_code_and_the_token_is_stored(
             assert secret not in terminal.shown
 
 
-def test_where_there_is_no_terminal_nothing_counts_down(settings: dict[str, str], hub: LocalHub) -> None:
-    """In a log: the code, then what became of it; in ASCII where there is nothing else."""
+def test_there_is_no_countdown_without_a_terminal(settings: dict[str, str], hub: LocalHub) -> None:
+    """The output is the code and then the result, in ASCII if the encoding requires it."""
     process = subprocess.Popen(
         [*COMMAND, "login", "--device", "--client", "kiosk", "--scope", f"Per>Org/{ORGANIZATION_ID}.a.b.r"],
         stdout=subprocess.PIPE,
@@ -151,8 +151,8 @@ def test_where_there_is_no_terminal_nothing_counts_down(settings: dict[str, str]
     assert f"Person/{PERSON_ID} acts on its behalf.".encode() in said
 
 
-def test_a_person_who_cancels(terminal: Terminal, hub: LocalHub) -> None:
-    """One line, status 2; the counting line is gone."""
+def test_a_cancelled_login_is_reported(terminal: Terminal, hub: LocalHub) -> None:
+    """The error is one line with status 2, and the countdown is removed."""
     hub.deny_device(terminal.wait_for(r"and enter  ([A-Z]{8})")[1])
 
     assert terminal.end() == 2
@@ -160,8 +160,8 @@ def test_a_person_who_cancels(terminal: Terminal, hub: LocalHub) -> None:
     assert terminal.shown.endswith(f"\x1b[2K{rest}")
 
 
-def test_a_code_that_is_too_old(settings: dict[str, str], hub: LocalHub) -> None:
-    """It says what to do."""
+def test_an_expired_code_is_reported(settings: dict[str, str], hub: LocalHub) -> None:
+    """The error says what to do."""
     hub.device_code_lifetime = 1
     result = run("login", "--device", **settings)
 
@@ -170,8 +170,8 @@ def test_a_code_that_is_too_old(settings: dict[str, str], hub: LocalHub) -> None
     assert result.stderr.count("\n") == 1
 
 
-def test_ctrl_c_ends_it_quietly(terminal: Terminal) -> None:
-    """Status 130, as a shell expects."""
+def test_ctrl_c_ends_the_command_without_a_traceback(terminal: Terminal) -> None:
+    """The exit status is 130, as is usual in a shell."""
     terminal.wait_for("Waiting")
     os.killpg(terminal.process.pid, signal.SIGINT)
 
@@ -194,10 +194,10 @@ def test_ctrl_c_ends_it_quietly(terminal: Terminal) -> None:
         (["--device"], {"ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "x"}, "The Hub answered with an error: invalid_client"),
     ],
 )
-def test_bad_input_is_one_clear_line(
+def test_invalid_input_gets_one_clear_line(
     settings: dict[str, str], arguments: list[str], changes: dict[str, str], line: str
 ) -> None:
-    """Status 2; nothing of the log beside it."""
+    """The exit status is 2, and no log message is printed."""
     result = run("login", *arguments, **settings | changes)
 
     assert (result.returncode, result.stdout) == (2, "")
@@ -207,8 +207,8 @@ def test_bad_input_is_one_clear_line(
 
 
 @pytest.mark.parametrize("columns", [80, 30, 12])
-def test_the_line_fits_the_terminal(settings: dict[str, str], columns: int) -> None:
-    """However narrow: a line that breaks could not be written over."""
+def test_the_countdown_fits_the_terminal(settings: dict[str, str], columns: int) -> None:
+    """Even in a narrow terminal it is one line, because a wrapped line could not be overwritten."""
     terminal = Terminal("--device", columns=columns, **settings)
     try:
         terminal.wait_for("Waiting")
