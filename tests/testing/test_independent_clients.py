@@ -1,6 +1,6 @@
-"""Clients that are not ours log in at the local Hub: it is a Hub, and not our own client's mirror image.
+"""Independent OAuth clients log in at the local Hub, so it does not only work with our own client.
 
-Authlib and requests-oauthlib, each through the consent form, over a real socket.
+The clients are Authlib and requests-oauthlib. Both use the consent form over a real socket.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tests.visitor import BASE_URL
 from zaikio_oauth.testing import LocalHub
 
 REDIRECT_URI = f"{BASE_URL}/zaikio/sessions/approve"
-# The Hub separates scopes by commas, so a client passes them as one text.
+# The Hub separates scopes by commas, so a client passes them as one string.
 SCOPE = "zaikio.person.r,zaikio.sites.r"
 
 
 class Form(HTMLParser):
-    """The first form of a page: its hidden fields, and its buttons by what stands on them."""
+    """The first form of a page: its hidden fields, and its buttons by their labels."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Form(HTMLParser):
 
 
 def answer_as_a_person(authorize_url: str, press: str = "Allow") -> str:
-    """Choose Anna's account, then grant; where the Hub sends the browser back to."""
+    """Choose Anna's account, press the button, and return the URL to which the Hub redirects the browser."""
     hub = "{0.scheme}://{0.netloc}".format(urlsplit(authorize_url))
     with httpx2.Client(base_url=hub, follow_redirects=False) as browser:
         account = Form(browser.get(authorize_url).text)
@@ -68,7 +68,7 @@ def answer_as_a_person(authorize_url: str, press: str = "Allow") -> str:
 
 
 async def person_of(hub_url: str, token: dict[str, Any]) -> str:
-    """Whose token it is, as the Hub's API says."""
+    """Return the name of the person to whom the token belongs, as the Hub's API returns it."""
     async with httpx2.AsyncClient(base_url=hub_url) as client:
         headers = {"Authorization": f"Bearer {token['access_token']}"}
         return str((await client.get("/api/v1/person", headers=headers)).json()["full_name"])
@@ -76,7 +76,7 @@ async def person_of(hub_url: str, token: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("client_id", "secret"), [("warehouse-id", SECRET), ("kiosk-id", None)])
 async def test_authlib_logs_in_and_refreshes(hub_url: str, hub: LocalHub, client_id: str, secret: str | None) -> None:
-    """With PKCE, confidential and not; a refresh token works once."""
+    """Confidential and non-confidential clients use PKCE, and a refresh token works once."""
     options: dict[str, Any] = {"code_challenge_method": "S256", "redirect_uri": REDIRECT_URI, "scope": SCOPE}
     if secret is None:
         options["token_endpoint_auth_method"] = "none"
@@ -99,7 +99,7 @@ async def test_authlib_logs_in_and_refreshes(hub_url: str, hub: LocalHub, client
 
 
 async def test_authlib_gets_client_credentials(hub_url: str, hub: LocalHub) -> None:
-    """For an organization that has granted them before, and for no other."""
+    """The organization has granted the scopes."""
     organization = hub.organizations[0]
     hub.grant("warehouse-id", "Organization", organization.id, ["zaikio.organization.r"])
     async with AsyncOAuth2Client("warehouse-id", SECRET) as client:
@@ -111,8 +111,8 @@ async def test_authlib_gets_client_credentials(hub_url: str, hub: LocalHub) -> N
     )
 
 
-async def test_authlib_is_told_that_the_person_cancelled(hub_url: str) -> None:
-    """RFC 6749 §4.1.2.1."""
+async def test_authlib_receives_access_denied(hub_url: str) -> None:
+    """The redirect contains the error and the state (RFC 6749 §4.1.2.1)."""
     async with AsyncOAuth2Client("warehouse-id", SECRET, redirect_uri=REDIRECT_URI, scope=SCOPE) as client:
         url, state = client.create_authorization_url(f"{hub_url}/oauth/authorize")
         answer = dict(parse_qsl(urlsplit(answer_as_a_person(url, press="Cancel")).query))
@@ -123,7 +123,7 @@ async def test_authlib_is_told_that_the_person_cancelled(hub_url: str) -> None:
 async def test_requests_oauthlib_logs_in_and_refreshes(
     hub_url: str, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client of another house, without PKCE, with HTTP Basic."""
+    """This client uses HTTP Basic and no PKCE."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     monkeypatch.setenv("OAUTHLIB_RELAX_TOKEN_SCOPE", "1")
     with OAuth2Session("warehouse-id", redirect_uri=REDIRECT_URI, scope=SCOPE) as session:

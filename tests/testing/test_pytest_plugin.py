@@ -1,4 +1,4 @@
-"""The pytest plugin, in a pytest of an app's own, and in one that has nothing to do with us."""
+"""The pytest plugin, in the test run of an app and in one that has nothing to do with this library."""
 
 from __future__ import annotations
 
@@ -80,20 +80,20 @@ def test_logged_in(zaikio_logged_in_as):
 def run(
     folder: Path, test: str, *arguments: str, without: tuple[str, ...] = (), **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run this test in a pytest of its own, which finds these modules nowhere."""
+    """Run the test in its own pytest process, in which the modules ``without`` cannot be imported."""
     (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     (folder / "test_it.py").write_text(test)
     prologue = f"import sys; sys.modules.update(dict.fromkeys({without!r}))\n"
     code = prologue + "import pytest; sys.exit(pytest.main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "-q", "-p", "no:cacheprovider", *arguments]
-    # Coverage of our own would follow into the process, and be what is measured there.
+    # Otherwise our own coverage would measure that process as well.
     ours = ("ZAIKIO_", "PYTEST_", "COV")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | variables
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_an_apps_tests_get_a_hub_and_a_login(tmp_path: Path) -> None:
-    """Without a line in their conftest, and with a Hub of their own where they want one."""
+def test_an_apps_tests_can_use_a_hub_and_a_login(tmp_path: Path) -> None:
+    """The fixtures need no line in conftest.py, and a test can replace the Hub with its own."""
     result = run(
         tmp_path,
         TEST_OF_AN_APP,
@@ -107,19 +107,19 @@ def test_an_apps_tests_get_a_hub_and_a_login(tmp_path: Path) -> None:
     assert "3 passed" in result.stdout, result.stdout + result.stderr
 
 
-# ── who does not use it does not notice it ─────────────────────────────────────────────────────────
+# ── test runs that do not use the plugin ──────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("without", [(), EXTRA, ("zaikio_oauth",)], ids=["with all", "no extra", "broken"])
 def test_an_unrelated_run_imports_nothing_of_ours(tmp_path: Path, without: tuple[str, ...]) -> None:
-    """Neither the library nor what it needs; so pytest starts where parts of that are missing."""
+    """Neither the library nor its dependencies are imported, so pytest starts even if some of them are missing."""
     result = run(tmp_path, UNRELATED_TEST, without=without)
 
     assert "1 passed" in result.stdout, result.stdout + result.stderr
 
 
-def test_an_unrelated_coverage_is_what_it_was(tmp_path: Path) -> None:
-    """Line for line, also for those who measure a library that we import."""
+def test_the_coverage_of_an_unrelated_run_is_unchanged(tmp_path: Path) -> None:
+    """The measured lines are the same, even in a library that we import."""
     (tmp_path / "tiny.py").write_text("import fastapi\n\ndef app():\n    return fastapi.FastAPI()\n")
     test = "import tiny\n\ndef test_app():\n    assert tiny.app()\n"
     executed = []
@@ -136,12 +136,12 @@ def test_an_unrelated_coverage_is_what_it_was(tmp_path: Path) -> None:
     assert [lines for name, lines in with_plugin.items() if name.endswith("/starlette/applications.py") and lines]
 
 
-def test_an_unrelated_run_does_not_wait_for_it() -> None:
-    """The plugin is there in an instant, once pytest is."""
+def test_an_unrelated_run_is_not_slowed_down() -> None:
+    """The plugin takes only a few milliseconds to import after pytest."""
     command = [sys.executable, "-X", "importtime", "-c", "import pytest, _zaikio_oauth_pytest_plugin"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     seconds = []
-    for _ in range(3):  # the machine may be busy once, but hardly every time
+    for _ in range(3):  # One run may be slow on a busy machine, but hardly all three.
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         line = re.search(r"\| +(\d+) \| +_zaikio_oauth_pytest_plugin$", ran.stderr, flags=re.MULTILINE)
         assert line, ran.stderr
@@ -150,7 +150,7 @@ def test_an_unrelated_run_does_not_wait_for_it() -> None:
     assert min(seconds) < IMPORT_SECONDS
 
 
-# ── who uses it without the extra ──────────────────────────────────────────────────────────────────
+# ── test runs without the extra ───────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_an_unrelated_run_does_not_wait_for_it() -> None:
         (EXTRA, ["python_multipart", "jinja2"]),
         (("jinja2",), ["jinja2", "jinja2"]),
         (("uvicorn",), ["uvicorn", "uvicorn"]),
-        (("python_multipart",), ["python_multipart"]),  # only the Hub reads forms
+        (("python_multipart",), ["python_multipart"]),  # Only the Hub parses forms.
     ],
     ids=["all", "jinja2", "uvicorn", "python_multipart"],
 )
-def test_a_fixture_says_what_it_lacks(tmp_path: Path, without: tuple[str, ...], missing: list[str]) -> None:
-    """In one line, with the command that mends it, and no traceback."""
+def test_a_fixture_names_a_missing_package(tmp_path: Path, without: tuple[str, ...], missing: list[str]) -> None:
+    """The message is one line with the command that installs it, without a traceback."""
     result = run(tmp_path, TESTS_WITH_FIXTURES, without=without)
 
     said = [line for line in result.stdout.splitlines() if HINT in line]
@@ -174,8 +174,8 @@ def test_a_fixture_says_what_it_lacks(tmp_path: Path, without: tuple[str, ...], 
     assert "_zaikio_oauth_pytest_plugin" not in result.stdout
 
 
-def test_a_fault_of_ours_is_not_blamed_on_the_extra(tmp_path: Path) -> None:
-    """Installing it would not help, and the traceback does."""
+def test_an_import_error_of_our_own_has_a_traceback(tmp_path: Path) -> None:
+    """The message about the extra is not shown, because its installation would not help."""
     result = run(tmp_path, TESTS_WITH_FIXTURES, without=("zaikio_oauth.testing",))
 
     assert "ModuleNotFoundError" in result.stdout

@@ -19,7 +19,7 @@ from zaikio_oauth.testing import logged_in_as, session_cookie
 
 @pytest.fixture
 def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
-    """An app whose Hub is nowhere."""
+    """Return a function that makes an app whose Hub is unreachable."""
 
     def make(environment: str = "test") -> FastAPI:
         clients: dict[str, Any] = {
@@ -39,7 +39,7 @@ def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
 
 
 def test_a_person_is_logged_in_without_a_hub(make_app: Callable[..., FastAPI]) -> None:
-    """With Starlette's TestClient; with the scopes that the client is configured with."""
+    """``logged_in_as`` works with Starlette's TestClient, and the token has the client's default scopes."""
     with TestClient(make_app()) as client:
         assert client.get("/me").status_code == 401
         logged_in_as(client, PERSON_ID)
@@ -58,16 +58,16 @@ def test_a_person_is_logged_in_without_a_hub(make_app: Callable[..., FastAPI]) -
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
-async def test_it_works_with_both_async_clients(make_app: Callable[..., FastAPI], library: Any) -> None:
-    """httpx, and httpx2 that follows it."""
+async def test_logged_in_as_works_with_both_async_clients(make_app: Callable[..., FastAPI], library: Any) -> None:
+    """The clients are those of httpx and of its successor httpx2."""
     transport = library.ASGITransport(app=make_app())
     async with library.AsyncClient(transport=transport, base_url="http://testserver") as client:
         logged_in_as(client, PERSON_ID)
         assert (await client.get("/me")).json()["person"] == PERSON_ID
 
 
-def test_what_the_session_holds_already_stays(make_app: Callable[..., FastAPI]) -> None:
-    """A test may fill a cart first; there is one session cookie afterwards."""
+def test_logged_in_as_keeps_the_session(make_app: Callable[..., FastAPI]) -> None:
+    """A test can fill a cart first, and there is only one session cookie afterwards."""
     with TestClient(make_app()) as client:
         client.post("/remember", json={"origin": "/cart"})
         logged_in_as(client, PERSON_ID)
@@ -76,8 +76,8 @@ def test_what_the_session_holds_already_stays(make_app: Callable[..., FastAPI]) 
         assert [cookie.name for cookie in client.cookies.jar] == ["session"]
 
 
-def test_a_browsers_cookie_is_what_playwright_takes(make_app: Callable[..., FastAPI]) -> None:
-    """``context.add_cookies([session_cookie(app, person_id, url=…)])``."""
+def test_session_cookie_returns_a_cookie_for_playwright(make_app: Callable[..., FastAPI]) -> None:
+    """The call is ``context.add_cookies([session_cookie(app, person_id, url=…)])``."""
     app = make_app()
     cookie = session_cookie(app, PERSON_ID, url="http://localhost:9000")
 
@@ -93,7 +93,7 @@ def test_a_browsers_cookie_is_what_playwright_takes(make_app: Callable[..., Fast
 
 @pytest.mark.parametrize("environment", ["development", "staging", "sandbox", "production"])
 def test_virtual_tokens_exist_only_in_the_test_environment(make_app: Callable[..., FastAPI], environment: str) -> None:
-    """Whoever knows the session's secret could otherwise be anybody."""
+    """Otherwise anybody who knows the session secret could log in as any person."""
     with TestClient(make_app(environment)) as client:
         logged_in_as(client, PERSON_ID)
         assert client.get("/me").status_code == 401
@@ -103,7 +103,7 @@ def test_virtual_tokens_exist_only_in_the_test_environment(make_app: Callable[..
 def test_a_client_that_is_not_configured_has_no_virtual_tokens(
     make_app: Callable[..., FastAPI], client_name: str
 ) -> None:
-    """Nor has garbage in the session."""
+    """Invalid values in the session are not accepted either."""
     with TestClient(make_app()) as client:
         logged_in_as(client, PERSON_ID, client_name=client_name)
         assert client.get("/me").status_code == 401
@@ -112,8 +112,8 @@ def test_a_client_that_is_not_configured_has_no_virtual_tokens(
             assert client.get("/me").status_code == 401
 
 
-def test_the_app_is_found_below_what_is_wrapped_around_it(make_app: Callable[..., FastAPI]) -> None:
-    """Middleware around the app, positional arguments, another cookie's name."""
+def test_the_app_is_found_inside_other_middleware(make_app: Callable[..., FastAPI]) -> None:
+    """Positional arguments and another cookie name work as well."""
 
     class Around:
         def __init__(self, app: Any) -> None:
@@ -128,8 +128,8 @@ def test_the_app_is_found_below_what_is_wrapped_around_it(make_app: Callable[...
     assert session_cookie(app, PERSON_ID)["sameSite"] == "Strict"
 
 
-def test_what_cannot_work_says_so() -> None:
-    """No session, or no app."""
+def test_wrong_arguments_are_reported() -> None:
+    """The app has no session, or the client has no app."""
     with pytest.raises(ConfigurationError, match=r"app\.add_middleware\(SessionMiddleware"):
         session_cookie(FastAPI(), PERSON_ID)
     with httpx.Client() as client, pytest.raises(ConfigurationError, match="needs a TestClient"):
