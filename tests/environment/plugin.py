@@ -1,4 +1,4 @@
-"""The outside world as fixtures: PostgreSQL and a browser; what cannot be had is skipped, or fails where it is required."""
+"""Fixtures for PostgreSQL and the browser. Without one of them, its tests are skipped, or fail if it is required."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 
-# What a test needs from outside, and the fixtures that say so where no mark does.
+# What a test can need from outside, and the fixtures that imply it without a mark.
 NEEDS = {
     "postgresql": {"postgresql_server", "postgresql_url"},
     "pgbouncer": {"pgbouncer_url"},
@@ -36,22 +36,22 @@ NEEDS = {
 
 
 def required() -> set[str]:
-    """What must not be missing in this run: CI does not pass because it tried nothing."""
+    """Return what must not be missing in this run, so that CI does not pass because tests were skipped."""
     return set(os.environ.get("ZAIKIO_TEST_REQUIRE", "").replace(",", " ").split())
 
 
 def unavailable(what: str, reason: str) -> NoReturn:
-    """Skip, or fail where ``ZAIKIO_TEST_REQUIRE`` names it."""
+    """Skip the test, or fail if ``ZAIKIO_TEST_REQUIRE`` names the missing thing."""
     if what in required():
         pytest.fail(f"{what} is required here, but {reason}", pytrace=False)
     pytest.skip(f"{what}: {reason}")
 
 
-# ── what is required was really tried ──────────────────────────────────────────────────────────────
+# ── requirements ───────────────────────────────────────────────────────────────────────────────────
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Count in the process that hears of every test, which with xdist is the controller."""
+    """Count in the process that receives every report, which with xdist is the controller."""
     if required() - NEEDS.keys():
         raise pytest.UsageError(f"ZAIKIO_TEST_REQUIRE may name {', '.join(NEEDS)}")
     if not hasattr(config, "workerinput") and not config.option.collectonly:
@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Note on every test what it needs; the note travels with its report."""
+    """Record in every test what it needs. The record is part of the test's report."""
     for item in items:
         for what, fixtures in NEEDS.items():
             if fixtures & set(getattr(item, "fixturenames", ())):
@@ -69,23 +69,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Tried:
-    """Fails a run in which no test of a required kind has passed, for instance because none was collected."""
+    """Fails a run in which no test of a required kind has passed, for example because none was collected."""
 
     def __init__(self) -> None:
         self.passed: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count it."""
+        """Count the test if it has passed."""
         if report.when == "call" and report.passed:
             self.passed.update(str(what) for name, what in report.user_properties if name == "needs")
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Turn success into failure."""
+        """Change a success to a failure if a requirement is not met."""
         if required() - self.passed.keys() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say so in one line."""
+        """Report the result of each requirement in one line."""
         for what in sorted(required()):
             if self.passed[what]:
                 terminalreporter.write_line(f"{what}: required, and {self.passed[what]} tests with it passed")
@@ -98,7 +98,7 @@ class Tried:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[ExistingServer]:
-    """One server for each process of the test run, or the one that ``ZAIKIO_TEST_POSTGRESQL_URL`` names for all."""
+    """Yield one server for each process of the test run, or the server that ``ZAIKIO_TEST_POSTGRESQL_URL`` names."""
     if existing := os.environ.get("ZAIKIO_TEST_POSTGRESQL_URL"):
         yield ExistingServer(existing)
         return
@@ -113,16 +113,16 @@ def postgresql_server() -> Iterator[ExistingServer]:
 
 @pytest.fixture
 def postgresql_url(postgresql_server: ExistingServer) -> Iterator[str]:
-    """The address of a fresh, empty database."""
+    """Yield the URL of a new, empty database."""
     name = f"zaikio_test_{uuid.uuid4().hex}"
     _elsewhere(postgresql_server.create_database(name))
     yield postgresql_server.url(name)
-    if not isinstance(postgresql_server, PostgresqlServer):  # one of ours goes as a whole
+    if not isinstance(postgresql_server, PostgresqlServer):  # The databases of our own server are removed with it.
         _elsewhere(postgresql_server.drop_database(name))
 
 
 def _elsewhere(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run it in a thread: the test's own event loop may be set already, and this needs one of its own."""
+    """Run the coroutine in a thread, because it needs its own event loop and the test's may already be set."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, coroutine).result()
 
@@ -132,7 +132,7 @@ def _elsewhere(coroutine: Coroutine[Any, Any, None]) -> None:
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    """A page of a real Chromium, with a profile of its own."""
+    """Yield a page of a real Chromium with its own profile."""
     executable = os.environ.get("ZAIKIO_TEST_CHROMIUM")
     if not executable:
         unavailable("browser", "no Chromium was found (ZAIKIO_TEST_CHROMIUM)")
@@ -144,6 +144,6 @@ async def page() -> AsyncIterator[Page]:
 
 
 async def screenshot(page: Page, name: str) -> None:
-    """Leave a picture of the page as a test artifact."""
+    """Save a screenshot of the page as a test artifact."""
     ARTIFACTS.mkdir(exist_ok=True)
     await page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)

@@ -1,7 +1,7 @@
 """A real PostgreSQL server for the tests, from a Python package, on a free TCP port of this machine.
 
-The package's own helpers make users and open folders' modes; its ``initdb`` and ``postgres`` are run
-directly instead, as another user where the tests run as root, which PostgreSQL refuses.
+The package's own helpers create users and change the permissions of folders. ``initdb`` and ``postgres`` are run
+directly instead. If the tests run as root, they are run as another user, because PostgreSQL does not run as root.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 TRIES = 3
 
-# Nothing of it is kept, so nothing need reach the disk.
+# The data is temporary, so it does not need to be written to the disk.
 SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
 
-# The shell becomes the server. Beside it, a reader waits for the end of the pipe that the tests hold: it
-# comes when they stop the server, and also when they are killed and can stop nothing any more.
+# The shell is replaced by the server. Next to it, a reader waits for the end of the pipe that the tests hold. The pipe
+# ends when they stop the server, and also when they are killed and can no longer stop it.
 UNTIL_THE_PIPE_ENDS = """
 exec 3<&0
 { cat <&3 >/dev/null; kill -INT $$; } 2>/dev/null &
@@ -40,25 +40,25 @@ exec "$@" 3<&- </dev/null
 
 
 class PostgresqlUnavailable(Exception):
-    """No PostgreSQL can be had; says why."""
+    """PostgreSQL is unavailable. The message gives the reason."""
 
 
 class ExistingServer:
-    """A server that runs already; its user may create databases."""
+    """A server that is already running, and whose user is allowed to create databases."""
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url).set(drivername="postgresql+asyncpg")
 
     def url(self, database: str) -> str:
-        """The address of one database, as the library takes it."""
+        """Return the URL of one database in the form that the library expects."""
         return self._url.set(database=database).render_as_string(hide_password=False)
 
     async def create_database(self, name: str) -> None:
-        """Make an empty database."""
+        """Create an empty database."""
         await self._execute(f'CREATE DATABASE "{name}"')
 
     async def drop_database(self, name: str) -> None:
-        """Remove it, whoever is still connected."""
+        """Remove the database, even if there are connections to it."""
         await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     async def _execute(self, statement: str) -> None:
@@ -71,7 +71,7 @@ class ExistingServer:
 
 
 class PostgresqlServer(ExistingServer):
-    """Started by ``start``, stopped by ``stop``; trusts local connections and forgets everything at the end."""
+    """A server with ``start`` and ``stop``. It trusts local connections and deletes its data at the end."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="zaikio-postgresql-"))
@@ -79,7 +79,7 @@ class PostgresqlServer(ExistingServer):
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Make a cluster and serve it; raises PostgresqlUnavailable."""
+        """Create a cluster and start the server. Raises PostgresqlUnavailable."""
         try:
             user = _other_user()
             binaries = self._usable(_installed_binaries(), user)
@@ -90,7 +90,7 @@ class PostgresqlServer(ExistingServer):
             _run(
                 [binaries / "initdb", "-D", data, "-U", "zaikio", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"], user
             )
-            # Somebody else may take the port between our look and the server's.
+            # Another process may take the port before the server does.
             if not any(self._serve(binaries / "postgres", data, user) for _ in range(TRIES)):
                 raise PostgresqlUnavailable(f"PostgreSQL did not start: {self._log()}")
         except BaseException:
@@ -98,7 +98,7 @@ class PostgresqlServer(ExistingServer):
             raise
 
     def stop(self) -> None:
-        """Stop at once and clear away."""
+        """Stop the server immediately and remove its files."""
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
@@ -123,11 +123,11 @@ class PostgresqlServer(ExistingServer):
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the tests, which stop the server when they are done
+                start_new_session=True,  # Ctrl-C is for the tests, which stop the server at their end.
                 **user,
             )
         started = time.monotonic()
-        # Ready by its own word: another server could be answering on the port.
+        # The server's own log is read, because another server could respond on the port.
         while b"ready to accept connections" not in (self._folder / "log").read_bytes():
             if self._process.poll() is not None or time.monotonic() - started > START_SECONDS:
                 return False
@@ -135,7 +135,7 @@ class PostgresqlServer(ExistingServer):
         return True
 
     def _usable(self, binaries: Path, user: dict[str, Any]) -> Path:
-        """The programs where the other user can reach them: a checkout below root's home is closed to it."""
+        """Return the programs where the other user can read them, because root's home directory is not readable."""
         try:
             _run([binaries / "postgres", "--version"], user)
         except PostgresqlUnavailable:
@@ -143,7 +143,7 @@ class PostgresqlServer(ExistingServer):
                 raise
             package = binaries.parents[1]
             shutil.copytree(binaries.parent, self._folder / package.name / "pginstall", symlinks=True)
-            # The programs look for their libraries beside the package.
+            # The programs look for their libraries next to the package.
             libraries = package.with_name(f"{package.name}.libs")
             if libraries.is_dir():
                 shutil.copytree(libraries, self._folder / libraries.name)

@@ -1,4 +1,4 @@
-"""What the tests stand on holds: a server that ends with them, and a run that does not pass for want of it."""
+"""The environment of the tests: the server ends with the tests, and a run fails if a requirement is not met."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ time.sleep(60)
 
 
 def listening(port: int) -> bool:
-    """Whether something answers there."""
+    """Return whether something accepts connections at the port."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
@@ -36,8 +36,8 @@ def listening(port: int) -> bool:
     return True
 
 
-async def test_a_database_is_fresh_and_real(postgresql_url: str) -> None:
-    """An empty one on a PostgreSQL server, for this test alone."""
+async def test_a_database_is_new_and_empty(postgresql_url: str) -> None:
+    """It is on a real PostgreSQL server and belongs to this test only."""
     connection = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
     try:
         assert (await connection.fetchval("SELECT version()")).startswith("PostgreSQL ")
@@ -46,8 +46,8 @@ async def test_a_database_is_fresh_and_real(postgresql_url: str) -> None:
         await connection.close()
 
 
-def test_a_server_does_not_outlive_the_process_that_started_it(postgresql_server: ExistingServer) -> None:
-    """Killed in the middle, a test run leaves no server behind."""
+def test_a_server_ends_with_the_process_that_started_it(postgresql_server: ExistingServer) -> None:
+    """No server is left behind by a test run that is killed."""
     if not isinstance(postgresql_server, PostgresqlServer):
         pytest.skip("postgresql: the server is not ours")
     with subprocess.Popen(
@@ -88,7 +88,7 @@ def test_other():
 
 
 def run_inner(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A test run of its own that has no browser."""
+    """Run a separate test run that has no browser."""
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.environment.plugin"]\n')
     (tmp_path / "test_inner.py").write_text(INNER)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nmarkers =\n    browser\n    postgresql\n")
@@ -103,31 +103,31 @@ def run_inner(tmp_path: Path, *arguments: str, **environment: str) -> subprocess
     )
 
 
-def test_without_a_browser_its_tests_are_skipped(tmp_path: Path) -> None:
-    """A developer's machine may have none."""
+def test_browser_tests_are_skipped_without_a_browser(tmp_path: Path) -> None:
+    """A developer may not have a browser."""
     ran = run_inner(tmp_path)
     assert "1 passed, 1 skipped" in ran.stdout
     assert ran.returncode == 0
 
 
-def test_where_a_browser_is_required_its_absence_fails_the_run(tmp_path: Path) -> None:
-    """CI has to have one."""
+def test_a_required_browser_that_is_missing_fails_the_run(tmp_path: Path) -> None:
+    """CI must have a browser."""
     ran = run_inner(tmp_path, ZAIKIO_TEST_REQUIRE="browser")
     assert "browser is required here, but no Chromium was found" in ran.stdout
     assert ran.returncode == 1
 
 
 @pytest.mark.parametrize("arguments", [["-k", "other"], ["-k", "other", "-n", "2"]])
-def test_what_is_required_has_to_be_tried(tmp_path: Path, arguments: list[str]) -> None:
-    """All tests that ran have passed, but none was of that kind."""
+def test_a_run_fails_if_no_required_test_has_run(tmp_path: Path, arguments: list[str]) -> None:
+    """All tests of the run have passed, but none of them was of the required kind."""
     ran = run_inner(tmp_path, *arguments, ZAIKIO_TEST_REQUIRE="browser")
     assert "browser: required, but no test with it has passed" in ran.stdout
     assert "1 passed" in ran.stdout
     assert ran.returncode == 1
 
 
-def test_a_requirement_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    """A slip in CI's settings does not switch the guard off."""
+def test_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
+    """A typing error in the settings of CI must not disable the check."""
     ran = run_inner(tmp_path, ZAIKIO_TEST_REQUIRE="postgres")
     assert "ZAIKIO_TEST_REQUIRE may name postgresql, pgbouncer, browser" in ran.stderr
     assert ran.returncode == 4
