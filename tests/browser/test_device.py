@@ -1,4 +1,4 @@
-"""The device flow with two real browsers: a tablet that shows a code, and a person's own."""
+"""The device flow with two real browsers: a tablet that shows a code, and the person's own browser."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.environment.plugin import screenshot
 pytestmark = pytest.mark.browser
 
 
-async def test_a_tablet_is_let_in_from_another_browser(page: Page, demo: str) -> None:  # noqa: F811
-    """The page changes by itself; no word of complaint in either console."""
+async def test_a_tablet_is_connected_from_another_browser(page: Page, demo: str) -> None:  # noqa: F811
+    """The page updates by itself, and neither console has a message."""
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -1,4 +1,4 @@
-"""A real Chromium, the demo app and the local Hub, each on a real socket; every test leaves a picture."""
+"""A real Chromium, the demo app and the local Hub, each on a real socket. Every test saves a screenshot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[str]:
-    """The demo as ``make demo`` starts it, on free ports; its address."""
+    """Yield the URL of the demo, started like ``make demo`` but on free ports."""
     command = [sys.executable, "-m", "demo_app", "--port", "0", "--hub-port", "0", "--data-dir", str(tmp_path / "data")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZAIKIO_")}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
@@ -43,12 +43,12 @@ def demo(tmp_path: Path) -> Iterator[str]:
 
 
 async def choose_account(page: Page, name: str = "Anna Möller") -> None:
-    """On the Hub's page."""
+    """Choose the account on the Hub's page."""
     await page.get_by_role("button", name=name).click()
 
 
 async def log_in(page: Page, demo: str) -> None:
-    """From the landing page to "My page"."""
+    """Log in, starting at the landing page."""
     await page.goto(demo)
     await page.get_by_role("link", name="Log in with Zaikio").click()
     await choose_account(page)
@@ -56,12 +56,12 @@ async def log_in(page: Page, demo: str) -> None:
 
 
 async def cookies_of(context: BrowserContext) -> set[str]:
-    """The names of what the browser carries for the app."""
+    """Return the names of the browser's cookies."""
     return {cookie["name"] for cookie in await context.cookies() if "name" in cookie}
 
 
 async def test_a_person_logs_in_and_sees_who_they_are(page: Page, demo: str) -> None:
-    """Through the consent page to their own page, with their scopes; no flow is left behind."""
+    """The person consents and sees their own page with their scopes. No flow cookie is left."""
     await page.goto(demo)
     await screenshot(page, "landing")
     await page.get_by_role("link", name="Log in with Zaikio").click()
@@ -78,8 +78,8 @@ async def test_a_person_logs_in_and_sees_who_they_are(page: Page, demo: str) -> 
     assert not [name for name in await cookies_of(page.context) if name.startswith("zaikio_flow_")]
 
 
-async def test_a_person_comes_back_to_the_page_that_they_asked_for(page: Page, demo: str) -> None:
-    """Query and all."""
+async def test_a_person_returns_to_the_requested_page(page: Page, demo: str) -> None:
+    """The query is kept."""
     await page.goto(f"{demo}/me?from=mail")
     await choose_account(page)
     await page.get_by_role("button", name="Allow").click()
@@ -88,8 +88,8 @@ async def test_a_person_comes_back_to_the_page_that_they_asked_for(page: Page, d
     await screenshot(page, "back-to-the-page")
 
 
-async def test_ten_tabs_at_once(page: Page, demo: str) -> None:
-    """A browser restores ten protected pages in the same instant; the person answers in each, and each arrives."""
+async def test_ten_tabs_can_log_in_at_once(page: Page, demo: str) -> None:
+    """A browser opens ten protected pages at once, the person consents, and each tab returns to its own page."""
     tabs = [page, *[await page.context.new_page() for _ in range(9)]]
     await asyncio.gather(*(tab.goto(f"{demo}/me?tab={number}") for number, tab in enumerate(tabs)))
     for tab in tabs:
@@ -105,8 +105,8 @@ async def test_ten_tabs_at_once(page: Page, demo: str) -> None:
     assert not [name for name in await cookies_of(page.context) if name.startswith("zaikio_flow_")]
 
 
-async def test_a_person_cancels(page: Page, demo: str) -> None:
-    """They are back home, nobody is logged in, and nothing looks broken."""
+async def test_a_person_who_cancels_returns_to_the_start_page(page: Page, demo: str) -> None:
+    """Nobody is logged in, and the start page looks as usual."""
     await page.goto(demo)
     await page.get_by_role("link", name="Log in with Zaikio").click()
     await choose_account(page)
@@ -118,7 +118,7 @@ async def test_a_person_cancels(page: Page, demo: str) -> None:
 
 
 async def test_an_organization_installs_the_app(page: Page, demo: str) -> None:
-    """The person picks one of theirs, and the app acts for it."""
+    """The person selects one of their organizations, and the app acts for it."""
     await page.goto(demo)
     await page.get_by_role("link", name="Install for your organization").click()
     await choose_account(page)
@@ -132,7 +132,7 @@ async def test_an_organization_installs_the_app(page: Page, demo: str) -> None:
 
 
 async def test_an_organization_subscribes(page: Page, demo: str) -> None:
-    """With the plan that was chosen in the app."""
+    """The Hub receives the plan that was selected in the app."""
     await page.goto(demo)
     await page.locator("input[name=plan][value=free]").check()
     await page.get_by_role("button", name="Subscribe").click()
@@ -145,7 +145,7 @@ async def test_an_organization_subscribes(page: Page, demo: str) -> None:
 
 
 async def test_a_person_logs_out(page: Page, demo: str) -> None:
-    """And is asked to log in again afterwards, also by way of the browser's back button."""
+    """A protected page requires a new login afterwards."""
     await log_in(page, demo)
     await page.get_by_role("button", name="Log out").click()
 
@@ -155,8 +155,8 @@ async def test_a_person_logs_out(page: Page, demo: str) -> None:
     assert "zaikio_person_id" not in repr(await page.context.cookies())
 
 
-async def test_german_from_the_first_page_to_the_last(page: Page, demo: str) -> None:
-    """The language chosen in the app is that of the Hub's pages."""
+async def test_every_page_can_be_in_german(page: Page, demo: str) -> None:
+    """The language selected in the app is used by the Hub's pages as well."""
     await page.goto(demo)
     await page.get_by_role("button", name="Deutsch").click()
     await page.get_by_role("link", name="Mit Zaikio anmelden").click()
@@ -170,8 +170,8 @@ async def test_german_from_the_first_page_to_the_last(page: Page, demo: str) -> 
     await screenshot(page, "logged-in-german")
 
 
-async def test_a_forged_callback_is_told_kindly(page: Page, demo: str) -> None:
-    """Not a line of JSON, not a stack trace."""
+async def test_a_forged_callback_shows_a_friendly_message(page: Page, demo: str) -> None:
+    """The person sees neither JSON nor a traceback."""
     await page.goto(f"{demo}/zaikio/sessions/approve?code=stolen&state=forged")
 
     await expect(page).to_have_url(f"{demo}/")
