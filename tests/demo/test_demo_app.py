@@ -1,4 +1,4 @@
-"""The demo, used as a person would: page by page, over real sockets, against the Hub that it brings along."""
+"""The demo, used like a person would use it: page by page, over real sockets, with its own local Hub."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ROOT = Path(__file__).parents[2]
 ANYWHERE = ("--port", "0", "--hub-port", "0")
 
 
-# ── starting and ending it ─────────────────────────────────────────────────────────────────────────
+# ── start and end ──────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
 class Demo:
-    """A running ``python -m demo_app``, as its own words describe it."""
+    """A running ``python -m demo_app``, and what it has printed."""
 
     process: subprocess.Popen[str]
     data_dir: Path
@@ -53,14 +53,14 @@ class Demo:
         return found[1]
 
     def interrupt(self) -> tuple[int, str]:
-        """Ctrl-C; the exit status and everything said since the banner."""
+        """Send Ctrl-C, and return the exit status and everything printed since the banner."""
         self.process.send_signal(signal.SIGINT)
         output, _ = self.process.communicate(timeout=10)
         return self.process.returncode, output
 
 
 def start(data_dir: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """The demo in an environment that says nothing but where Python finds its modules."""
+    """Start the demo in an environment without settings, in which Python only finds its modules."""
     needed = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
     return subprocess.Popen(
         [sys.executable, "-m", "demo_app", "--data-dir", str(data_dir), *arguments],
@@ -75,16 +75,16 @@ def start(data_dir: Path, *arguments: str, **environment: str) -> subprocess.Pop
 
 @contextmanager
 def running(data_dir: Path, *arguments: str, **environment: str) -> Iterator[Demo]:
-    """The demo from when it has said where it is until the end of the body."""
+    """Yield the demo once it has printed its addresses, and end it after the body."""
     with start(data_dir, *(arguments or ANYWHERE), **environment) as process:
         try:
-            yield Demo(process, data_dir, banner=said_until_ready(process))
+            yield Demo(process, data_dir, banner=output_until_ready(process))
         finally:
             if process.poll() is None:
                 process.kill()
 
 
-def said_until_ready(process: subprocess.Popen[str]) -> str:
+def output_until_ready(process: subprocess.Popen[str]) -> str:
     said = ""
     assert process.stdout is not None
     for line in process.stdout:
@@ -96,7 +96,7 @@ def said_until_ready(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    """The demo with no settings at all, on free ports."""
+    """Yield the demo without any settings, on free ports."""
     with running(tmp_path / "data") as started:
         yield started
 
@@ -106,7 +106,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 @dataclass
 class Form:
-    """A form with what a browser would send, and its buttons by what stands on them."""
+    """A form with the values that a browser would send, and its buttons by their labels."""
 
     action: str
     method: str
@@ -167,7 +167,7 @@ class Page(HTMLParser):
 
 
 class Browser:
-    """Opens pages, follows links by their words and presses buttons by theirs; keeps cookies."""
+    """Opens pages, follows links by their text, presses buttons by their labels, and keeps cookies."""
 
     def __init__(self, demo: Demo, language: str = "en") -> None:
         headers = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": language}
@@ -188,7 +188,7 @@ class Browser:
         return self._shown(self.client.get(urljoin(page.url, page.links[link])))
 
     def press(self, page: Page, button: str, **chosen: str) -> Page:
-        """The page after pressing the first button that has this on it, with these choices made in its form."""
+        """Press the first button with this label, with the given choices in its form, and return the next page."""
         form, sent = next(
             (form, sent) for form in page.forms for label, sent in form.buttons.items() if button in label
         )
@@ -199,13 +199,13 @@ class Browser:
         return self._shown(self.client.post(url, data=values))
 
     def log_in(self) -> Page:
-        """All the way through the Hub, as Anna Möller; the page it ends on."""
+        """Log in as Anna Möller through the Hub's pages, and return the last page."""
         page = self.follow(self.open(), "Log in with Zaikio")
         return self.press(self.press(page, "Anna Möller"), "Allow")
 
     @property
     def session(self) -> dict[str, object]:
-        """What the demo's session cookie says to everybody who can read base64."""
+        """The content of the demo's session cookie, which anybody can decode."""
         for cookie in self.client.cookies.jar:
             if cookie.name == "bogenlager_session" and cookie.value:
                 content: dict[str, object] = json.loads(base64.b64decode(cookie.value.partition(".")[0]))
@@ -219,16 +219,16 @@ class Browser:
 
 @pytest.fixture
 def browser(demo: Demo) -> Iterator[Browser]:
-    """An English-speaking person who has just found the demo."""
+    """Yield the browser of an English-speaking person who has not used the demo before."""
     with Browser(demo) as opened:
         yield opened
 
 
-# ── what it says about itself ──────────────────────────────────────────────────────────────────────
+# ── its output ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_it_starts_without_any_setting_and_prints_both_addresses_and_what_it_generated(demo: Demo) -> None:
-    """Somebody who has just cloned the repository needs to know nothing."""
+def test_the_demo_starts_without_settings_and_prints_its_addresses(demo: Demo) -> None:
+    """It also prints which files it has generated, so a person who has just cloned the repository can use it."""
     assert "Demo app" in demo.banner
     assert "Local Hub" in demo.banner
     assert f"{demo.data_dir / 'bogenlager.db'} (SQLite)" in demo.banner
@@ -238,8 +238,8 @@ def test_it_starts_without_any_setting_and_prints_both_addresses_and_what_it_gen
     assert httpx.get(demo.hub).status_code == 200
 
 
-def test_what_it_generated_is_for_this_user_alone_and_never_printed(demo: Demo) -> None:
-    """Secrets of a demo are secrets too."""
+def test_generated_secrets_are_private_and_never_printed(demo: Demo) -> None:
+    """Only the user can read the file."""
     file = demo.data_dir / "generated.json"
     secrets = json.loads(file.read_text())
     status, said_later = demo.interrupt()
@@ -249,8 +249,8 @@ def test_what_it_generated_is_for_this_user_alone_and_never_printed(demo: Demo) 
     assert status == 0
 
 
-def test_ctrl_c_ends_it_quietly_with_status_0(demo: Demo) -> None:
-    """Also with a connection that a browser keeps open."""
+def test_ctrl_c_ends_the_demo_with_status_0(demo: Demo) -> None:
+    """This holds even if a browser keeps a connection open."""
     with httpx.Client() as client:
         client.get(demo.url)
         client.get(demo.hub)
@@ -258,8 +258,8 @@ def test_ctrl_c_ends_it_quietly_with_status_0(demo: Demo) -> None:
     assert (status, said.strip()) == (0, "Stopped.")
 
 
-def test_a_port_that_is_taken_is_passed_over_and_that_is_said(tmp_path: Path) -> None:
-    """Two demos, or a demo beside something else on port 8000, get along."""
+def test_the_demo_uses_another_port_if_one_is_in_use(tmp_path: Path) -> None:
+    """Two demos, or a demo and another program on port 8000, can run at the same time, and the demo says so."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         with running(tmp_path, "--host", "127.0.0.1", "--port", str(taken), "--hub-port", "0") as demo:
@@ -268,8 +268,8 @@ def test_a_port_that_is_taken_is_passed_over_and_that_is_said(tmp_path: Path) ->
             assert httpx.get(demo.url).status_code == 200
 
 
-def test_settings_of_the_user_win_over_generated_ones(tmp_path: Path) -> None:
-    """Whoever brings a Hub, a client and keys of their own gets no local Hub."""
+def test_the_users_settings_replace_generated_ones(tmp_path: Path) -> None:
+    """No local Hub is started if the settings name a Hub, a client and keys."""
     with running(
         tmp_path,
         *ANYWHERE,
@@ -285,8 +285,8 @@ def test_settings_of_the_user_win_over_generated_ones(tmp_path: Path) -> None:
     assert start_of_login.headers["location"].startswith("http://hub.example/oauth/authorize?client_id=client-of-mine&")
 
 
-def test_a_real_hub_without_a_client_is_refused_with_one_clear_line(tmp_path: Path) -> None:
-    """A made-up client id would only fail later, at the Hub."""
+def test_a_real_hub_requires_a_client(tmp_path: Path) -> None:
+    """The demo exits with one clear line, because the Hub would reject a generated client id later."""
     with start(tmp_path, *ANYWHERE, ZAIKIO_ENVIRONMENT="sandbox") as process:
         said, _ = process.communicate(timeout=20)
     assert process.returncode == 2
@@ -294,8 +294,8 @@ def test_a_real_hub_without_a_client_is_refused_with_one_clear_line(tmp_path: Pa
     assert "Traceback" not in said
 
 
-def test_a_damaged_file_of_generated_secrets_is_named_and_not_shown(tmp_path: Path) -> None:
-    """Half a file is not a reason to lose the other half by overwriting it."""
+def test_a_damaged_file_of_secrets_is_reported_without_its_content(tmp_path: Path) -> None:
+    """The file is not overwritten, because the rest of it may still be needed."""
     (tmp_path / "generated.json").write_text('{"encryption_key": "half-a-secret')
     with start(tmp_path, *ANYWHERE) as process:
         said, _ = process.communicate(timeout=20)
@@ -305,11 +305,11 @@ def test_a_damaged_file_of_generated_secrets_is_named_and_not_shown(tmp_path: Pa
     )
 
 
-# ── logging in ─────────────────────────────────────────────────────────────────────────────────────
+# ── login ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_person_logs_in_and_sees_who_they_are_what_was_granted_and_the_time_left(browser: Browser) -> None:
-    """The page behind ``current_access_token``, with the person fetched from the Hub."""
+def test_a_person_logs_in_and_sees_their_page(browser: Browser) -> None:
+    """It shows the person from the Hub's API, the granted scopes and the remaining time."""
     page = browser.log_in()
     assert page.path == "/me"
     assert "Good to see you, Anna." in page.text
@@ -322,8 +322,8 @@ def test_a_person_logs_in_and_sees_who_they_are_what_was_granted_and_the_time_le
     assert int(clock[2]) * 60 + int(clock[3]) == int(clock[1])
 
 
-def test_a_page_that_needs_a_login_asks_for_it_and_comes_back(browser: Browser) -> None:
-    """Nobody has to find the log-in button first."""
+def test_a_protected_page_redirects_to_the_login_and_back(browser: Browser) -> None:
+    """The person does not need to find the login button first."""
     page = browser.open("/me")
     assert page.url.startswith(browser.demo.hub)
     page = browser.press(browser.press(page, "Ben Okafor"), "Allow")
@@ -331,8 +331,8 @@ def test_a_page_that_needs_a_login_asks_for_it_and_comes_back(browser: Browser) 
     assert "Good to see you, Ben." in page.text
 
 
-def test_logging_out_ends_it_here_and_at_the_hub(browser: Browser) -> None:
-    """The button in the page's head; after it, the page asks for a login again."""
+def test_logging_out_ends_the_session_and_revokes_the_token(browser: Browser) -> None:
+    """After pressing the button in the page's header, a protected page requires a new login."""
     page = browser.press(browser.log_in(), "Log out")
     assert page.path == "/"
     assert "Log in with Zaikio" in page.links
@@ -342,8 +342,8 @@ def test_logging_out_ends_it_here_and_at_the_hub(browser: Browser) -> None:
     assert answer.status_code == 303
 
 
-def test_somebody_who_cancels_reads_a_kind_word_once(browser: Browser) -> None:
-    """Cancelling is a decision, not an error."""
+def test_a_person_who_cancels_sees_a_friendly_message_once(browser: Browser) -> None:
+    """The message is not shown as an error."""
     page = browser.press(browser.follow(browser.open(), "Log in with Zaikio"), "Anna Möller")
     page = browser.press(page, "Cancel")
     assert page.path == "/"
@@ -351,8 +351,8 @@ def test_somebody_who_cancels_reads_a_kind_word_once(browser: Browser) -> None:
     assert "cancelled" not in browser.open().text
 
 
-def test_a_login_that_fails_is_explained_and_can_be_dismissed(browser: Browser) -> None:
-    """A callback that nobody started here: the library's message, on the start page, once."""
+def test_a_failed_login_shows_a_message_that_can_be_dismissed(browser: Browser) -> None:
+    """For a forged callback, the start page shows the library's message once."""
     page = browser.open("/zaikio/sessions/approve?code=stolen&state=forged")
     assert (page.path, page.status) == ("/", 200)
     assert "That did not work. This login was not started here" in page.text
@@ -362,7 +362,7 @@ def test_a_login_that_fails_is_explained_and_can_be_dismissed(browser: Browser) 
 
 
 def test_a_restart_keeps_people_logged_in(tmp_path: Path) -> None:
-    """The session's secret and the encryption key are kept; only the local Hub has forgotten its tokens."""
+    """The session secret and the encryption key are kept. Only the local Hub no longer knows its tokens."""
     with running(tmp_path) as demo, Browser(demo) as browser:
         browser.log_in()
         ports = [url.rpartition(":")[2] for url in (demo.url, demo.hub)]
@@ -372,17 +372,17 @@ def test_a_restart_keeps_people_logged_in(tmp_path: Path) -> None:
             assert (page.path, page.status) == ("/me", 200)
             assert "Log out" in page.text
             assert "Reused " in again.banner
-            # The new Hub knows no token of the old one's, as if it had been withdrawn.
+            # The new Hub does not know the tokens of the old one, so they are like revoked tokens.
             assert "Zaikio no longer accepts your login." in page.text
             page = browser.press(browser.follow(page, "Log in with Zaikio"), "Anna Möller")
             assert "Good to see you, Anna." in browser.press(page, "Allow").text
 
 
-# ── acting for an organization ─────────────────────────────────────────────────────────────────────
+# ── organizations ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_organization_installs_it_and_it_acts_for_that_organization(browser: Browser) -> None:
-    """With the organization's own token, while nobody is logged in."""
+def test_an_organization_installs_the_demo(browser: Browser) -> None:
+    """The demo uses the organization's own token, and nobody is logged in."""
     page = browser.follow(browser.open(), "Install for your organization")
     page = browser.press(page, "Anna Möller")
     page = browser.press(page, "Allow", organization_id="8b6a2c0e-5f0e-4f3c-9d5c-0d8f6a1c7e21")
@@ -395,16 +395,16 @@ def test_an_organization_installs_it_and_it_acts_for_that_organization(browser: 
     assert "Install for your organization" in page.links
 
 
-def test_without_an_organization_its_page_says_how_to_get_one(browser: Browser) -> None:
-    """An empty page is an invitation."""
+def test_the_organization_page_says_how_to_install(browser: Browser) -> None:
+    """Without an organization it contains the link to install the demo."""
     page = browser.open("/organization")
     assert page.status == 200
     assert "No organization yet" in page.text
     assert page.links["Install for your organization"] == "/zaikio/connections/new"
 
 
-def test_an_organization_subscribes_to_the_plan_that_was_chosen(browser: Browser) -> None:
-    """The plan goes to the Hub, and comes back as a thank-you."""
+def test_an_organization_subscribes_to_the_selected_plan(browser: Browser) -> None:
+    """The Hub receives the plan, and the demo names it afterwards."""
     page = browser.press(browser.open(), "Subscribe", plan="free")
     page = browser.press(page, "Anna Möller")
     assert "free" in page.text
@@ -413,8 +413,8 @@ def test_an_organization_subscribes_to_the_plan_that_was_chosen(browser: Browser
     assert "Your organization has subscribed to Bogenlager Free." in page.text
 
 
-def test_an_organization_that_only_subscribed_is_asked_to_install(browser: Browser) -> None:
-    """The Hub gives no token for what the organization has not granted; that is no error page."""
+def test_an_organization_without_an_installation_is_asked_to_install(browser: Browser) -> None:
+    """The Hub issues no token without a grant of the organization, and the demo shows no error page."""
     page = browser.press(browser.press(browser.press(browser.open(), "Subscribe"), "Anna Möller"), "Allow")
     page = browser.follow(page, "Open organization")
     assert page.status == 200
@@ -423,8 +423,8 @@ def test_an_organization_that_only_subscribed_is_asked_to_install(browser: Brows
     assert "Druckhaus Möller GmbH" in page.text
 
 
-def test_logging_out_forgets_the_organization_too(browser: Browser) -> None:
-    """The next person at this browser may be somebody else."""
+def test_logging_out_removes_the_organization(browser: Browser) -> None:
+    """The next person who uses the browser may be somebody else."""
     browser.log_in()
     page = browser.press(browser.follow(browser.open(), "Install for your organization"), "Allow")
     browser.press(page, "Log out")
@@ -434,8 +434,8 @@ def test_logging_out_forgets_the_organization_too(browser: Browser) -> None:
 # ── languages ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_it_speaks_german_to_those_who_prefer_it(demo: Demo) -> None:
-    """By what the browser asks for, before anything is clicked."""
+def test_the_demo_is_in_german_for_a_german_browser(demo: Demo) -> None:
+    """The language is that of the browser until the person selects another one."""
     with Browser(demo, language="de-AT,de;q=0.9,en;q=0.5") as browser:
         page = browser.open()
     assert page.language == "de"
@@ -443,8 +443,8 @@ def test_it_speaks_german_to_those_who_prefer_it(demo: Demo) -> None:
     assert "Für Ihre Organisation installieren" in page.links
 
 
-def test_the_language_can_be_switched_and_the_hub_follows(browser: Browser) -> None:
-    """On the page where one is, for the whole visit, and at the Hub as well."""
+def test_the_language_can_be_switched(browser: Browser) -> None:
+    """The current page, all later pages and the Hub's pages use the selected language."""
     page = browser.press(browser.open("/organization"), "DE")
     assert (page.path, page.language) == ("/organization", "de")
     page = browser.follow(browser.open(), "Mit Zaikio anmelden")
@@ -454,8 +454,8 @@ def test_the_language_can_be_switched_and_the_hub_follows(browser: Browser) -> N
     assert browser.press(page, "EN").language == "en"
 
 
-def test_switching_the_language_leads_to_no_other_site(browser: Browser) -> None:
-    """The way back is one of the demo's own pages, whatever a form says."""
+def test_switching_the_language_does_not_leave_the_site(browser: Browser) -> None:
+    """The redirect leads to a page of the demo, regardless of the form's data."""
     for elsewhere in ("https://evil.example/", "//evil.example/", "/\\evil.example"):
         answer = browser.client.post(
             f"{browser.demo.url}/language", data={"language": "de", "back": elsewhere}, follow_redirects=False
@@ -463,11 +463,11 @@ def test_switching_the_language_leads_to_no_other_site(browser: Browser) -> None
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
-# ── on a bad day ───────────────────────────────────────────────────────────────────────────────────
+# ── failures ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_address_that_does_not_exist_is_a_kind_page(browser: Browser) -> None:
-    """In HTML for people, in JSON for programs."""
+def test_an_unknown_path_shows_a_friendly_page(browser: Browser) -> None:
+    """The response is HTML for browsers and JSON for programs."""
     page = browser.open("/gone")
     assert page.status == 404
     assert "This sheet is not in the stack." in page.text
@@ -475,8 +475,8 @@ def test_an_address_that_does_not_exist_is_a_kind_page(browser: Browser) -> None
     assert httpx.get(f"{browser.demo.url}/gone").json() == {"detail": "Not Found"}
 
 
-def test_a_hub_that_is_gone_leaves_a_kind_notice_and_the_login(tmp_path: Path) -> None:
-    """The person's page without the person, the organization's page without the organization; never a 500."""
+def test_an_unreachable_hub_causes_a_notice_and_no_logout(tmp_path: Path) -> None:
+    """The pages are shown without the person's or organization's data, and never with HTTP 500."""
     with running(tmp_path) as demo, Browser(demo) as browser:
         browser.log_in()
         browser.press(browser.follow(browser.open(), "Install for your organization"), "Allow")
@@ -492,7 +492,7 @@ def test_a_hub_that_is_gone_leaves_a_kind_notice_and_the_login(tmp_path: Path) -
 
 
 def clients_of(demo: Demo) -> dict[str, str]:
-    """The demo's client as a user's own settings."""
+    """Return the demo's client as settings of the user."""
     generated = json.loads((demo.data_dir / "generated.json").read_text())
     return {
         "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": generated["client_id"],
@@ -502,11 +502,11 @@ def clients_of(demo: Demo) -> dict[str, str]:
     }
 
 
-# ── what browsers get to see ───────────────────────────────────────────────────────────────────────
+# ── security of the pages ──────────────────────────────────────────────────────────────────────────
 
 
 def test_no_token_secret_or_key_reaches_the_browser(browser: Browser) -> None:
-    """Neither in a page, nor in a header, nor in the session's cookie."""
+    """None is in a page, a header or the session cookie."""
     browser.log_in()
     browser.press(browser.follow(browser.open(), "Install for your organization"), "Allow")
     generated = json.loads((browser.demo.data_dir / "generated.json").read_text())
@@ -516,8 +516,8 @@ def test_no_token_secret_or_key_reaches_the_browser(browser: Browser) -> None:
     assert not re.findall(r"eyJhbGciOi[\w-]+\.[\w-]+\.[\w-]+", seen), "a JWT"
 
 
-def test_every_page_tells_the_browser_to_load_nothing_from_elsewhere(browser: Browser) -> None:
-    """Forms may lead to the Hub, because the subscription's redirect goes there; nothing else may."""
+def test_every_page_has_a_strict_content_security_policy(browser: Browser) -> None:
+    """Only forms can lead to the Hub, because of the redirect to subscribe. Nothing is loaded from another site."""
     browser.log_in()
     for path in ("/", "/me", "/organization", "/subscription", "/gone"):
         page = browser.open(path)
@@ -529,10 +529,8 @@ def test_every_page_tells_the_browser_to_load_nothing_from_elsewhere(browser: Br
 
 
 @pytest.mark.browser
-async def test_in_a_real_browser_the_time_counts_down_and_a_notice_can_be_put_away(
-    demo: Demo, page: playwright.Page
-) -> None:
-    """The few lines of script run under the page's own Content-Security-Policy."""
+async def test_the_scripts_work_in_a_real_browser(demo: Demo, page: playwright.Page) -> None:
+    """The time counts down and a notice can be dismissed under the page's Content-Security-Policy."""
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     await page.goto(f"{demo.url}/zaikio/sessions/approve?state=forged")
@@ -552,7 +550,7 @@ async def test_in_a_real_browser_the_time_counts_down_and_a_notice_can_be_put_aw
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("language", ["EN", "DE"])
 async def test_no_page_is_wider_than_the_screen(demo: Demo, page: playwright.Page, width: int, language: str) -> None:
-    """Nobody scrolls sideways on a phone, in either language."""
+    """No page scrolls horizontally on a phone, in either language."""
     await page.set_viewport_size({"width": width, "height": 780})
     await page.goto(demo.url)
     await page.get_by_role("button", name={"EN": "English", "DE": "Deutsch"}[language]).click()

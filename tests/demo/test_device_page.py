@@ -20,21 +20,21 @@ HTML = {"Accept": "text/html"}
 
 @pytest.fixture
 def tablet(make_settings: Callable[..., Settings], hub: LocalHub) -> Iterator[TestClient]:
-    """The browser of a device at the cutting machine."""
+    """Yield the browser of a device without a keyboard."""
     hub.device_interval = 1
     with TestClient(create_app(make_settings(), "a session secret"), headers=HTML) as client:
         yield client
 
 
 def code_on(page: str) -> str:
-    """As a person reads it."""
+    """Return the code as a person reads it."""
     found = re.search(r'class="user-code".*?<code>(.*?)</code>', page)
     assert found, page
     return re.sub("<[^>]*>", "", found[1])
 
 
 def ended(client: TestClient) -> str:
-    """What the page's script is told in the end."""
+    """Wait for the end of the flow and return the state that the page's script receives."""
     started = time.monotonic()
     while (state := client.get("/device/status").json()["state"]) == "waiting":
         assert time.monotonic() - started < 20
@@ -42,8 +42,8 @@ def ended(client: TestClient) -> str:
     return str(state)
 
 
-def test_a_person_lets_a_device_in_with_another_browser(demo: Demo, browser: Browser) -> None:  # noqa: F811
-    """From the start page to "Connected", through the Hub's own page; nobody is logged in on the device."""
+def test_a_person_connects_a_device_with_another_browser(demo: Demo, browser: Browser) -> None:  # noqa: F811
+    """The flow leads from the start page through the Hub's page to "Connected". Nobody is logged in on the device."""
     page = browser.follow(browser.open(), "Connect a device")
     page = browser.press(page, "Show a code")
     assert (page.path, page.headers["cache-control"]) == ("/device", "no-store")
@@ -64,8 +64,8 @@ def test_a_person_lets_a_device_in_with_another_browser(demo: Demo, browser: Bro
     assert browser.press(page, "Connect another device").forms[-1].action == "/device"
 
 
-def test_the_session_holds_no_code(tablet: TestClient) -> None:
-    """Only an id that says nothing; codes would be in a cookie that anybody can read."""
+def test_the_session_contains_no_code(tablet: TestClient) -> None:
+    """It contains only a random id, because anybody can read the session cookie."""
     import base64
 
     page = tablet.post("/device").text
@@ -75,15 +75,15 @@ def test_the_session_holds_no_code(tablet: TestClient) -> None:
 
 
 def test_another_browser_does_not_see_the_code(tablet: TestClient) -> None:
-    """Each has a device of its own, or none."""
+    """Each browser has its own device or none."""
     page = tablet.post("/device").text
     other = TestClient(tablet.app, headers=HTML)
     assert code_on(page) not in other.get("/device").text
     assert other.get("/device/status").json() == {"state": "none"}
 
 
-def test_a_device_for_an_organization_has_its_name(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
-    """With whatever scopes the client is configured with."""
+def test_a_device_of_an_organization_shows_its_name(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """The scopes are those in the settings of the client."""
     hub.device_interval = 1
     client = {"client_id": "warehouse-id", "client_secret": SECRET, "default_scopes": ["Org.zaikio.organization.r"]}
     with TestClient(create_app(make_settings(clients={"warehouse": client}), "s"), headers=HTML) as tablet:
@@ -92,16 +92,16 @@ def test_a_device_for_an_organization_has_its_name(make_settings: Callable[..., 
         assert "Connected for Druckhaus Möller GmbH." in tablet.get("/device").text
 
 
-def test_somebody_who_cancels(tablet: TestClient, hub: LocalHub) -> None:
-    """The page says so, and has a button for a new code."""
+def test_a_cancelled_connection_is_shown(tablet: TestClient, hub: LocalHub) -> None:
+    """The page has a button for a new code."""
     hub.deny_device(code_on(tablet.post("/device").text))
     assert ended(tablet) == "cancelled"
     page = tablet.get("/device")
     assert (page.status_code, "Not connected." in page.text, "Show a code" in page.text) == (200, True, True)
 
 
-def test_a_code_that_nobody_entered(tablet: TestClient, hub: LocalHub) -> None:
-    """In German, too."""
+def test_an_expired_code_is_shown(tablet: TestClient, hub: LocalHub) -> None:
+    """The message is available in German as well."""
     hub.device_code_lifetime = 1
     tablet.post("/device")
     assert ended(tablet) == "expired"
@@ -110,16 +110,16 @@ def test_a_code_that_nobody_entered(tablet: TestClient, hub: LocalHub) -> None:
     assert "Dieser Code ist abgelaufen." in tablet.get("/device").text
 
 
-def test_a_hub_that_does_not_answer(tablet: TestClient, hub: LocalHub) -> None:
-    """No error page of ours: it says that Zaikio is away, and the button is there."""
+def test_an_unreachable_hub_is_shown(tablet: TestClient, hub: LocalHub) -> None:
+    """The page says that Zaikio cannot be reached, and the button works again afterwards."""
     hub.fail("/oauth/device_authorizations/authorize", status=400, body={"error": "server_error"})
     page = tablet.post("/device")
     assert (page.status_code, "Zaikio cannot be reached" in page.text, "Show a code" in page.text) == (503, True, True)
     assert code_on(tablet.post("/device").text)
 
 
-def test_giving_up_and_starting_again(tablet: TestClient, hub: LocalHub) -> None:
-    """A new code each time; the old one is no longer asked for."""
+def test_a_connection_can_be_cancelled_and_started_again(tablet: TestClient, hub: LocalHub) -> None:
+    """Each start shows a new code, and the previous one is no longer used."""
     first = code_on(tablet.post("/device").text)
     second = code_on(tablet.post("/device").text)
     assert first != second
@@ -128,8 +128,8 @@ def test_giving_up_and_starting_again(tablet: TestClient, hub: LocalHub) -> None
     assert len(tablet.app.state.devices._waiting) == 0  # type: ignore[attr-defined]
 
 
-def test_only_so_many_devices_wait(tablet: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever presses the button for ever fills no memory."""
+def test_the_number_of_waiting_devices_is_limited(tablet: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeated requests for a code do not use more and more memory."""
     monkeypatch.setattr("demo_app.devices.MOST", 3)
     for _ in range(5):
         tablet.cookies.clear()
