@@ -1,4 +1,4 @@
-"""Sizes, names and docstrings."""
+"""The rules for sizes, names and docstrings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def named(path: Path) -> str:
-    """A file as the complaints call it."""
+    """Return the path of a file as it appears in the messages."""
     return str(path.relative_to(ROOT))
 
 
 def functions() -> Iterator[tuple[str, int]]:
-    """Every function of ours with its length in lines, decorators not counted."""
+    """Yield each function of ours with its number of lines, without decorators."""
     for path in OURS:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, Function):
@@ -32,19 +32,19 @@ def functions() -> Iterator[tuple[str, int]]:
 
 
 def public(body: list[ast.stmt]) -> Iterator[Function | ast.ClassDef]:
-    """The classes and functions of a module that have no underscore."""
+    """Yield the classes and functions of a module whose names have no underscore at the start."""
     for node in body:
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
             yield node
 
 
 def test_a_module_is_short() -> None:
-    """One noun in each; what is longer is two."""
+    """A module contains one noun. A longer module contains more than one."""
     assert [named(path) for path in OURS if len(path.read_text().splitlines()) > LONGEST_MODULE] == []
 
 
 def test_a_function_is_short() -> None:
-    """None fills more than a screen, and nine in ten are half of that."""
+    """No function is longer than a screen, and nine out of ten are at most half as long."""
     lengths = dict(functions())
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
     long = [name for name, length in lengths.items() if length > LONG_FUNCTION]
@@ -52,12 +52,12 @@ def test_a_function_is_short() -> None:
 
 
 def test_a_file_says_what_is_in_it() -> None:
-    """By a noun that a user or an RFC says; "utils" says nothing."""
+    """A file is named by a noun of users or of an RFC. A name like "utils" does not describe the contents."""
     assert [named(path) for path in OURS if path.stem in MEANINGLESS or path.parent.name in MEANINGLESS] == []
 
 
 def test_everything_public_has_a_docstring() -> None:
-    """Modules, classes and functions; one line of what it is."""
+    """This applies to modules, classes and functions."""
     missing = []
     for path in OURS:
         if path.is_relative_to(ROOT / "alembic"):
@@ -69,7 +69,7 @@ def test_everything_public_has_a_docstring() -> None:
 
 
 def test_the_library_does_not_print() -> None:
-    """It logs; only the command line talks, and it uses its own library for that."""
+    """The library uses logging. Only the command line interface prints, by its own library."""
     prints = [
         f"{named(path)}:{node.lineno}"
         for path in sorted(SOURCE.rglob("*.py"))
@@ -81,7 +81,7 @@ def test_the_library_does_not_print() -> None:
 
 
 def test_a_check_raises() -> None:
-    """``python -O`` removes every assert, so the library has none."""
+    """``python -O`` removes every assert statement, so the library has none."""
     asserts = [
         f"{named(path)}:{node.lineno}"
         for path in sorted(SOURCE.rglob("*.py"))
@@ -92,13 +92,13 @@ def test_a_check_raises() -> None:
 
 
 def test_few_things_lie_at_the_top() -> None:
-    """What a user names, and one folder for each thing behind it: few enough to take in at a glance."""
+    """They are the names for users and one folder for each other topic, few enough to see at a glance."""
     kept = {path.name for path in SOURCE.iterdir() if not path.name.startswith("__") and path.name != "py.typed"}
     assert len(kept) <= 14, sorted(kept)
 
 
 def test_no_module_name_stands_twice() -> None:
-    """Whoever looks for a noun finds one place. The local Hub is another program and repeats the protocol's words."""
+    """Each noun has one place. The local Hub is a separate program and repeats the words of the protocol."""
     hub = SOURCE / "testing" / "local_hub"
     modules = [path.stem for path in SOURCE.rglob("*.py") if not path.stem.startswith("__") and hub not in path.parents]
     assert sorted(name for name in set(modules) if modules.count(name) > 1) == []

@@ -1,4 +1,4 @@
-"""Who may import whom, checked for every import in the source."""
+"""The directions of imports, checked for every import in the source."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ def complaints(source: Path) -> list[str]:
 
 
 def test_imports_go_one_way() -> None:
-    """The table allows every import in the source, including lazy, relative and typing ones."""
+    """The table allows every import in the source, including lazy imports, relative imports and those for types only."""
     assert complaints(SOURCE) == []
 
 
 def test_the_table_goes_one_way() -> None:
-    """A row names only rows above it, so there can be no cycle; and every row stands for a unit that exists."""
+    """A row names only rows above it, so there can be no cycle. Every row belongs to an existing unit."""
     above: set[str] = set()
     for unit, (own, _) in TABLE.items():
         assert {name.partition(".")[0] for name in own.split()} <= above, unit
@@ -130,7 +130,7 @@ def test_the_table_goes_one_way() -> None:
     ],
 )
 def test_a_planted_violation_is_caught(tmp_path: Path, file: str, planted: str, complaint: str) -> None:
-    """One planted import, one complaint."""
+    """Each planted import causes one complaint."""
     copy = tmp_path / "source"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copy / file).open("a") as module:
@@ -141,7 +141,7 @@ def test_a_planted_violation_is_caught(tmp_path: Path, file: str, planted: str, 
 
 
 def test_the_demo_and_the_pytest_plugin_use_only_the_public_face() -> None:
-    """The demo imports ``zaikio_oauth`` and ``zaikio_oauth.testing`` and nothing below them."""
+    """They import ``zaikio_oauth`` and ``zaikio_oauth.testing`` and nothing below these two."""
     deeper = [
         f"{path.name}: {node.module}"
         for path in [*sorted((ROOT / "demo_app").rglob("*.py")), PYTEST_PLUGIN]

@@ -13,7 +13,7 @@ TESTING = Path(__file__).parents[2] / "src" / "zaikio_oauth" / "testing"
 
 
 def modules(folder: Path) -> dict[str, Path]:
-    """Every file below the folder by its dotted name; a package is its ``__init__.py``."""
+    """Return every file below the folder by its dotted name. The file of a package is its ``__init__.py``."""
     found = {}
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
@@ -22,9 +22,9 @@ def modules(folder: Path) -> dict[str, Path]:
 
 
 def imports(folder: Path) -> dict[str, set[str]]:
-    """The files that each file imports, including lazy imports and those that only types need.
+    """Return the files that each file imports, including lazy imports and those for types only.
 
-    ``import a.b`` also runs ``a/__init__.py``, but binds no name of it, so it counts as an import of ``a.b`` only.
+    ``import a.b`` also runs ``a/__init__.py``, but uses no name of it, so it counts as an import of ``a.b`` only.
     """
     files = modules(folder)
     graph: dict[str, set[str]] = {name: set() for name in files}
@@ -43,7 +43,7 @@ def imports(folder: Path) -> dict[str, set[str]]:
 
 
 def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """The strongly connected components with more than one file, or with one that imports itself."""
+    """Return the strongly connected components with more than one file, or with one that imports itself."""
 
     def reachable(start: str) -> set[str]:
         seen: set[str] = set()
@@ -60,12 +60,12 @@ def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def test_no_file_imports_itself_through_others() -> None:
-    """There is no cycle in ``testing/``, whatever kind of import it is made of."""
+    """There is no cycle in ``testing/`` through any kind of import."""
     assert cycles(imports(TESTING)) == []
 
 
-def test_the_state_of_the_local_hub_knows_nothing_above_it() -> None:
-    """Its files import each other only."""
+def test_the_state_of_the_local_hub_imports_nothing_above_it() -> None:
+    """The files of the state import only each other."""
     state = f"{PACKAGE}.local_hub.state"
     above = {
         f"{name} imports {target}"
@@ -90,7 +90,7 @@ def test_the_state_of_the_local_hub_knows_nothing_above_it() -> None:
     ids=str,
 )
 def test_a_planted_cycle_is_found(tmp_path: Path, planted: str) -> None:
-    """Each kind of import from the state up to LocalHub closes a cycle that the test above reports."""
+    """Each kind of import from the state to LocalHub makes a cycle, which the test above reports."""
     copy = tmp_path / "testing"
     shutil.copytree(TESTING, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copy / "local_hub" / "state" / "directory.py").open("a") as module:

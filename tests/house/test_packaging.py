@@ -1,4 +1,4 @@
-"""What is published is whole, and what development installs is pinned without saying from where."""
+"""The published packages are complete, and the development dependencies are pinned without the place they come from."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXTRAS = ("asyncpg", "httpx2", "jinja2", "python_multipart", "segno", "typer", "
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and with the wheel that is made from it."""
+    """Return a folder with the sdist and with the wheel that is made from it."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -46,7 +46,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel unpacked, as an installation has it: no source tree beside it."""
+    """Return the folder of the unpacked wheel, like an installation without a source tree."""
     folder = tmp_path_factory.mktemp("installed")
     with zipfile.ZipFile(built / f"zaikio_oauth-{VERSION}-py3-none-any.whl") as wheel:
         wheel.extractall(folder)
@@ -54,22 +54,22 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(installed: Path, code: str, *without: str) -> subprocess.CompletedProcess[str]:
-    """The code in a new process that finds our package in the unpacked wheel, and these libraries nowhere."""
+    """Run the code in a new process that imports our package from the unpacked wheel and cannot import ``without``."""
     prologue = f"import sys; sys.path.insert(0, {str(installed)!r}); sys.modules.update(dict.fromkeys({without!r}))\n"
     command = [sys.executable, "-I", "-c", prologue + code]
-    # Coverage would follow into the process and count the copy as code that nobody tests.
+    # Otherwise coverage would measure that process and report the copy as untested.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     return subprocess.run(command, cwd=installed, env=environment, capture_output=True, text=True, check=False)
 
 
 def files_of(folder: Path) -> set[str]:
-    """What lies in a folder of the repository and belongs to it, relative to the folder."""
+    """Return the files of a folder in the repository, relative to the folder, without generated files."""
     kept = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(folder).as_posix() for path in kept}
 
 
-def test_the_wheel_has_all_of_the_package(installed: Path) -> None:
-    """Types, templates and modules, and nothing beside them."""
+def test_the_wheel_contains_the_whole_package(installed: Path) -> None:
+    """It contains the modules, the templates and the type marker, and no other files."""
     packed = files_of(installed / "zaikio_oauth")
     assert {name for name in packed if not name.startswith("_alembic/")} == files_of(ROOT / "src" / "zaikio_oauth")
     assert "py.typed" in packed
@@ -77,20 +77,20 @@ def test_the_wheel_has_all_of_the_package(installed: Path) -> None:
     assert top == {"zaikio_oauth", PLUGIN, f"zaikio_oauth-{VERSION}.dist-info"}
 
 
-def test_the_wheel_has_the_migrations(installed: Path) -> None:
-    """All of ``alembic/``, and the library finds them there."""
+def test_the_wheel_contains_the_migrations(installed: Path) -> None:
+    """It contains all files of ``alembic/``, and the library finds them there."""
     assert files_of(installed / "zaikio_oauth" / "_alembic") == files_of(ROOT / "alembic")
     found = run(installed, "from zaikio_oauth.store import migrations; print(migrations.directory())")
     assert found.stdout.strip() == str(installed / "zaikio_oauth" / "_alembic"), found.stderr
 
 
-def test_alembic_is_no_package() -> None:
-    """With an ``__init__.py`` there, ``import alembic`` in the checkout would find our folder, not the library."""
+def test_alembic_is_not_a_package() -> None:
+    """With an ``__init__.py``, ``import alembic`` in the checkout would import our folder instead of the library."""
     assert list((ROOT / "alembic").rglob("__init__.py")) == []
 
 
-def test_the_sdist_has_everything(built: Path) -> None:
-    """Whoever has it can read, test and show the library as in a checkout."""
+def test_the_sdist_is_complete(built: Path) -> None:
+    """Its users can read, test and demonstrate the library as in a checkout."""
     with tarfile.open(built / f"zaikio_oauth-{VERSION}.tar.gz") as sdist:
         packed = {name.partition("/")[2] for name in sdist.getnames()}
     for folder in ("src", "alembic", "tests", "scripts", "docs"):
@@ -102,8 +102,8 @@ def test_the_sdist_has_everything(built: Path) -> None:
     assert [name for name in packed if re.search(r"\.(db|pyc)$|demo_app/\.data", name)] == []
 
 
-def test_the_version_stands_in_one_place(installed: Path) -> None:
-    """In pyproject.toml; the wheel has it from there, and the changelog tells of it or of what is to come."""
+def test_the_version_is_in_one_place(installed: Path) -> None:
+    """The place is pyproject.toml. The changelog has an entry for this version or for unreleased changes."""
     described = (installed / f"zaikio_oauth-{VERSION}.dist-info" / "METADATA").read_text()
     assert f"\nVersion: {VERSION}\n" in described
     changelog = (ROOT / "CHANGELOG.md").read_text()
@@ -112,38 +112,38 @@ def test_the_version_stands_in_one_place(installed: Path) -> None:
     assert f'"{VERSION}"' not in source
 
 
-def test_it_works_without_its_extras(installed: Path) -> None:
-    """What an app imports needs the runtime dependencies only."""
+def test_the_library_works_without_its_extras(installed: Path) -> None:
+    """An app that imports the library needs only the runtime dependencies."""
     ran = run(installed, "import zaikio_oauth; print(zaikio_oauth.__file__)", *EXTRAS)
     assert ran.stdout.strip() == str(installed / "zaikio_oauth" / "__init__.py"), ran.stderr
 
 
 def test_pytest_finds_the_plugin_without_any_extra(installed: Path) -> None:
-    """By the entry point of the wheel; it starts, and lists the plugin, whatever the fixtures will lack."""
+    """pytest finds the plugin by the entry point of the wheel, and starts even if the fixtures cannot work."""
     code = "import pytest; sys.exit(pytest.main(['--version', '--version']))"
     ran = run(installed, code, *EXTRAS)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"  zaikio_oauth-{VERSION} at {installed / PLUGIN}" in (ran.stdout + ran.stderr).splitlines()
 
 
-def test_the_command_says_what_it_lacks(installed: Path) -> None:
-    """Without the extra ``cli``: one line, no traceback."""
+def test_the_command_names_its_missing_extra(installed: Path) -> None:
+    """The message is one line without a traceback."""
     ran = run(installed, "from zaikio_oauth.cli import main; main()", "typer")
     assert ran.returncode == 1
     assert ran.stderr == "zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'\n"
 
 
-# ── what development installs ──────────────────────────────────────────────────────────────────────
+# ── development dependencies ───────────────────────────────────────────────────────────────────────
 
 
 def pins() -> dict[str, str]:
-    """The constraints, by normalized name."""
+    """Return the constraints by normalized name."""
     lines = (line.partition("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines())
     return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line)}
 
 
 def wanted(requirements: list[str], extras: tuple[str, ...] = ()) -> Iterator[tuple[str, set[str]]]:
-    """The names, and their extras, of the requirements that count on this machine."""
+    """Yield the names and extras of the requirements that apply to this machine."""
     for requirement in map(Requirement, requirements):
         environments = [{"extra": extra} for extra in ("", *extras)]
         if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
@@ -151,7 +151,7 @@ def wanted(requirements: list[str], extras: tuple[str, ...] = ()) -> Iterator[tu
 
 
 def everything_installed() -> set[str]:
-    """What the project, its extras and its groups bring in, and what that brings in, and so on."""
+    """Return all dependencies of the project, its extras and its groups, including indirect ones."""
     project = PROJECT["project"]
     asked = [*PROJECT["build-system"]["requires"], *project["dependencies"]]
     asked += [line for extra in project["optional-dependencies"].values() for line in extra]
@@ -168,7 +168,7 @@ def everything_installed() -> set[str]:
 
 
 def test_constraints_are_plain_pins() -> None:
-    """Names and versions: no address, no option, nothing that says where a package comes from."""
+    """The file contains only names and versions. It does not say where a package comes from."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line)] == []
     assert not re.search(r"://|@|(^|\s)-", "\n".join(line for line in lines if not line.startswith("#")))
@@ -176,20 +176,20 @@ def test_constraints_are_plain_pins() -> None:
 
 
 def test_constraints_cover_every_dependency() -> None:
-    """Two environments made on two days are the same."""
+    """Two environments that are made on different days are identical."""
     assert sorted(everything_installed() - pins().keys()) == []
 
 
 def test_no_lock_file_and_no_index() -> None:
-    """Nothing in the repository says where packages come from."""
+    """No file in the repository says where packages come from."""
     assert [name for name in ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock") if (ROOT / name).exists()] == []
     scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
     build_files = [ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / ".ci" / "run", *scripts]
     assert [path.name for path in build_files if re.search(r"index-url|find-links", path.read_text())] == []
 
 
-def test_every_dependency_of_ours_has_its_reason() -> None:
-    """CONTRIBUTING.md tells why each further runtime dependency is there."""
+def test_every_further_dependency_has_its_reason() -> None:
+    """CONTRIBUTING.md gives the reason for each further runtime dependency."""
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
     further = {name for name, _ in wanted(PROJECT["project"]["dependencies"])} - ASKED_FOR
     assert [name for name in sorted(further) if f"`{name}`" not in contributing] == []

@@ -1,4 +1,4 @@
-"""The names that other people's code is written against."""
+"""The public names, on which other people's code depends."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ MEMBERS = [name for name in FACE["zaikio_oauth"] if name[0].islower() and name n
 
 @pytest.mark.parametrize("module", FACE)
 def test_the_face_is_this_list(module: str) -> None:
-    """``__all__`` is the promised list, sorted, and each name is there."""
+    """``__all__`` is this list, it is sorted, and each name exists."""
     imported = importlib.import_module(module)
     assert imported.__all__ == sorted(imported.__all__)
     assert imported.__all__ == FACE[module]
@@ -92,7 +92,7 @@ def test_the_face_is_this_list(module: str) -> None:
 
 @pytest.mark.parametrize("module", FACE)
 def test_nothing_else_looks_public(module: str) -> None:
-    """What is importable without an underscore is on the list, or a module of ours."""
+    """Each name without an underscore at the start is in the list or is a module of ours."""
     imported = importlib.import_module(module)
     names = {name for name, value in vars(imported).items() if not name.startswith("_") and not inspect.ismodule(value)}
     assert names == set(FACE[module])
@@ -100,7 +100,7 @@ def test_nothing_else_looks_public(module: str) -> None:
 
 @pytest.mark.parametrize("module", FACE)
 def test_everything_on_it_is_explained(module: str) -> None:
-    """Classes and functions have docstrings, and so have their public methods, those they inherit from us too."""
+    """Classes and functions have docstrings, and so do their public methods, including inherited ones of ours."""
     unexplained = []
     for name in FACE[module]:
         value = getattr(importlib.import_module(module), name)
@@ -116,7 +116,7 @@ def test_everything_on_it_is_explained(module: str) -> None:
 
 
 def test_every_error_is_one_of_ours() -> None:
-    """One ``except ZaikioOAuthError`` catches all that the library raises."""
+    """``except ZaikioOAuthError`` catches every error that the library raises."""
     errors = [name for name in FACE["zaikio_oauth"] if name.endswith("Error") and name != "LoginError"]
     strangers = [name for name in errors if not issubclass(getattr(zaikio_oauth, name), zaikio_oauth.ZaikioOAuthError)]
     assert strangers == []
@@ -124,17 +124,17 @@ def test_every_error_is_one_of_ours() -> None:
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_module_level_name_is_a_member_of_the_default_object(name: str) -> None:
-    """One signature and one docstring; nothing forwards."""
+    """There is one signature and one docstring, and no function that only forwards."""
     assert getattr(zaikio_oauth, name) == getattr(zaikio_oauth.application.default, name)
 
 
 def test_the_router_is_a_member_too() -> None:
-    """Under the name that an app's code reads well with."""
+    """Its module-level name says which library the router belongs to."""
     assert zaikio_oauth.zaikio_router is zaikio_oauth.application.default.router
 
 
 def test_configure_takes_what_the_class_takes() -> None:
-    """The same settings and hooks; a misspelt one is named."""
+    """Both accept the same settings and hooks, and the error names a misspelt one."""
     options = [
         "around_auth",
         "after_approve",
@@ -153,12 +153,12 @@ def test_configure_takes_what_the_class_takes() -> None:
 
 
 def test_the_class_has_no_other_public_members() -> None:
-    """What only the inside needs is not on the face."""
+    """Internal parts are not public members."""
     assert {name for name in dir(ZaikioOAuth()) if not name.startswith("_")} == {*MEMBERS, "router", "settings"}
 
 
 def test_help_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    """What it does, each argument, what it raises and an example, for whoever types ``help(with_auth)``."""
+    """``help(with_auth)``, for example, describes the purpose and each argument, and contains an example."""
     for name in FACE["zaikio_oauth"]:
         value = getattr(zaikio_oauth, name)
         described = pydoc.render_doc(value, renderer=pydoc.plaintext)
@@ -171,7 +171,7 @@ def test_help_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_script_can_import_it_without_any_setting() -> None:
-    """Settings are read when they are first needed."""
+    """The settings are read when they are first needed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZAIKIO_")}
     command = [
         sys.executable,
@@ -186,7 +186,7 @@ def test_a_script_can_import_it_without_any_setting() -> None:
     "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
 )
 def test_the_docs_import_what_exists(page: Path) -> None:
-    """A reader who types an example off gets no ImportError."""
+    """An example that a reader copies raises no ImportError."""
     for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("zaikio_oauth"):
@@ -194,6 +194,6 @@ def test_the_docs_import_what_exists(page: Path) -> None:
 
 
 def test_the_types_are_shown_in_full() -> None:
-    """The file that mypy reads as a user's code mentions every public name."""
+    """The file that mypy reads in place of a user's code mentions every public name."""
     words = set(re.findall(r"\w+", (ROOT / "tests" / "public_types" / "api.py").read_text()))
     assert [name for names in FACE.values() for name in names if name not in words] == []
