@@ -1,4 +1,4 @@
-"""The public face as a user's code sees it. Never executed: mypy reads it, and so may a person."""
+"""The public names as a user's code uses them. The file is never executed. mypy reads it, and people can read it too."""
 
 from __future__ import annotations
 
@@ -78,25 +78,25 @@ for router in (sessions_router, connections_router, subscriptions_router, webhoo
 
 @app.get("/me")
 async def me(token: Annotated[AccessToken, Depends(current_access_token)]) -> str:
-    """Whoever is logged in."""
+    """A page for a person who is logged in."""
     return token.bearer_id
 
 
 @app.get("/sites")
 async def sites(token: Annotated[AccessToken, Security(current_access_token, scopes=["zaikio.sites.r"])]) -> str:
-    """Whoever is logged in and may read sites."""
+    """A page for a person who is logged in and has a scope."""
     return token.id
 
 
 @app.get("/catalog")
 async def catalog(token: Annotated[BearerToken, Security(bearer_token, scopes=["my_app.catalog.r"])]) -> str:
-    """Another Zaikio app."""
+    """A route for another Zaikio app."""
     return token.subject_id
 
 
 @app.get("/orders")
 async def orders(token: Annotated[BearerToken, Security(bearer_token.of("Organization"), scopes=[])]) -> str:
-    """Another Zaikio app, for an organization."""
+    """A route for another Zaikio app with an organization's token."""
     return token.jti
 
 
@@ -104,7 +104,7 @@ async def orders(token: Annotated[BearerToken, Security(bearer_token.of("Organiz
 async def home(
     request: Request, token: Annotated[AccessToken | None, Depends(optional_access_token)]
 ) -> dict[str, str | None]:
-    """Whoever comes."""
+    """A page for everybody."""
     error = login_error(request)
     assert_type(error, LoginError | None)
     if error is None:
@@ -119,22 +119,22 @@ async def home(
 
 
 def after_approve(request: Request, access_token: AccessToken, origin: str | None) -> str | Response:
-    """A sync hook that gives either."""
+    """A hook that returns a path or a response."""
     return origin or RedirectResponse("/")
 
 
 async def after_destroy(request: Request, access_token_id: str | None) -> str:
-    """An async hook."""
+    """A coroutine function as a hook."""
     return "/goodbye"
 
 
 async def on_error(request: Request, error: LoginError) -> Response | None:
-    """A hook that leaves it to the library now and then."""
+    """A hook that may return None."""
     return None
 
 
 def verify_state(request: Request, state: str) -> bool:
-    """A state of an account-claiming mail."""
+    """A state from an account-claiming email."""
     return state.startswith("claim-")
 
 
@@ -145,12 +145,12 @@ def locale(request: Request) -> str | None:
 
 @asynccontextmanager
 async def around_auth(access_token: AccessToken) -> AsyncIterator[None]:
-    """Around every with_auth body."""
+    """A context manager around each ``with_auth`` block."""
     yield
 
 
 def on_token_event(event: TokenEvent) -> None:
-    """Told of what happens to tokens."""
+    """A listener for token events."""
     assert_type(event.kind, Literal["obtained", "refreshed", "revoked", "refused", "cleaned_up"])
     assert_type(event.access_token_id, str | None)
     assert_type(event.count, int)
@@ -175,7 +175,7 @@ assert_type(zaikio.router, APIRouter)
 
 @app.get("/several")
 async def several(token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> str:
-    """One of several objects in a process."""
+    """A page that uses one of several instances."""
     return token.audience
 
 
@@ -183,7 +183,7 @@ async def several(token: Annotated[AccessToken, Depends(zaikio.current_access_to
 
 
 async def worker(organization_id: str) -> None:
-    """Every way to a token."""
+    """Every function that returns or changes a token."""
     authorized = with_auth(
         bearer_type="Organization",
         bearer_id=organization_id,
@@ -225,7 +225,7 @@ async def worker(organization_id: str) -> None:
 
 
 def values(token: AccessToken) -> None:
-    """What a token tells."""
+    """The attributes of an access token."""
     assert_type(token.id, str)
     assert_type(token.jti, str | None)
     assert_type(token.audience, str)
@@ -246,7 +246,7 @@ def values(token: AccessToken) -> None:
 
 
 async def incoming(text: str) -> None:
-    """What a token that came in tells."""
+    """The attributes of an incoming token."""
     token = await verify_bearer_token(text)
     assert_type(token, BearerToken)
     assert_type(token.jti, str)
@@ -260,7 +260,7 @@ async def incoming(text: str) -> None:
 
 
 async def failures() -> None:
-    """What a handler finds in each error."""
+    """The attributes of each error."""
     try:
         await get_access_token(bearer_id="the-id")
     except (InvalidGrantError, InvalidScopesError, BearerDoesNotExistError) as error:
@@ -284,11 +284,11 @@ async def failures() -> None:
         raise
 
 
-# ── tests of one's own ─────────────────────────────────────────────────────────────────────────────
+# ── tests of an app ────────────────────────────────────────────────────────────────────────────────
 
 
 def local_hub() -> None:
-    """A Hub in a box, with people and apps of one's own."""
+    """A local Hub with people and apps of the test."""
     organization = HubOrganization("the-organization", "Druckhaus")
     person = HubPerson("the-person", "Anna", "Möller", "anna@example.com", memberships=((organization.id, ("owner",)),))
     registered = HubApp.for_client("warehouse", "the-id", "the-secret", base_urls=["http://testserver"])
@@ -302,7 +302,7 @@ def local_hub() -> None:
 
 
 def logged_in(client: TestClient) -> None:
-    """Without a login."""
+    """A person who is logged in without a flow."""
     logged_in_as(client, person_id="the-person", client_name="warehouse")
     assert_type(session_cookie(app, "the-person"), dict[str, Any])
 
@@ -314,7 +314,7 @@ def with_fixtures(
     zaikio_logged_in_as: Callable[..., None],
     client: TestClient,
 ) -> None:
-    """What pytest hands to a test of an app's own."""
+    """The fixtures of the pytest plugin."""
     zaikio_hub.auto_consent("the-person")
     Settings(host=zaikio_hub_url)
     assert_type(zaikio_hub_server.url, str)
