@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -128,3 +130,10 @@ def test_a_synchronous_client_is_an_error(library: Any, auth: ZaikioAuth) -> Non
     """Without the error, the requests would be sent without a token."""
     with library.Client(auth=auth) as client, pytest.raises(RuntimeError, match="AsyncClient only"):
         client.get("http://127.0.0.1:9/")
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    """For the default object, which each process has."""
+    auth = ZaikioAuth(bearer_type="Organization", bearer_id="o", scopes=["a.b.r"])
+    for copied in [pickle.loads(pickle.dumps(auth)), copy.deepcopy(auth)]:
+        assert repr(copied) == repr(auth)

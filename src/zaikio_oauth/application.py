@@ -79,17 +79,19 @@ class ZaikioOAuth:
         ``verify_state(request, state)``: True if the app itself issued a state that we do not know.
         ``locale(request)``: the language for the Hub's pages; by default the browser's.
         ``around_auth(access_token)``: a context manager, sync or async, around every ``with_auth`` body.
-        ``on_token_event(event)``: is called with a TokenEvent whenever something has happened to a token.
+        ``on_token_event(event)``: is called with a TokenEvent whenever something has happened to a token; sync only.
         ``engine_options``: further arguments for SQLAlchemy's engine, such as ``{"pool_size": 20}``.
 
-        Hooks may be sync or async. Whoever is inside ``async with`` or a running app keeps the open connections until
-        they leave. Raises TypeError for other arguments.
+        The other hooks may be sync or async. What is open for the former configuration stays open until everybody who
+        is inside ``async with`` or a running app has left. Raises TypeError for other arguments.
 
             configure(Settings(base_url="https://app.example.com"), locale=lambda request: "de")
             app.include_router(zaikio_router, prefix="/zaikio")
         """
         if unknown := options.keys() - Options.__annotations__:
             raise TypeError(f"configure() and ZaikioOAuth() do not take {', '.join(sorted(unknown))}")
+        if settings is not None and not isinstance(settings, Settings):
+            raise TypeError(f"settings has to be an instance of Settings, not {type(settings).__name__}")
         self._runtime.configure(settings, options.get("on_token_event"), options.get("engine_options"))
         self._site.hooks = Hooks(
             after_approve=options.get("after_approve"),
@@ -266,7 +268,8 @@ class ZaikioOAuth:
 
         ``id``: an ``AccessToken.id``, such as ``session["zaikio_access_token_id"]``; None gives None.
         ``valid_for``: how much longer the token must be valid, a ``timedelta`` or seconds.
-        Raises HubUnavailableError, OAuthError or InvalidResponseError if it has to be refreshed and that fails now.
+        Raises HubUnavailableError, OAuthError or InvalidResponseError if it has to be refreshed and that fails now, and
+        DecryptionError.
 
             token = await find_active_access_token(request.session.get("zaikio_access_token_id"))
             if token is None:
@@ -279,7 +282,8 @@ class ZaikioOAuth:
         """Return the next token of this grant, whose ``id`` stays the same (RFC 6749 §6).
 
         However many tasks and processes ask, the Hub gets one request. Raises InvalidGrantError if the grant is gone or
-        the Hub no longer accepts its refresh token, HubUnavailableError, OAuthError, InvalidResponseError.
+        the Hub no longer accepts its refresh token, HubUnavailableError, OAuthError, InvalidResponseError,
+        DecryptionError.
 
             token = await refresh(token)
             print(token.expires_at)
@@ -309,7 +313,8 @@ class ZaikioOAuth:
         The new token is stored under that app's audience. It cannot be delegated or refreshed, and each call requests
         another one, so keep its ``id``. Raises InvalidScopesError for a token that was delegated itself or scopes that
         cannot be delegated, InvalidGrantError for a token that is no longer stored, ConfigurationError for a client
-        without a secret, OAuthError, HubUnavailableError, InvalidResponseError (Hub documentation, "Delegation").
+        without a secret, OAuthError, HubUnavailableError, InvalidResponseError, DecryptionError (Hub documentation,
+        "Delegation").
 
             part = await delegate(token, client_id=subsystem, scopes=["zaikio.sites.r"])
             store(part.id)

@@ -55,7 +55,7 @@ class ZaikioAuth(_Auth):
         self._bearer_id = bearer_id
         self._scopes = None if scopes is None else tuple(scopes)
         self._valid_for = as_timedelta(valid_for)
-        self._runtime = runtime_of(zaikio or default)
+        self._zaikio = zaikio
         self._origin = _origin_of(httpx.URL(origin)) if origin else None
 
     def __repr__(self) -> str:
@@ -75,12 +75,13 @@ class ZaikioAuth(_Auth):
             request.headers.pop("Authorization", None)
             yield request
             return
-        search = self._runtime.search(self._client_name, self._bearer_type, self._bearer_id, self._scopes)
-        async with self._runtime.use() as parts:
+        runtime = runtime_of(self._zaikio or default)
+        search = runtime.search(self._client_name, self._bearer_type, self._bearer_id, self._scopes)
+        async with runtime.use() as parts:
             token = await parts.tokens.get(search, self._valid_for)
         response = yield _with_token(request, token)
         if response.status_code == 401 and hasattr(request, "_content"):
-            async with self._runtime.use() as parts:
+            async with runtime.use() as parts:
                 token = await parts.tokens.get_instead_of(token, search, self._valid_for)
             yield _with_token(request, token)
 

@@ -216,3 +216,18 @@ async def test_the_webhook_appears_in_the_openapi_schema(app: FastAPI) -> None:
     """The schema contains its path like that of every other route."""
     assert "/zaikio/{client_name}/webhook" in app.openapi()["paths"]
     assert small_app
+
+
+async def test_nobody_waits_for_a_check_that_was_cancelled(
+    make_settings: Callable[..., Settings], hub: LocalHub, hub_url: str
+) -> None:
+    """An app that cancels every other task at its end still verifies a last token."""
+    zaikio = ZaikioOAuth(make_settings())
+    parts = await parts_of(zaikio)
+    assert parts.revocation_list._checking is not None
+    parts.revocation_list._checking.cancel()
+    async with asyncio.timeout(5):
+        token = await zaikio.verify_bearer_token(hub.mint_token("warehouse-id", hub.people[0].id, "zaikio.person.r"))
+    assert token.subject_id == hub.people[0].id
+    async with zaikio:
+        pass

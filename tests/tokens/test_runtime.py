@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.data import ORGANIZATION_ID
-from tests.inside import parts_of
+from tests.inside import client_name_of, parts_of
 from zaikio_oauth import ConfigurationError, Settings, ZaikioOAuth
+from zaikio_oauth.access_token import DEFAULT_VALID_FOR
 from zaikio_oauth.application import runtime_of
 from zaikio_oauth.testing import LocalHub
 
@@ -168,4 +169,90 @@ async def test_a_shutdown_waits_for_a_token_of_a_cancelled_call(
 
     async with ZaikioOAuth(make_settings()) as restarted:
         assert await restarted.find_usable_access_token(**BEARER)
+    assert hub.count(grant_type="client_credentials") == 1
+
+
+async def test_all_is_closed_even_if_a_shutdown_is_interrupted(
+    make_settings: Callable[..., Settings], hub: LocalHub, tmp_path: Path
+) -> None:
+    """Two configurations are open, and the first one still waits for its last call."""
+    hub.fail("client_credentials", latency=1)
+    zaikio = ZaikioOAuth(make_settings())
+    await zaikio.__aenter__()
+    calling = asyncio.create_task(zaikio.get_access_token(**BEARER))
+    await soon(lambda: hub.faults.planned == 0)
+    zaikio.configure(make_settings(database_url=f"sqlite:///{tmp_path}/second.db"))
+    second = await parts_of(zaikio)
+    closing = asyncio.create_task(zaikio.__aexit__(None, None, None))
+    await asyncio.sleep(0.1)
+    closing.cancel()
+    await asyncio.wait([closing, calling])
+
+    assert second.revocation_list._checking is not None
+    assert second.revocation_list._checking.done()
+    assert runtime_of(zaikio)._opened == {}
+
+
+async def test_one_who_is_just_entering_is_not_left_without_connections(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """The last other user leaves while the new configuration is being opened."""
+    zaikio = ZaikioOAuth(make_settings())
+    await zaikio.__aenter__()
+    zaikio.configure(make_settings(database_url=f"sqlite:///{tmp_path}/second.db"))
+    entering = asyncio.create_task(zaikio.__aenter__())
+    await asyncio.sleep(0)
+    await zaikio.__aexit__(None, None, None)
+    await entering
+
+    assert len(next(iter(runtime_of(zaikio)._opened.values()))) >= 1
+    await zaikio.__aexit__(None, None, None)
+    assert runtime_of(zaikio)._opened == {}
+
+
+async def test_with_client_belongs_to_the_configuration(make_settings: Callable[..., Settings]) -> None:
+    """A name of the former settings says nothing about the new ones."""
+    zaikio = ZaikioOAuth(make_settings())
+    with zaikio.with_client("kiosk"):
+        zaikio.configure(make_settings(clients={"mill": {"client_id": "id"}}))
+        assert client_name_of(zaikio) == "mill"
+
+
+async def test_a_device_stays_with_the_hub_that_issued_its_codes(
+    make_settings: Callable[..., Settings], hub: LocalHub
+) -> None:
+    """A configuration that changes meanwhile must not send the device code to another Hub or client."""
+    hub.device_interval = 1
+    zaikio = ZaikioOAuth(make_settings())
+    async with zaikio:
+        device = await zaikio.start_device_authorization()
+        zaikio.configure(make_settings(host="http://127.0.0.1:9", clients={"mill": {"client_id": "id"}}))
+        hub.approve_device(device.user_code, hub.people[0].id)
+        assert (await device.wait()).audience == "warehouse"
+
+
+async def test_a_read_that_began_earlier_is_not_believed_under_the_lease(
+    make_settings: Callable[..., Settings], hub: LocalHub
+) -> None:
+    """Another process stores its token while slow reads are under way here: the Hub is still asked only once."""
+    async with ZaikioOAuth(make_settings()) as first, ZaikioOAuth(make_settings()) as second:
+        parts = await parts_of(second)
+        search = runtime_of(second).search(None, "Organization", ORGANIZATION_ID, None)
+
+        async def read_too_early() -> None:
+            await asyncio.sleep(0.3)
+
+        async def keep_reading() -> None:
+            while True:
+                await parts.flights.run(
+                    ("read", repr(search), DEFAULT_VALID_FOR, parts.grants.cache.dropped), read_too_early
+                )
+
+        reading = asyncio.create_task(keep_reading())
+        await asyncio.sleep(0)
+        hub.fail("client_credentials", latency=0.1)
+        tokens = await asyncio.gather(first.get_access_token(**BEARER), second.get_access_token(**BEARER))
+        reading.cancel()
+
+    assert len({token.id for token in tokens}) == 1
     assert hub.count(grant_type="client_credentials") == 1

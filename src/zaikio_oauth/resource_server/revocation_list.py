@@ -106,16 +106,22 @@ class RevocationList:
         return True
 
     async def _keep_checking(self) -> None:
-        with suppress(TimeoutError):
-            # Not wait_for(), which before Python 3.12 can swallow the cancellation by stop().
-            async with asyncio.timeout(REVOCATION_LIST_DELAY):
-                await self._needed.wait()
-        while True:
-            try:
-                await self.fetch_if_due()
-            except Exception:
-                # The database may be unavailable for a moment; the next check is soon.
-                log.exception("The Hub's list of revoked tokens cannot be stored.")
-            finally:
+        try:
+            with suppress(TimeoutError):
+                # Not wait_for(), which before Python 3.12 can swallow the cancellation by stop().
+                async with asyncio.timeout(REVOCATION_LIST_DELAY):
+                    await self._needed.wait()
+            while True:
+                await self._check()
                 self._checked.set()
-            await asyncio.sleep(REVOCATION_LIST_CHECK)
+                await asyncio.sleep(REVOCATION_LIST_CHECK)
+        finally:
+            # Nobody shall wait for a check that will not come.
+            self._checked.set()
+
+    async def _check(self) -> None:
+        try:
+            await self.fetch_if_due()
+        except Exception:
+            # The database may be unavailable for a moment; the next check is soon.
+            log.exception("The Hub's list of revoked tokens cannot be stored.")

@@ -42,7 +42,8 @@ class DeviceAuthorization:
         self.interval = response.interval
         self._device_code = response.device_code
         self._scopes = scopes
-        self._runtime = runtime
+        # The codes are good only at the Hub and for the client that issued them, whatever is configured later.
+        self._runtime, self._configuration = runtime, runtime.configuration
         started = time.monotonic()
         self._deadline = started + (response.expires_at - response.received_at).total_seconds()
         self._next = started + self.interval
@@ -69,7 +70,7 @@ class DeviceAuthorization:
                 raise self._failure.with_traceback(None)
             now = time.monotonic()
             if now >= self._next:
-                async with self._runtime.use() as parts:
+                async with self._runtime.use(self._configuration) as parts:
                     issuance = parts.issuance
                     await parts.flights.run(self, lambda: self._poll(issuance))  # noqa: B023 (called at once)
             elif now >= self._deadline:

@@ -83,7 +83,8 @@ class Issuance:
         key = _digest("client_credentials", name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
 
         async def stored() -> AccessToken | None:
-            found = await self.grants.find_usable(search, valid_for)
+            # Not by the cache: a read that began before another process stored its token says nothing now.
+            found = await self.grants.find_usable_now(search, valid_for)
             return found.access_token if found else None
 
         async def flight() -> AccessToken:

@@ -22,7 +22,7 @@ __all__ = ["Runtime"]
 log = logging.getLogger("zaikio_oauth")
 
 
-class _Configuration:
+class Configuration:
     """Settings and what belongs to them. The environment is read when the settings are first needed."""
 
     def __init__(
@@ -31,6 +31,7 @@ class _Configuration:
         self._lock = threading.Lock()
         self._settings: Settings | None = None
         self._given = settings
+        self.client_name: ContextVar[str | None] = ContextVar("zaikio_oauth_client_name", default=None)
         self.telemetry = Telemetry(on_token_event)
         self.engine_options = dict(engine_options or {})
 
@@ -58,8 +59,7 @@ class Runtime:
     """Opens what a call needs, once per event loop, and closes it when the last user has left or the loop ends."""
 
     def __init__(self) -> None:
-        self._configuration = _Configuration(None, None, None)
-        self._client_name: ContextVar[str | None] = ContextVar("zaikio_oauth_client_name", default=None)
+        self.configuration = Configuration(None, None, None)
         # Connections belong to the event loop that opened them. A list, because those who are inside while the
         # configuration changes keep what they have until they leave.
         self._opened: dict[asyncio.AbstractEventLoop, list[_Opened]] = {}
@@ -69,32 +69,33 @@ class Runtime:
         self, settings: Settings | None, on_token_event: Listener | None, engine_options: Mapping[str, Any] | None
     ) -> None:
         """Use these settings, or those of the environment, from the next call on."""
-        self._configuration = _Configuration(settings, on_token_event, engine_options)
+        self.configuration = Configuration(settings, on_token_event, engine_options)
 
     @property
     def settings(self) -> Settings:
         """The settings; raises ConfigurationError if they have to be read now and are wrong."""
-        return self._configuration.settings
+        return self.configuration.settings
 
     @property
     def settings_read(self) -> Settings | None:
         """The settings, unless nobody has needed them yet."""
-        return self._configuration.read
+        return self.configuration.read
 
     @property
     def client_name(self) -> str:
         """The client used if none is named: that of ``with_client``, else the default one of the settings."""
-        return self._client_name.get() or self.settings.default_client_name
+        return self.configuration.client_name.get() or self.settings.default_client_name
 
     @contextmanager
     def with_client(self, client_name: str) -> Iterator[None]:
         """Make this the default client in the current context; raises UnknownClientError."""
-        self.settings.client(client_name)
-        reset = self._client_name.set(client_name)
+        configuration = self.configuration
+        configuration.settings.client(client_name)
+        reset = configuration.client_name.set(client_name)
         try:
             yield
         finally:
-            self._client_name.reset(reset)
+            configuration.client_name.reset(reset)
 
     def search(
         self, client_name: str | None, bearer_type: str, bearer_id: str, scopes: Iterable[str] | None
@@ -105,15 +106,23 @@ class Runtime:
         wanted = client.scopes_for(bearer_type) if scopes is None else scope_rules.parse(scopes)
         return TokenSearch(name, bearer_type, bearer_id, wanted)
 
-    def use(self) -> _Use:
-        """Return an async context manager for one call, which gives the Parts and keeps them open until it ends."""
-        return _Use(self)
+    def use(self, configuration: Configuration | None = None) -> _Use:
+        """Return an async context manager for one call, which gives the Parts and keeps them open until it ends.
+
+        The parts are of this configuration, or of the present one.
+        """
+        return _Use(self, configuration)
 
     async def enter(self) -> None:
-        """Keep the parts open for this event loop until ``leave``; raises ConfigurationError."""
-        async with self.use() as parts:
-            self._users[asyncio.get_running_loop()] += 1
-            parts.revocation_list.needed()
+        """Keep open what this event loop opens until ``leave``; raises ConfigurationError."""
+        # Counted first, so that nobody who leaves meanwhile closes what is being opened.
+        self._users[asyncio.get_running_loop()] += 1
+        try:
+            async with self.use() as parts:
+                parts.revocation_list.needed()
+        except BaseException:
+            await self.leave()
+            raise
 
     async def leave(self) -> None:
         """Close everything that this event loop has open, unless somebody else has entered and not yet left."""
@@ -121,15 +130,20 @@ class Runtime:
         self._users[loop] -= 1
         if self._users[loop] <= 0:
             del self._users[loop]
-            for opened in self._opened.pop(loop, []):
-                await opened.aclose()
+            # A stack closes all of it, also if one is interrupted.
+            async with AsyncExitStack() as closing:
+                for opened in self._opened.pop(loop, []):
+                    closing.push_async_callback(opened.aclose)
 
-    def open_here(self) -> _Opened:
-        """Return what the running event loop has open for the present configuration; start opening it if necessary."""
-        opened = self._opened.setdefault(asyncio.get_running_loop(), [])
-        if not opened or opened[-1].configuration is not self._configuration:
-            opened.append(_Opened(self._configuration, on_close=self._forget))
-        return opened[-1]
+    def open_here(self, configuration: Configuration | None) -> _Opened:
+        """Return what the running event loop has open for the configuration; start opening it if necessary."""
+        wanted = configuration or self.configuration
+        all_opened = self._opened.setdefault(asyncio.get_running_loop(), [])
+        for opened in all_opened:
+            if opened.configuration is wanted:
+                return opened
+        all_opened.append(_Opened(wanted, on_close=self._forget))
+        return all_opened[-1]
 
     def _forget(self, closing: _Opened) -> None:
         loop = asyncio.get_running_loop()
@@ -141,13 +155,14 @@ class Runtime:
 class _Use:
     """One call that uses the parts. A class, because every page view goes through it."""
 
-    __slots__ = ("_opened", "_runtime")
+    __slots__ = ("_configuration", "_opened", "_runtime")
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, configuration: Configuration | None) -> None:
         self._runtime = runtime
+        self._configuration = configuration
 
     async def __aenter__(self) -> Parts:
-        self._opened = opened = self._runtime.open_here()
+        self._opened = opened = self._runtime.open_here(self._configuration)
         opened.calls += 1
         try:
             return opened.parts or await opened.wait()
@@ -162,7 +177,7 @@ class _Use:
 class _Opened:
     """The parts of one event loop, how many calls are using them, and the stack that closes them."""
 
-    def __init__(self, configuration: _Configuration, on_close: Callable[[_Opened], None]) -> None:
+    def __init__(self, configuration: Configuration, on_close: Callable[[_Opened], None]) -> None:
         self.configuration = configuration
         self.parts: Parts | None = None
         self.calls = 0

@@ -63,6 +63,10 @@ class StoredGrants:
         """Return the grant as it is in the database now, or None if it is gone or revoked."""
         return await self.access_tokens.get(access_token_id)
 
+    async def find_usable_now(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
+        """Return the newest grant that fits and is valid that long in the database now, or None."""
+        return await self.access_tokens.find_usable(search, valid_for)
+
     async def find_refreshable(self, search: TokenSearch) -> StoredToken | None:
         """Return the newest grant that fits and can be refreshed, or None."""
         return await self.access_tokens.find_refreshable(search)

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection, Request
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
 from zaikio_oauth.deadlines import PAGE_RETRY_AFTER
 from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
+from zaikio_oauth.tokens.token_manager import TokenManager
 from zaikio_oauth.web.responses import connection_error
 from zaikio_oauth.web.return_address import PublicAddress, route_path
 from zaikio_oauth.web.session import LoginSession
@@ -46,15 +47,14 @@ class _SessionSecurity(SecurityBase):
             return None
         async with self.site.runtime.use() as parts:
             try:
-                return await parts.tokens.find_active(access_token_id, DEFAULT_VALID_FOR)
+                return await _find_active(parts.tokens, access_token_id)
             except DecryptionError:
                 # The person can log in again; the operator has to add the missing key.
                 log.exception("The access token of a session cannot be decrypted.")
                 return None
             except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
                 log.warning("The access token of a session cannot be refreshed: %s", error)
-                # A token that still works for half a minute is better than an error page.
-                return await parts.tokens.find_active(access_token_id, timedelta(0))
+                raise
 
 
 class CurrentAccessToken(_SessionSecurity):
@@ -113,6 +113,14 @@ class OptionalAccessToken(_SessionSecurity):
         except (HubUnavailableError, InvalidResponseError, OAuthError):
             return None
         return None if token is None or token.missing_scopes(security_scopes.scopes) else token
+
+
+async def _find_active(tokens: TokenManager, access_token_id: str) -> AccessToken | None:
+    try:
+        return await tokens.find_active(access_token_id, DEFAULT_VALID_FOR)
+    except (HubUnavailableError, InvalidResponseError, OAuthError):
+        # A token that still works for half a minute is better than an error page.
+        return await tokens.find_active(access_token_id, timedelta(0))
 
 
 def _is_page_view(connection: HTTPConnection) -> bool:

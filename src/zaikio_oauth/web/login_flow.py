@@ -65,7 +65,9 @@ class LoginFlow:
         return self._redirect_to_hub(visit, flow)
 
     def _redirect_to_hub(self, visit: Visit, flow: Flow) -> Response:
-        url = flow.url(self._site.runtime.settings.host, visit.client.client_id)
+        settings = self._site.runtime.settings
+        # The client with which the flow was started; that of this request may be another one by now.
+        url = flow.url(settings.host, settings.client(flow.client_name).client_id)
         # Not RedirectResponse, which would quote the query, although it is complete and every character counts.
         response = private(Response(status_code=302, headers={"Location": url}))
         visit.cookies.add(response, flow)

@@ -13,7 +13,7 @@ __all__ = ["PublicAddress", "route_path"]
 
 MAX_ORIGIN_LENGTH = 1024
 _PATH_PARAMETER = re.compile(r"\{(\w+)[^}]*\}")
-_PATH_CHARACTERS = "/:@!$&'()*+,;=~%"
+_PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
 
@@ -35,10 +35,13 @@ class PublicAddress:
 
     @property
     def own_path(self) -> str:
-        """This request's path within its app, percent-encoded."""
-        full = self.request.scope["path"]
-        inside = full[len(self._root) :] if self._root and full.startswith(self._root + "/") else full
-        return quote(inside, safe=_PATH_CHARACTERS)
+        """This request's path within its app, with everything percent-encoded that may be (RFC 3986 §2.3)."""
+        return quote(self._inside)
+
+    @property
+    def _inside(self) -> str:
+        full: str = self.request.scope["path"]
+        return full[len(self._root) :] if self._root and full.startswith(self._root + "/") else full
 
     def path(self, path: str) -> str:
         """Return a path within this request's app as the browser sees it."""
@@ -51,7 +54,7 @@ class PublicAddress:
     def current(self) -> str:
         """Return this request's path and query as the browser sees them."""
         query = self.request.url.query
-        return self.path(self.own_path) + (f"?{query}" if query else "")
+        return self.path(quote(self._inside, safe=_PATH_CHARACTERS)) + (f"?{query}" if query else "")
 
     def contains(self, url: str) -> bool:
         """Return True if an absolute address belongs to this site."""
