@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -134,14 +135,19 @@ class _GiveUp(_TryAgain):
     """Raised by an attempt that failed and must not be repeated."""
 
 
-def _backoff(started: float, deadline: float) -> Any:
+def _backoff(started: float, deadline: float) -> Callable[[Exception], bool | float]:
+    longest = FIRST_BACKOFF
+
     def decide(error: Exception) -> bool | float:
+        """Return the seconds until the next attempt, or False if there is to be none."""
+        nonlocal longest
         if not isinstance(error, _TryAgain) or isinstance(error, _GiveUp):
             return False
-        if error.retry_after is None:
-            return True
-        left = deadline - (time.monotonic() - started)
-        return error.retry_after if error.retry_after < left else False
+        # Jitter keeps clients that failed together from coming back together. The Hub may ask for a longer pause, but
+        # not for none: the time that it names may have passed.
+        pause = max(random.uniform(longest / 2, longest), error.retry_after or 0.0)  # noqa: S311
+        longest = min(longest * 2, LONGEST_BACKOFF)
+        return pause if time.monotonic() - started + pause < deadline else False
 
     return decide
 
