@@ -115,3 +115,11 @@ def test_missing_scopes_are_returned() -> None:
     token = some_access_token(scopes=("a.b.rw",))
 
     assert token.missing_scopes(["a.b.r", "a.c.r"]) == ("a.c.r",)
+
+
+def test_a_token_that_cannot_be_made_shows_no_secret() -> None:
+    """The error names the fields but not their values."""
+    with pytest.raises(ValidationError) as caught:
+        some_access_token(expires_at="soon", token="the-secret", refresh_token="the-other-secret")
+    assert "expires_at" in str(caught.value)
+    assert "secret" not in f"{caught.value} {caught.value!r}"

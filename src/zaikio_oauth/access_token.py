@@ -67,7 +67,7 @@ class AccessToken(BaseModel):
             print(access_token.expires_in, "seconds left")
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     id: str
     jti: str | None = None

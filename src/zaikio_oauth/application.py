@@ -228,7 +228,8 @@ class ZaikioOAuth:
 
         However many tasks and processes ask, the Hub gets one request. Raises BearerDoesNotExistError,
         InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError, UnknownClientError, DecryptionError,
-        and ConfigurationError for a client without a secret, which cannot use client credentials (RFC 6749 §4.4, §6).
+        ConfigurationError for a client without a secret, which cannot use client credentials (RFC 6749 §4.4, §6), and
+        ValueError or TypeError for a bearer that cannot exist.
 
             token = await get_access_token(bearer_type="Organization", bearer_id=organization_id, valid_for=600)
             response = await client.get(url, headers={"Authorization": f"Bearer {token.token}"})

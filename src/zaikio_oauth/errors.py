@@ -17,7 +17,8 @@ No message of these ever contains a token, a code, a secret or a key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 __all__ = [
     "BearerDoesNotExistError",
@@ -42,6 +43,16 @@ class ZaikioOAuthError(Exception):
     except ZaikioOAuthError as error:
         log.warning("No access token: %s", error)
     """
+
+    def __reduce__(self) -> tuple[Callable[..., ZaikioOAuthError], tuple[Any, ...]]:
+        # An exception would otherwise be unpickled by its constructor, with the message as its only argument.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[ZaikioOAuthError], arguments: tuple[Any, ...], state: dict[str, Any]) -> ZaikioOAuthError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigurationError(ZaikioOAuthError):
@@ -89,9 +100,6 @@ class OAuthError(ZaikioOAuthError):
         self.description = description
         self.status_code = status_code
         super().__init__(f"The Hub answered with an error: {code}" + (f" ({description})" if description else ""))
-
-    def __reduce__(self) -> tuple[type[OAuthError], tuple[str, str | None, int | None]]:
-        return type(self), (self.code, self.description, self.status_code)
 
 
 class InvalidGrantError(OAuthError):

@@ -166,6 +166,33 @@ async def test_with_auth_runs_inside_around_auth(
     assert entered == [f"enter {organization.id}", "body", "leave", f"enter {organization.id}", "leave"]
 
 
+@pytest.mark.parametrize(
+    ("bearer", "error", "message"),
+    [
+        (
+            {"bearer_type": "organization", "bearer_id": "o"},
+            ValueError,
+            "has to be 'Person' or 'Organization', not 'org",
+        ),
+        ({"bearer_id": None}, TypeError, "bearer_id has to be a str, not NoneType"),
+        ({"bearer_id": 7}, TypeError, "bearer_id has to be a str, not int"),
+        ({"bearer_id": ""}, ValueError, "bearer_id may contain only"),
+        ({"bearer_id": "x.zaikio.admin.rw,Per/y"}, ValueError, "bearer_id may contain only"),
+        ({"bearer_id": "x" * 256}, ValueError, "bearer_id may contain only"),
+        ({"bearer_id": "x\n"}, ValueError, "bearer_id may contain only"),
+    ],
+)
+async def test_a_bearer_that_cannot_exist_is_named_before_the_hub_is_asked(
+    zaikio: ZaikioOAuth, hub: LocalHub, bearer: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    """It is a programming error, and an id with a comma would ask for further scopes."""
+    with pytest.raises(error, match=message):
+        await zaikio.get_access_token(**bearer)
+    with pytest.raises(error, match=message):
+        await zaikio.find_usable_access_token(**{"bearer_type": "Person"} | bearer)
+    assert hub.count(path="/oauth/access_token") == 0
+
+
 async def test_around_auth_may_be_a_sync_context_manager(make_settings: Callable[..., Settings]) -> None:
     """Its exit runs after the body, also if the body fails."""
     events: list[str] = []

@@ -259,3 +259,16 @@ async def test_valid_for_takes_seconds_or_a_timedelta(zaikio: ZaikioOAuth, hub: 
     for valid_for in (10, timedelta(seconds=10)):
         assert await zaikio.find_active_access_token(expiring, valid_for=valid_for)
     assert hub.count(grant_type="refresh_token") == 0
+
+
+async def test_no_cache_keeps_the_errors_of_a_dependency(visitor: Visitor) -> None:
+    """A 401 and a 403 are about this person and this moment."""
+    await visitor.log_in()
+    missing = await visitor.get("/sites")
+    await visitor.app.post("/zaikio/session/delete")
+    nobody = await visitor.get("/me")
+
+    assert [(answer.status_code, answer.headers["cache-control"]) for answer in (missing, nobody)] == [
+        (403, "no-store"),
+        (401, "no-store"),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,8 @@ from zaikio_oauth.tokens.telemetry import Listener, Telemetry
 __all__ = ["Runtime"]
 
 log = logging.getLogger("zaikio_oauth")
+
+_BEARER_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 class Configuration:
@@ -100,7 +103,17 @@ class Runtime:
     def search(
         self, client_name: str | None, bearer_type: str, bearer_id: str, scopes: Iterable[str] | None
     ) -> TokenSearch:
-        """Return what to look for; None means the default client or its scopes. Raises UnknownClientError."""
+        """Return what to look for; None means the default client or its scopes.
+
+        Raises UnknownClientError, and ValueError or TypeError for a bearer that cannot exist.
+        """
+        if bearer_type not in ("Person", "Organization"):
+            raise ValueError(f"bearer_type has to be 'Person' or 'Organization', not {bearer_type!r}")
+        if not isinstance(bearer_id, str):
+            raise TypeError(f"bearer_id has to be a str, not {type(bearer_id).__name__}")
+        if not _BEARER_ID.fullmatch(bearer_id):
+            # It becomes part of the requested scopes and must not be able to add further ones.
+            raise ValueError("bearer_id may contain only letters, digits, - and _, from 1 to 255 of them")
         name = client_name or self.client_name
         client = self.settings.client(name)
         wanted = client.scopes_for(bearer_type) if scopes is None else scope_rules.parse(scopes)

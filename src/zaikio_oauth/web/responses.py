@@ -40,4 +40,4 @@ def connection_error(
     """Return an error for a dependency to raise; a WebSocket is closed before it opens (RFC 6455 §7.4.1)."""
     if connection.scope["type"] == "websocket":
         return WebSocketException(_POLICY_VIOLATION, detail)
-    return HTTPException(status_code, detail, headers=headers)
+    return HTTPException(status_code, detail, headers={"Cache-Control": "no-store"} | (headers or {}))
