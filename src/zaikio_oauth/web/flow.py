@@ -19,7 +19,16 @@ from urllib.parse import urlencode
 
 from zaikio_oauth import scopes as scope_rules
 
-__all__ = ["LIFETIME", "Callback", "Flow", "generate_code_verifier", "hub_parameters", "s256_code_challenge"]
+__all__ = [
+    "LIFETIME",
+    "Callback",
+    "Flow",
+    "generate_code_verifier",
+    "generate_state",
+    "hub_parameters",
+    "s256_code_challenge",
+    "usable_state",
+]
 
 LIFETIME = 600
 """The seconds after which a flow can no longer be completed."""
@@ -65,7 +74,17 @@ def hub_parameters(query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], .
     return kept
 
 
-@dataclass(frozen=True, slots=True)
+def generate_state() -> str:
+    """Return a fresh ``state``: 43 URL-safe characters (RFC 6749 §10.12)."""
+    return secrets.token_urlsafe(32)
+
+
+def usable_state(state: str | None) -> str | None:
+    """Return the state that an app has chosen, or None if it has not or if the state cannot be used."""
+    return state if state is not None and _STATE.match(state) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """An authorization request (RFC 6749 §4.1.1) and what is needed to complete it.
 
@@ -79,42 +98,13 @@ class Flow:
     path_client: str | None
     redirect_uri: str
     scopes: tuple[str, ...]
-    state: str
-    code_verifier: str | None = field(repr=False)
+    state: str = field(default_factory=generate_state)
+    code_verifier: str | None = field(default_factory=generate_code_verifier, repr=False)
     origin: str | None = None
     parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     chosen_state: bool = False
     attempt: int = 0
-    started_at: int = 0
-
-    @classmethod
-    def start(
-        cls,
-        *,
-        callback: Callback,
-        client_name: str,
-        path_client: str | None,
-        redirect_uri: str,
-        scopes: tuple[str, ...],
-        origin: str | None = None,
-        state: str | None = None,
-        parameters: tuple[tuple[str, str], ...] = (),
-    ) -> Flow:
-        """Return a new flow with a fresh ``code_verifier``, and a fresh ``state`` unless the app chose a usable one."""
-        chosen = state is not None and bool(_STATE.match(state))
-        return cls(
-            callback=callback,
-            client_name=client_name,
-            path_client=path_client,
-            redirect_uri=redirect_uri,
-            scopes=scopes,
-            state=state if chosen and state else secrets.token_urlsafe(32),
-            code_verifier=generate_code_verifier(),
-            origin=origin,
-            parameters=parameters,
-            chosen_state=chosen,
-            started_at=int(time.time()),
-        )
+    started_at: int = field(default_factory=lambda: int(time.time()))
 
     def started_again(self) -> Flow | None:
         """Return the same flow with fresh secrets, or None after three attempts."""
@@ -122,7 +112,7 @@ class Flow:
             return None
         return replace(
             self,
-            state=self.state if self.chosen_state else secrets.token_urlsafe(32),
+            state=self.state if self.chosen_state else generate_state(),
             code_verifier=generate_code_verifier(),
             attempt=self.attempt + 1,
             started_at=int(time.time()),

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import astuple, fields, replace
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.requests import Request
 from starlette.responses import Response
 
-from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.web.flow import LIFETIME, Callback, Flow
 
 __all__ = ["FlowCookies", "flow_fernet"]
@@ -30,7 +29,7 @@ MAX_BYTES = 6_000
 """What all flows together may take of a header line; nginx rejects lines over 8 KiB."""
 
 _NAME = "zaikio_flow_"
-_FORMAT = 1
+_FORMAT = 2
 _PURPOSE = b"zaikio_oauth flow cookie"
 
 
@@ -109,43 +108,14 @@ def _name(callback: Callback, path_client: str | None, state: str) -> str:
 
 
 def _dump(flow: Flow) -> str:
-    """Return the flow as a short list, because it travels with every request to our paths."""
-    parts: list[Any] = [
-        _FORMAT,
-        flow.callback,
-        flow.client_name,
-        flow.path_client,
-        flow.redirect_uri,
-        scope_rules.join(flow.scopes),
-        flow.state,
-        flow.code_verifier,
-        flow.origin,
-        flow.parameters,
-        flow.chosen_state,
-        flow.attempt,
-        flow.started_at,
-    ]
-    return json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+    """Return the flow as a list without names, because it travels with every request to our paths."""
+    return json.dumps([_FORMAT, *astuple(flow)], separators=(",", ":"), ensure_ascii=False)
 
 
 def _load(text: str) -> Flow | None:
-    parts = json.loads(text)
+    version, *values = json.loads(text)
     # Another version of ours may have encrypted it, with the same key.
-    if parts[0] != _FORMAT:
+    if version != _FORMAT:
         return None
-    _, callback, client_name, path_client, redirect_uri, scopes, *rest = parts
-    state, code_verifier, origin, parameters, chosen_state, attempt, started_at = rest
-    return Flow(
-        callback=callback,
-        client_name=client_name,
-        path_client=path_client,
-        redirect_uri=redirect_uri,
-        scopes=scope_rules.parse(scopes),
-        state=state,
-        code_verifier=code_verifier,
-        origin=origin,
-        parameters=tuple((name, value) for name, value in parameters),
-        chosen_state=chosen_state,
-        attempt=attempt,
-        started_at=started_at,
-    )
+    flow = Flow(**dict(zip((field.name for field in fields(Flow)), values, strict=True)))
+    return replace(flow, scopes=tuple(flow.scopes), parameters=tuple((name, value) for name, value in flow.parameters))

@@ -15,7 +15,7 @@ from zaikio_oauth.errors import (
     OAuthError,
     ZaikioOAuthError,
 )
-from zaikio_oauth.web.flow import Flow, hub_parameters
+from zaikio_oauth.web.flow import Flow, generate_state, hub_parameters, usable_state
 from zaikio_oauth.web.hooks import called
 from zaikio_oauth.web.responses import private
 from zaikio_oauth.web.session import LoginError, LoginSession
@@ -52,14 +52,16 @@ class LoginFlow:
         parameters = hub_parameters(query.multi_items())
         if "lang" not in dict(parameters) and (language := await self._site.language(visit.request)):
             parameters = (*parameters, ("lang", language))
-        flow = Flow.start(
+        chosen = usable_state(query.get("state"))
+        flow = Flow(
             callback=visit.callback,
             client_name=visit.client_name,
             path_client=visit.path_client,
             redirect_uri=redirect_uri or visit.redirect_uri,
             scopes=scopes,
             origin=visit.safe_origin(query.get("origin") or LoginSession(visit.request).origin),
-            state=query.get("state"),
+            state=chosen or generate_state(),
+            chosen_state=chosen is not None,
             parameters=parameters,
         )
         return self._redirect_to_hub(visit, flow)
