@@ -15,7 +15,8 @@ from typing import Any, Final
 import httpx
 import stamina
 
-from zaikio_oauth.deadlines import (
+from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
+from zaikio_oauth.timeouts_and_intervals import (
     CONNECT_TIMEOUT,
     FIRST_BACKOFF,
     HUB_DEADLINE,
@@ -23,7 +24,6 @@ from zaikio_oauth.deadlines import (
     LONGEST_RETRY_AFTER,
     READ_TIMEOUT,
 )
-from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
 
 __all__ = ["NOT_JSON", "HubHttp", "HubResponse"]
 

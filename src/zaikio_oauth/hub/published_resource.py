@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from zaikio_oauth.deadlines import (
+from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
+from zaikio_oauth.hub.error_response import oauth_error
+from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.timeouts_and_intervals import (
     PUBLISHED_BURST,
     PUBLISHED_DEADLINE,
     PUBLISHED_FRESH,
     PUBLISHED_REFILL,
     PUBLISHED_USABLE,
 )
-from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
-from zaikio_oauth.hub.error_response import oauth_error
-from zaikio_oauth.hub.http import HubHttp
 
 __all__ = ["PublishedResource"]
 

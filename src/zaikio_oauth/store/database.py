@@ -13,12 +13,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from zaikio_oauth.deadlines import SQLITE_BUSY_TIMEOUT
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.store import migrations
 from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.store.statements import Statements
 from zaikio_oauth.store.tables import Tables
+from zaikio_oauth.timeouts_and_intervals import SQLITE_BUSY_TIMEOUT
 
 __all__ = ["Database"]
 

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from zaikio_oauth.deadlines import FIRST_POLL, LONGEST_POLL
 from zaikio_oauth.errors import HubUnavailableError
+from zaikio_oauth.timeouts_and_intervals import FIRST_POLL, LONGEST_POLL
 
 __all__ = ["ProcessLease", "SingleFlight", "once_across_processes"]
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import ASSUMED_LIFETIME, AccessToken
-from zaikio_oauth.deadlines import HUB_DEADLINE
 from zaikio_oauth.errors import ConfigurationError, InvalidResponseError, InvalidScopesError
 from zaikio_oauth.hub.delegation_endpoint import delegate
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse, request_device_authorization
@@ -21,6 +20,7 @@ from zaikio_oauth.settings import Settings, same_app
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
+from zaikio_oauth.timeouts_and_intervals import HUB_DEADLINE
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
