@@ -18,11 +18,11 @@ from tests.data import SECRET, some_access_token
 from tests.inside import parts_of
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.retries_and_waits import REVOCATION_LIST_INTERVAL as EVERY
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.testing import LocalHub
-from zaikio_oauth.timeouts_and_intervals import REVOCATION_LIST_INTERVAL as EVERY
 
 WEBHOOK_SECRET = "shared-with-loom"
 LIST = "/api/v1/revoked_access_tokens.json"

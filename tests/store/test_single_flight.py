@@ -12,9 +12,9 @@ import pytest
 from tests.inside import parts_of
 from tests.tokens.test_faults import expiring_token
 from zaikio_oauth import HubUnavailableError, Settings, ZaikioOAuth
+from zaikio_oauth.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
 from zaikio_oauth.testing import LocalHub
-from zaikio_oauth.timeouts_and_intervals import LEASE_SECONDS
 
 
 class Taken:

@@ -21,9 +21,9 @@ from tests.apps import small_app
 from tests.data import KEY, SECRET
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import LocalHub
-from zaikio_oauth.timeouts_and_intervals import LEASE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 REPETITIONS = int(os.environ.get("ZAIKIO_TEST_REPETITIONS", "2"))

@@ -16,7 +16,7 @@ import httpx
 import stamina
 
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
-from zaikio_oauth.timeouts_and_intervals import (
+from zaikio_oauth.retries_and_waits import (
     CONNECT_TIMEOUT,
     FIRST_BACKOFF,
     HUB_DEADLINE,

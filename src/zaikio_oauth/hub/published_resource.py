@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub.error_response import oauth_error
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.timeouts_and_intervals import (
+from zaikio_oauth.retries_and_waits import (
     PUBLISHED_BURST,
     PUBLISHED_DEADLINE,
     PUBLISHED_FRESH,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.error_response import oauth_error
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.timeouts_and_intervals import REVOCATION_DEADLINE, REVOCATION_LIST_DEADLINE
+from zaikio_oauth.retries_and_waits import REVOCATION_DEADLINE, REVOCATION_LIST_DEADLINE
 
 __all__ = ["revoke", "revoked_token_ids"]
 

@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.store.access_tokens import StoredToken
-from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
-from zaikio_oauth.store.token_cache import TokenCache
-from zaikio_oauth.timeouts_and_intervals import (
+from zaikio_oauth.retries_and_waits import (
     REVOCATION_LIST_AFTER_FAILURE,
     REVOCATION_LIST_CHECK,
     REVOCATION_LIST_DELAY,
     REVOCATION_LIST_INTERVAL,
 )
+from zaikio_oauth.store.access_tokens import StoredToken
+from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
+from zaikio_oauth.store.token_cache import TokenCache
 
 __all__ = ["RevocationList"]
 

@@ -27,10 +27,10 @@ from sqlalchemy.exc import DBAPIError
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
 from zaikio_oauth.errors import DecryptionError
+from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF
 from zaikio_oauth.store.columns import UNDECRYPTABLE, join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.statements import Outcome
-from zaikio_oauth.timeouts_and_intervals import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF
 
 __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
 

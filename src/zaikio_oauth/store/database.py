@@ -14,11 +14,11 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.retries_and_waits import SQLITE_BUSY_TIMEOUT
 from zaikio_oauth.store import migrations
 from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.store.statements import Statements
 from zaikio_oauth.store.tables import Tables
-from zaikio_oauth.timeouts_and_intervals import SQLITE_BUSY_TIMEOUT
 
 __all__ = ["Database"]
 

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from zaikio_oauth.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.timeouts_and_intervals import LEASE_SECONDS
 
 __all__ = ["Lease", "LeaseRepository"]
 

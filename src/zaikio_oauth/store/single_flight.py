@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from zaikio_oauth.errors import HubUnavailableError
-from zaikio_oauth.timeouts_and_intervals import FIRST_POLL, LONGEST_POLL
+from zaikio_oauth.retries_and_waits import FIRST_POLL, LONGEST_POLL
 
 __all__ = ["ProcessLease", "SingleFlight", "once_across_processes"]
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import HubUnavailableError, InvalidGrantError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse
-from zaikio_oauth.timeouts_and_intervals import DEVICE_LONGEST_PAUSE, DEVICE_SLOW_DOWN
+from zaikio_oauth.retries_and_waits import DEVICE_LONGEST_PAUSE, DEVICE_SLOW_DOWN
 from zaikio_oauth.tokens.issuance import DEVICE_PENDING, Issuance
 from zaikio_oauth.tokens.runtime import Runtime
 

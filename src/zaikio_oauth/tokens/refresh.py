@@ -13,11 +13,11 @@ from zaikio_oauth.errors import InvalidGrantError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
+from zaikio_oauth.retries_and_waits import HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
-from zaikio_oauth.timeouts_and_intervals import HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError
 from zaikio_oauth.resource_server.bearer_token import BearerToken
-from zaikio_oauth.timeouts_and_intervals import PAGE_RETRY_AFTER
+from zaikio_oauth.retries_and_waits import PAGE_RETRY_AFTER
 from zaikio_oauth.web.responses import connection_error
 from zaikio_oauth.web.site import Site
 

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection, Request
 
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
 from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
-from zaikio_oauth.timeouts_and_intervals import PAGE_RETRY_AFTER
+from zaikio_oauth.retries_and_waits import PAGE_RETRY_AFTER
 from zaikio_oauth.tokens.token_manager import TokenManager
 from zaikio_oauth.web.responses import connection_error
 from zaikio_oauth.web.return_address import PublicAddress, route_path

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from zaikio_oauth.hub.event import has_valid_signature, revoked_token_id
-from zaikio_oauth.timeouts_and_intervals import WEBHOOK_DEADLINE
+from zaikio_oauth.retries_and_waits import WEBHOOK_DEADLINE
 from zaikio_oauth.web.responses import http_error, not_found, private
 from zaikio_oauth.web.site import Site
 
