@@ -10,6 +10,10 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx2
 from starlette.types import ASGIApp
 
+from tests.apps import small_app
+from zaikio_oauth import AccessToken, ZaikioOAuth
+from zaikio_oauth.testing import LocalHub
+
 BASE_URL = "http://testserver"
 
 
@@ -70,3 +74,16 @@ class Visitor:
     async def aclose(self) -> None:
         await self.app.aclose()
         await self.hub.aclose()
+
+
+async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
+    """Return a person's token that has to be refreshed."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    hub.access_token_lifetime = 20
+    visitor = Visitor(small_app(zaikio))
+    await visitor.log_in(force_login="true")
+    hub.access_token_lifetime = 3600
+    token = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"], valid_for=0)
+    await visitor.aclose()
+    assert token is not None
+    return token

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 import pytest
 
 from tests.inside import parts_of
-from tests.tokens.test_faults import expiring_token
+from tests.visitor import expiring_token
 from zaikio_oauth import HubUnavailableError, Settings, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes

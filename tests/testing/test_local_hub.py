@@ -46,9 +46,8 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def hub(clock: Clock) -> LocalHub:
-    """A Hub that uses the clock of the test."""
+def hub_with(clock: Clock) -> LocalHub:
+    """Return a Hub that uses this clock."""
     return LocalHub(
         apps=[
             HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),
@@ -56,6 +55,12 @@ def hub(clock: Clock) -> LocalHub:
         ],
         clock=clock,
     )
+
+
+@pytest.fixture
+def hub(clock: Clock) -> LocalHub:
+    """A Hub that uses the clock of the test."""
+    return hub_with(clock)
 
 
 @pytest.fixture

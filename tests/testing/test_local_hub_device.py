@@ -8,11 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.data import SECRET
 from tests.testing.test_independent_clients import Form
-from tests.testing.test_local_hub import Clock, refused
-from tests.visitor import BASE_URL
-from zaikio_oauth.testing import HubApp, LocalHub
+from tests.testing.test_local_hub import Clock, hub_with, refused
+from zaikio_oauth.testing import LocalHub
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -25,13 +23,7 @@ def clock() -> Clock:
 @pytest.fixture
 def hub(clock: Clock) -> LocalHub:
     """A Hub that uses the clock of the test."""
-    return LocalHub(
-        apps=[
-            HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),
-            HubApp.for_client("kiosk", "kiosk-id", None, base_urls=[BASE_URL]),
-        ],
-        clock=clock,
-    )
+    return hub_with(clock)
 
 
 @pytest.fixture

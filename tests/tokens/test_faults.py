@@ -14,27 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.apps import small_app
 from tests.data import SECRET, some_access_token
 from tests.environment.plugin import unavailable
-from tests.visitor import BASE_URL, Visitor
-from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from tests.visitor import BASE_URL, expiring_token
+from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
-
-
-async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
-    """Return a person's token that has to be refreshed."""
-    hub.auto_consent(person_id=hub.people[0].id)
-    hub.access_token_lifetime = 20
-    visitor = Visitor(small_app(zaikio))
-    await visitor.log_in(force_login="true")
-    hub.access_token_lifetime = 3600
-    token = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"], valid_for=0)
-    await visitor.aclose()
-    assert token is not None
-    return token
 
 
 async def test_two_connections_are_enough_while_the_hub_is_slow(

@@ -17,10 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.apps import small_app
 from tests.data import KEY, SECRET
-from tests.visitor import Visitor
-from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from tests.visitor import expiring_token
+from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import LocalHub
@@ -60,19 +59,6 @@ async def zaikio(settings: dict[str, Any]) -> AsyncIterator[ZaikioOAuth]:
 @pytest.fixture
 def processes(database_url: str) -> int:
     return PROCESSES["sqlite" if "sqlite" in database_url else "postgresql"]
-
-
-async def expiring_token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
-    """Return a person's token that has to be refreshed."""
-    hub.auto_consent(person_id=hub.people[0].id)
-    hub.access_token_lifetime = 20
-    visitor = Visitor(small_app(zaikio))
-    await visitor.log_in(force_login="true")
-    hub.access_token_lifetime = 3600
-    token = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"], valid_for=0)
-    await visitor.aclose()
-    assert token is not None
-    return token
 
 
 @contextmanager

@@ -51,6 +51,7 @@ async def test_a_login_searches_the_apps_routes_for_nothing(visitor: Visitor) ->
         assert calls["Site.visit"] == 1
         assert calls["Site.client"] == 1
         assert calls["FlowCookies.__init__"] == 1
+        assert calls["PublicAddress.__init__"] == 1
         assert calls["route_path"] == 0
 
 

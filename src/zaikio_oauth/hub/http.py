@@ -90,16 +90,10 @@ class HubHttp:
         )
         started = time.monotonic()
         try:
-            async for attempt in stamina.retry_context(
-                on=_backoff(started, deadline),
-                attempts=None,
-                timeout=deadline,
-                wait_initial=FIRST_BACKOFF,
-                wait_max=LONGEST_BACKOFF,
-            ):
+            async for attempt in stamina.retry_context(on=_backoff(started, deadline), attempts=None, timeout=deadline):
                 with attempt:
                     return await self._once(request, auth, repeatable)
-        except (_TryAgain, _GiveUp) as failure:
+        except _TryAgain as failure:
             reason, retry_after = failure.reason, failure.retry_after
         raise HubUnavailableError(reason, elapsed=time.monotonic() - started, retry_after=retry_after)
 

@@ -17,7 +17,7 @@ __all__ = ["StoredGrants"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredGrants:
-    """The only way to the stored grants of one event loop, so that no change is missed by the cache."""
+    """The stored grants of one event loop: whatever changes them here also leaves the cache."""
 
     access_tokens: AccessTokenRepository
     cache: TokenCache[StoredToken]

@@ -17,7 +17,7 @@ from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidRes
 from zaikio_oauth.retries_and_waits import PAGE_RETRY_AFTER
 from zaikio_oauth.tokens.token_manager import TokenManager
 from zaikio_oauth.web.responses import connection_error
-from zaikio_oauth.web.return_address import PublicAddress, route_path
+from zaikio_oauth.web.return_address import route_path
 from zaikio_oauth.web.session import LoginSession
 from zaikio_oauth.web.site import Site
 
@@ -90,7 +90,7 @@ class CurrentAccessToken(_SessionSecurity):
 
     def _login_page(self, connection: HTTPConnection) -> str | None:
         request = Request(connection.scope)
-        address = PublicAddress(request, self.site.runtime.settings.base_url)
+        address = self.site.address(request)
         path = route_path(request, "zaikio_new_session", self.site)
         return path and f"{address.path(path)}?{urlencode({'origin': address.current()})}"
 

@@ -17,7 +17,7 @@ from zaikio_oauth.errors import (
 )
 from zaikio_oauth.web.flow import Flow, generate_state, hub_parameters, usable_state
 from zaikio_oauth.web.hooks import called
-from zaikio_oauth.web.responses import private
+from zaikio_oauth.web.responses import leave, private
 from zaikio_oauth.web.session import LoginError, LoginSession
 from zaikio_oauth.web.site import Site, Visit
 
@@ -90,7 +90,7 @@ class LoginFlow:
                 return self._start_again(visit, flow)
             response = await self._succeed(visit, flow, token, log_in=log_in)
         except _LoginFailed as failure:
-            response = await self._fail(visit.request, failure, started)
+            response = await self._fail(visit, failure, started)
         if started:
             visit.cookies.delete(response, started)
         return response
@@ -140,21 +140,21 @@ class LoginFlow:
             session.log_in(token)
         session.end_flow()
         target = await called(self._site.hooks.after_approve, visit.request, token, flow.origin)
-        return self._site.leave(visit.request, target or flow.origin)
+        return leave(visit.address, target or flow.origin)
 
-    async def _fail(self, request: Request, failure: _LoginFailed, flow: Flow | None) -> Response:
-        language = (flow.parameter("lang") if flow else None) or await self._site.language(request)
+    async def _fail(self, visit: Visit, failure: _LoginFailed, flow: Flow | None) -> Response:
+        language = (flow.parameter("lang") if flow else None) or await self._site.language(visit.request)
         error = LoginError(failure.code, failure.description, language)
-        session = LoginSession(request)
+        session = LoginSession(visit.request)
         # A person who has cancelled knows it.
         if error.code != "access_denied":
             log.warning("A login or connection ended in %s: %s", error.code, error.description or error.message)
             session.store_error(error)
-        target = await called(self._site.hooks.on_error, request, error)
+        target = await called(self._site.hooks.on_error, visit.request, error)
         if isinstance(target, Response) and target.status_code not in range(300, 400):
             # The hook has shown the error itself.
             session.remove_error()
-        return self._site.leave(request, target)
+        return leave(visit.address, target)
 
 
 def _code(request: Request) -> str:

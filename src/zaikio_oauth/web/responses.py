@@ -6,7 +6,9 @@ from fastapi import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 
-__all__ = ["connection_error", "http_error", "not_found", "private", "redirect"]
+from zaikio_oauth.web.return_address import PublicAddress
+
+__all__ = ["connection_error", "http_error", "leave", "not_found", "private", "redirect"]
 
 _POLICY_VIOLATION = 1008
 
@@ -22,6 +24,11 @@ def private(response: Response) -> Response:
 def redirect(url: str, status_code: int = 303) -> Response:
     """Return a redirect; 303 also turns a DELETE or POST into a GET (RFC 9110 §15.4.4)."""
     return private(RedirectResponse(url, status_code=status_code))
+
+
+def leave(address: PublicAddress, target: str | Response | None) -> Response:
+    """Return the response of a hook, or a redirect to its path, to ``/`` by default."""
+    return private(target) if isinstance(target, Response) else redirect(target or address.path("/"))
 
 
 def http_error(status_code: int, detail: str) -> HTTPException:

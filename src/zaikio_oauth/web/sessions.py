@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from zaikio_oauth.web.hooks import called
 from zaikio_oauth.web.login_flow import LoginFlow
+from zaikio_oauth.web.responses import leave
 from zaikio_oauth.web.session import LoginSession
 from zaikio_oauth.web.site import Site
 
@@ -38,4 +39,5 @@ class Sessions:
             async with self.site.runtime.use() as parts:
                 await parts.revocation.log_out(access_token_id)
         session.log_out()
-        return self.site.leave(request, await called(self.site.hooks.after_destroy, request, access_token_id))
+        target = await called(self.site.hooks.after_destroy, request, access_token_id)
+        return leave(self.site.address(request), target)

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from cryptography.fernet import MultiFernet
 from starlette.requests import Request
-from starlette.responses import Response
 
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.settings import ClientSettings, Settings
@@ -16,7 +15,7 @@ from zaikio_oauth.web.flow import Callback
 from zaikio_oauth.web.flow_cookie import FlowCookies, flow_fernet
 from zaikio_oauth.web.hooks import Hooks, called
 from zaikio_oauth.web.messages import preferred_language
-from zaikio_oauth.web.responses import not_found, private, redirect
+from zaikio_oauth.web.responses import not_found
 from zaikio_oauth.web.return_address import PublicAddress, route_path
 
 __all__ = ["Site", "Visit"]
@@ -75,11 +74,12 @@ class Site:
         name, client = self.client(request)
         if callback == "connections" and not client.organization_scopes:
             raise not_found("This client has no organization connection.")
-        address = PublicAddress(request, self.runtime.settings.base_url)
+        address = self.address(request)
         in_path = path_client(request)
         suffix = f"/{quote(in_path, safe='')}" if in_path else ""
-        base = address.own_path.removesuffix(path).removesuffix(suffix)
-        if not path.startswith(f"/{callback}/"):
+        if path.startswith(f"/{callback}/"):
+            base = address.own_path.removesuffix(path).removesuffix(suffix)
+        else:
             base = self._base_of(request, callback, in_path, suffix)
         return Visit(
             request=request,
@@ -98,15 +98,13 @@ class Site:
             ),
         )
 
+    def address(self, request: Request) -> PublicAddress:
+        """Return the address of the app for this request, by the settings or by the request itself."""
+        return PublicAddress(request, self.runtime.settings.base_url)
+
     async def language(self, request: Request) -> str | None:
         """Return the language of this person, by the hook ``locale`` or by the browser."""
         return await called(self.hooks.locale, request) or preferred_language(request)
-
-    def leave(self, request: Request, target: str | Response | None) -> Response:
-        """Return the response of a hook, or a redirect to its path, to ``/`` by default."""
-        if isinstance(target, Response):
-            return private(target)
-        return redirect(target or PublicAddress(request, self.runtime.settings.base_url).path("/"))
 
     def _base_of(self, request: Request, callback: Callback, in_path: str | None, suffix: str) -> str:
         name = {"sessions": "zaikio_approve_session", "connections": "zaikio_approve_connection"}[callback]
