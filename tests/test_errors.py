@@ -18,6 +18,7 @@ from zaikio_oauth import (
     InvalidScopesError,
     InvalidTokenError,
     OAuthError,
+    StoreUnavailableError,
     UnknownClientError,
     ZaikioOAuthError,
 )
@@ -34,6 +35,7 @@ ERRORS = [
     InvalidTokenError("The token has expired."),
     HubUnavailableError("it answered 502", elapsed=30.1, retry_after=7.0),
     InvalidResponseError("not JSON"),
+    StoreUnavailableError("it is read-only", elapsed=2.5),
     DecryptionError("6f0e1a6e-0c6b-4f0a-8d2e-2d4c0f1f5a11"),
 ]
 

@@ -13,6 +13,7 @@ from zaikio_oauth.errors import (
     InvalidScopesError,
     InvalidTokenError,
     OAuthError,
+    StoreUnavailableError,
     UnknownClientError,
     ZaikioOAuthError,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "OAuthError",
     "OnBehalfOf",
     "Settings",
+    "StoreUnavailableError",
     "TokenEvent",
     "UnknownClientError",
     "ZaikioAuth",

@@ -10,6 +10,7 @@
     ├── InvalidTokenError          a bearer token in a request to the app is not valid (RFC 6750 §3.1)
     ├── HubUnavailableError        no response, a 5xx or a 429, also after retries; elapsed seconds
     ├── InvalidResponseError       a response of the Hub that the protocol does not allow
+    ├── StoreUnavailableError      the database cannot be used now; says what kind of fault it is
     └── DecryptionError            no configured key decrypts a stored token; names the id of the row
 
 No message of these ever contains a token, a code, a secret or a key.
@@ -30,6 +31,7 @@ __all__ = [
     "InvalidScopesError",
     "InvalidTokenError",
     "OAuthError",
+    "StoreUnavailableError",
     "UnknownClientError",
     "ZaikioOAuthError",
 ]
@@ -181,6 +183,24 @@ class InvalidResponseError(ZaikioOAuthError):
     except InvalidResponseError as error:
         log.error("%s", error)
     """
+
+
+class StoreUnavailableError(ZaikioOAuthError):
+    """Raised when the database cannot be used now: unreachable, locked, read-only, too slow, or refusing a statement.
+
+    ``reason`` is the kind of fault, without anything that the database or its driver said, because that could hold a
+    value or a password; ``elapsed`` is how many seconds it was tried. Nothing that the Hub has issued is lost by it.
+
+        try:
+            token = await get_access_token(bearer_id=person_id)
+        except StoreUnavailableError as error:
+            log.warning("Later: %s", error.reason)
+    """
+
+    def __init__(self, reason: str, *, elapsed: float = 0.0) -> None:
+        self.reason = reason
+        self.elapsed = elapsed
+        super().__init__(f"The database cannot be used now: {reason} (tried for {elapsed:.1f} s).")
 
 
 class DecryptionError(ZaikioOAuthError):

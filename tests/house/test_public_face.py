@@ -38,6 +38,7 @@ FACE = {
         "OAuthError",
         "OnBehalfOf",
         "Settings",
+        "StoreUnavailableError",
         "TokenEvent",
         "UnknownClientError",
         "ZaikioAuth",

@@ -29,6 +29,7 @@ from zaikio_oauth import (
     OAuthError,
     OnBehalfOf,
     Settings,
+    StoreUnavailableError,
     TokenEvent,
     UnknownClientError,
     ZaikioAuth,
@@ -271,6 +272,9 @@ async def failures() -> None:
     except HubUnavailableError as error:
         assert_type(error.elapsed, float)
         assert_type(error.retry_after, float | None)
+    except StoreUnavailableError as error:
+        assert_type(error.reason, str)
+        assert_type(error.elapsed, float)
     except UnknownClientError as error:
         assert_type(error.known, tuple[str, ...])
     except InvalidTokenError as error:
