@@ -35,7 +35,7 @@ coverage: $(VENV)/.tests ## show the lines that the last full test run did not c
 	@$(PYTHON) -m coverage report
 
 clean: ## remove generated files
-	@rm -rf $(VENV) test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 
 $(VENV)/.demo: $(DEPENDENCIES)
 	@scripts/make-environment $(VENV)
