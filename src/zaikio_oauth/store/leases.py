@@ -8,7 +8,6 @@ blocks the others for that long at most, and a wall clock that jumps changes not
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -93,10 +92,11 @@ class Lease:
         if await self._repository.create(self._key, self._holder):
             return True
         seen = await self._repository.read(self._key)
+        now = asyncio.get_running_loop().time()
         if seen is None or seen != self._watched:
-            self._watched, self._watched_since = seen, time.monotonic()
+            self._watched, self._watched_since = seen, now
             return False
-        if time.monotonic() - self._watched_since < self._seconds:
+        if now - self._watched_since < self._seconds:
             return False
         self.taken_over = await self._repository.change(self._key, seen, _Holding(self._holder, 0))
         return self.taken_over

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
@@ -89,13 +88,14 @@ async def once_across_processes(
 
     No database connection is held while waiting. Raises HubUnavailableError after ``deadline`` seconds.
     """
-    started = time.monotonic()
+    clock = asyncio.get_running_loop().time
+    started = clock()
     pause = FIRST_POLL
     while not await lease.acquire():
         if (reached := await result()) is not None:
             return reached
-        if time.monotonic() - started > deadline:
-            raise HubUnavailableError("another process is still asking it", elapsed=time.monotonic() - started)
+        if clock() - started > deadline:
+            raise HubUnavailableError("another process is still asking it", elapsed=clock() - started)
         # Jitter keeps waiting processes from polling in step.
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
         pause = min(pause * 1.5, LONGEST_POLL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -92,8 +91,9 @@ class Refresh:
 
     async def _wait_for_change(self, stored: StoredToken) -> StoredToken | None:
         """Wait for the process from which the lease was taken: it may be alive and have used the refresh token."""
-        started = time.monotonic()
-        while time.monotonic() - started < LEASE_TAKE_OVER_GRACE:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        while clock() - started < LEASE_TAKE_OVER_GRACE:
             if changed := await self._changed_since(stored):
                 return changed
             await asyncio.sleep(LONGEST_POLL)
