@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
@@ -9,6 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from zaikio_oauth.web.return_address import PublicAddress
 
 __all__ = ["connection_error", "http_error", "leave", "not_found", "private", "redirect"]
+
+log = logging.getLogger("zaikio_oauth")
 
 _POLICY_VIOLATION = 1008
 
@@ -27,8 +31,16 @@ def redirect(url: str, status_code: int = 303) -> Response:
 
 
 def leave(address: PublicAddress, target: str | Response | None) -> Response:
-    """Return the response of a hook, or a redirect to its path, to ``/`` by default."""
-    return private(target) if isinstance(target, Response) else redirect(target or address.path("/"))
+    """Return the response of a hook, or a redirect to its path, to ``/`` by default.
+
+    A text that leads to another site is not followed: an app may have taken it from a request.
+    """
+    if isinstance(target, Response):
+        return private(target)
+    if target and not address.stays(target):
+        log.error("A hook returned an address of another site as a text; to leave this one, return a Response.")
+        target = None
+    return redirect(target or address.path("/"))
 
 
 def http_error(status_code: int, detail: str) -> HTTPException:

@@ -64,6 +64,13 @@ class PublicAddress:
             return False
         return (parts.scheme, parts.netloc) == (self.base.scheme, self.base.netloc) and not _UNSAFE.search(url)
 
+    def stays(self, target: str) -> bool:
+        """Return True if a redirect to this text stays on this site, after RedirectResponse has encoded it.
+
+        It encodes control characters and backslashes, so only a second slash or a scheme can lead away.
+        """
+        return self.contains(target) or (target.startswith("/") and not target.startswith("//"))
+
     def safe_origin(self, value: object, ours: str) -> str | None:
         """Return the path of this site to which a person returns, or None for anything that leads elsewhere.
 
