@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.retries_and_waits import SQLITE_BUSY_TIMEOUT
-from zaikio_oauth.store import migrations
+from zaikio_oauth.store import migrations, sqlite_connection
 from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.store.statements import Statements
 from zaikio_oauth.store.tables import Tables
@@ -117,6 +117,7 @@ def _engine(url: str, **options: Any) -> AsyncEngine:
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise ConfigurationError("ZAIKIO_DATABASE_URL is not an address that SQLAlchemy understands.") from None
     if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "do_connect", sqlite_connection.use)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
 
