@@ -10,7 +10,14 @@ from datetime import timedelta
 # ── One call to the Hub ────────────────────────────────────────────────────────────────────────────
 
 HUB_DEADLINE = 30.0
-"""For a call to the Hub with all its retries, and for waiting until another process has made it."""
+"""For a call to the Hub with all its retries, for waiting until another process has made it, and for a caller of ours,
+whatever it waits for."""
+
+PAGE_PATIENCE, OPTIONAL_PATIENCE = 5.0, 2.0
+"""How long a page waits for a token that has expired, and one that can be shown without."""
+
+BACKGROUND_PAUSE = 60.0
+"""How long a refresh in the background that failed is not tried again."""
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 10.0
@@ -58,8 +65,9 @@ REVOCATION_LIST_CHECK = 60.0
 LEASE_SECONDS = 10.0
 """A lease whose holder has not renewed it for so long may be taken over; it is renewed four times as often."""
 
-LEASE_TAKE_OVER_GRACE = 5.0
-"""How long an ``invalid_grant`` is doubted when the lease was taken over from a process that may still be alive."""
+LEASE_TAKE_OVER_GRACE = 10.0
+"""How long an ``invalid_grant`` is doubted when another process may have used the refresh token and be storing what it
+got: one from which the lease was taken over may be stalled, one that has taken it over may still be asking."""
 
 FIRST_POLL, LONGEST_POLL = 0.02, 0.25
 """How often a waiting process checks whether the other one has finished."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from urllib.parse import urlencode
 
 from fastapi import HTTPException, WebSocketException
@@ -12,10 +11,9 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 
-from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
+from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
-from zaikio_oauth.retries_and_waits import PAGE_RETRY_AFTER
-from zaikio_oauth.tokens.token_manager import TokenManager
+from zaikio_oauth.retries_and_waits import OPTIONAL_PATIENCE, PAGE_PATIENCE, PAGE_RETRY_AFTER
 from zaikio_oauth.web.responses import connection_error
 from zaikio_oauth.web.return_address import route_path
 from zaikio_oauth.web.session import LoginSession
@@ -28,6 +26,8 @@ log = logging.getLogger("zaikio_oauth")
 
 class _SessionSecurity(SecurityBase):
     """The session cookie as a security scheme of OpenAPI."""
+
+    patience = PAGE_PATIENCE
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -47,7 +47,7 @@ class _SessionSecurity(SecurityBase):
             return None
         async with self.site.runtime.use() as parts:
             try:
-                return await _find_active(parts.tokens, access_token_id)
+                return await parts.tokens.find_living(access_token_id, self.patience)
             except DecryptionError:
                 # The person can log in again; the operator has to add the missing key.
                 log.exception("The access token of a session cannot be decrypted.")
@@ -106,6 +106,8 @@ class OptionalAccessToken(_SessionSecurity):
             return {"logged in": token is not None}
     """
 
+    patience = OPTIONAL_PATIENCE
+
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken | None:
         """Return the token of this request, or None."""
         try:
@@ -113,14 +115,6 @@ class OptionalAccessToken(_SessionSecurity):
         except (HubUnavailableError, InvalidResponseError, OAuthError):
             return None
         return None if token is None or token.missing_scopes(security_scopes.scopes) else token
-
-
-async def _find_active(tokens: TokenManager, access_token_id: str) -> AccessToken | None:
-    try:
-        return await tokens.find_active(access_token_id, DEFAULT_VALID_FOR)
-    except (HubUnavailableError, InvalidResponseError, OAuthError):
-        # A token that still works for half a minute is better than an error page.
-        return await tokens.find_active(access_token_id, timedelta(0))
 
 
 def _is_page_view(connection: HTTPConnection) -> bool:
