@@ -20,7 +20,15 @@ BACKGROUND_PAUSE = 60.0
 """How long a refresh in the background that failed is not tried again."""
 
 CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 10.0
+
+ATTEMPT_TIMEOUT = 10.0
+"""For one attempt, until its whole response has been read, if the request may be repeated without harm."""
+
+STALL, STALL_GRACE = 0.5, 1.0
+"""How late a deadline has to be to show that the event loop was stalled, and how much longer we then wait.
+
+A response that arrived meanwhile lies in the socket and only has to be read.
+"""
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 5.0
 """Between two attempts, growing exponentially, with jitter."""
