@@ -83,12 +83,24 @@ FIRST_POLL, LONGEST_POLL = 0.02, 0.25
 # ── The database ───────────────────────────────────────────────────────────────────────────────────
 
 DATABASE_DEADLINE = 15.0
-"""For storing what the Hub has issued, with all retries."""
+"""For a database that is not there at start-up to come up, and for storing the rest at a shutdown."""
 
 LONGEST_DATABASE_BACKOFF = 1.0
+"""Between two attempts to store what the Hub has issued."""
 
-SQLITE_BUSY_TIMEOUT = 15.0
+STATEMENT_DEADLINE = 5.0
+"""For one call to the database with everything: a connection, its statements, a second attempt on a new connection."""
+
+STATEMENT_TIMEOUT = 4.0
+"""For one statement on PostgreSQL, and for a free connection; below the deadline, so that the cause can be named."""
+
+DATABASE_CONNECT_TIMEOUT = 3.0
+
+SQLITE_BUSY_TIMEOUT = 4.0
 """How long a writer waits for the write lock of another one."""
+
+MIGRATION_TIMEOUT = 300.0
+"""For one statement of a migration, which may have to wait for another process that migrates."""
 
 # ── A device that waits for its person (RFC 8628) ──────────────────────────────────────────────────
 

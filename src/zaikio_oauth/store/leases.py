@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.retries_and_waits import LEASE_SECONDS
@@ -132,11 +131,11 @@ class Lease:
             renewing.cancel()
             await asyncio.wait([renewing])
             # A release that fails costs the others LEASE_SECONDS; the result of the body must not be lost for it.
-            with suppress(StoreUnavailableError, SQLAlchemyError, OSError):
+            with suppress(StoreUnavailableError):
                 await self._repository.release(self._key, self._holder)
 
     async def _keep_renewing(self) -> None:
         while True:
             await asyncio.sleep(self._seconds / 4)
-            with suppress(StoreUnavailableError, SQLAlchemyError, OSError):
+            with suppress(StoreUnavailableError):
                 await self._repository.renew(self._key, self._holder)
