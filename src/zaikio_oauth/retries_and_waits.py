@@ -60,7 +60,14 @@ REVOCATION_LIST_DEADLINE = 10.0
 REVOCATION_LIST_INTERVAL = timedelta(hours=1)
 """How often the list is fetched, by all processes together."""
 
-REVOCATION_LIST_AFTER_FAILURE = timedelta(minutes=5)
+REVOCATION_LIST_CLAIM = timedelta(minutes=5)
+"""For how long nobody else fetches the list while one process does; also the pause after a failure.
+
+Extended to the whole interval once the list is stored, so that a process that ends in between costs only minutes.
+"""
+
+REVOCATION_LIST_WAIT = 1.0
+"""How long, after start-up, bearer tokens wait for the first check; then they are judged by what is stored."""
 
 REVOCATION_LIST_DELAY = 5.0
 """When a script that nobody has entered checks for the first time; one that has ended by then need not."""
