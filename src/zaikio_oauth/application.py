@@ -79,11 +79,12 @@ class ZaikioOAuth:
         ``verify_state(request, state)``: True if the app itself issued a state that we do not know.
         ``locale(request)``: the language for the Hub's pages; by default the browser's.
         ``around_auth(access_token)``: a context manager, sync or async, around every ``with_auth`` body.
-        ``on_token_event(event)``: is called with a TokenEvent whenever something has happened to a token; sync only.
+        ``on_token_event(event)``: is called with a TokenEvent whenever something has happened to a token.
         ``engine_options``: further arguments for SQLAlchemy's engine, such as ``{"pool_size": 20}``.
 
-        The other hooks may be sync or async. What is open for the former configuration stays open until everybody who
-        is inside ``async with`` or a running app has left. Raises TypeError for other arguments.
+        Every hook may be sync or async. If ``after_approve`` raises, the new grant is revoked and nobody is logged in.
+        What is open for the former configuration stays open until everybody who is inside ``async with`` or a running
+        app has left. Raises TypeError for other arguments.
 
             configure(Settings(base_url="https://app.example.com"), locale=lambda request: "de")
             app.include_router(zaikio_router, prefix="/zaikio")
@@ -321,7 +322,8 @@ class ZaikioOAuth:
             store(part.id)
         """
         async with self._runtime.use() as parts:
-            return await parts.tokens.delegate(token, client_id=client_id, scopes=scopes)
+            parent = token if token.delegated_from else await parts.tokens.require_active(token)
+            return await parts.issuance.delegation(parent, client_id=client_id, scopes=scopes)
 
     async def start_device_authorization(
         self, client_name: str | None = None, scopes: Iterable[str] | None = None

@@ -61,6 +61,8 @@ async def open_parts(
     stack.push_async_callback(signing_keys.aclose)
     stack.push_async_callback(roles.aclose)
     flights = SingleFlight()
+    # After the last flight has landed, which may tell of something.
+    stack.push_async_callback(telemetry.drain)
     # A shutdown must not lose a token that the Hub is just issuing.
     stack.push_async_callback(flights.drain)
 

@@ -1,18 +1,22 @@
 """What happens to tokens, as events: always in the log, and for the app's listener and OpenTelemetry if they exist.
 
+A listener may be sync or async. Whoever tells of an event neither waits for it nor hears of its failure.
+
 No event contains a token, a code, a secret or a key.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import OAuthError
+from zaikio_oauth.store.single_flight import _UninterruptedTask as UninterruptedTask
 
 try:
     from opentelemetry import metrics, trace
@@ -73,6 +77,8 @@ class Telemetry:
 
     def __init__(self, listener: Listener | None = None) -> None:
         self._listener = listener
+        # By event loop, because a task belongs to the one in which it was started.
+        self._hearing: dict[asyncio.AbstractEventLoop, set[asyncio.Task[None]]] = {}
         self._tracer = trace.get_tracer("zaikio_oauth") if trace else None
         self._counter = (
             metrics.get_meter("zaikio_oauth").create_counter(
@@ -93,10 +99,31 @@ class Telemetry:
             self._counter.add(event.count, {"event": event.kind, **attributes})
         if self._listener:
             try:
-                self._listener(event)
+                answer = self._listener(event)
             except Exception:
                 # A listener must not undo what has happened.
                 log.exception("A listener of token events failed.")
+            else:
+                if isinstance(answer, Awaitable):
+                    self._hear_out(answer)
+
+    async def drain(self) -> None:
+        """Wait for the async listeners that this event loop is running, so that a shutdown loses no event."""
+        while tasks := self._hearing.get(asyncio.get_running_loop()):
+            await asyncio.wait(tasks)
+
+    def _hear_out(self, answer: Awaitable[object]) -> None:
+        """Await an async listener in a task, so that nobody waits for it who only tells."""
+        loop = asyncio.get_running_loop()
+        task = UninterruptedTask(_heard_out(answer))
+        self._hearing.setdefault(loop, set()).add(task)
+        task.add_done_callback(self._heard)
+
+    def _heard(self, task: asyncio.Task[None]) -> None:
+        tasks = self._hearing[task.get_loop()]
+        tasks.discard(task)
+        if not tasks:
+            del self._hearing[task.get_loop()]
 
     @contextmanager
     def asking(self, grant_type: str, client_name: str, *, pending: Collection[str] = ()) -> Iterator[None]:
@@ -118,6 +145,13 @@ class Telemetry:
         prefixed = {f"zaikio.{key}": value for key, value in attributes.items()}
         with self._tracer.start_as_current_span(f"zaikio_oauth.{name}", attributes=prefixed):
             yield
+
+
+async def _heard_out(answer: Awaitable[object]) -> None:
+    try:
+        await answer
+    except Exception:
+        log.exception("A listener of token events failed.")
 
 
 def _prefixed(details: dict[str, str | int]) -> dict[str, str | int]:

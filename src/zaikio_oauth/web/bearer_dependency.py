@@ -11,10 +11,9 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError
+from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError, StoreUnavailableError
 from zaikio_oauth.resource_server.bearer_token import BearerToken
-from zaikio_oauth.retries_and_waits import PAGE_RETRY_AFTER
-from zaikio_oauth.web.responses import connection_error
+from zaikio_oauth.web.responses import connection_error, unavailable
 from zaikio_oauth.web.site import Site
 
 __all__ = ["BearerDependency"]
@@ -28,7 +27,8 @@ class BearerDependency(SecurityBase):
     """The verified JWT of ``Authorization: Bearer``, as a BearerToken.
 
     If there is none or it is not valid: 401; several ``Authorization`` headers: 400; a missing scope or a subject of
-    another type: 403; each with ``WWW-Authenticate`` as RFC 6750 §3 requires. If the Hub's keys cannot be fetched: 503.
+    another type: 403; each with ``WWW-Authenticate`` as RFC 6750 §3 requires. If the Hub's keys cannot be fetched or
+    the database cannot be used: 503.
 
         @app.get("/catalog")
         async def catalog(token: Annotated[BearerToken, Security(bearer_token, scopes=["my_app.catalog.r"])]):
@@ -66,10 +66,9 @@ class BearerDependency(SecurityBase):
                 token = await parts.verification.verify(text)
         except InvalidTokenError as error:
             raise _challenge(connection, 401, error.description, error.code, scopes) from None
-        except HubUnavailableError as error:
+        except (HubUnavailableError, StoreUnavailableError) as error:
             log.warning("A bearer token cannot be verified: %s", error)
-            detail = "The token cannot be verified at the moment."
-            raise connection_error(connection, 503, detail, {"Retry-After": str(PAGE_RETRY_AFTER)}) from None
+            raise unavailable(connection, "The token cannot be verified at the moment.") from None
         if missing := token.missing_scopes(scopes):
             detail = f"The token does not include the scope {', '.join(missing)}."
             raise _challenge(connection, 403, detail, "insufficient_scope", scopes)

@@ -38,9 +38,12 @@ class Connections:
 
 def identifier(request: Request, name: str) -> str | None:
     """Return a parameter that becomes part of a scope, or None; raises a 400 for characters that no id or name has."""
-    value = request.query_params.get(name)
-    if not value:
+    values = request.query_params.getlist(name)
+    if values in ([], [""]):
         return None
+    if len(values) > 1:
+        raise http_error(400, f"{name} may be given once only.")
+    value = values[0]
     if not _IDENTIFIER.match(value):
         raise http_error(400, f"{name} may contain only letters, digits, - and _, at most 64.")
     return value

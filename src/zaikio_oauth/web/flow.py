@@ -11,6 +11,7 @@ import hashlib
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ __all__ = [
     "generate_code_verifier",
     "generate_state",
     "hub_parameters",
+    "possible_state",
     "s256_code_challenge",
     "usable_state",
 ]
@@ -36,8 +38,8 @@ LIFETIME = 600
 MAX_ATTEMPTS = 3
 """How often a flow is started again whose code the Hub does not accept."""
 
-MAX_PARAMETERS_LENGTH = 1024
-"""How many characters of parameters for the Hub a flow keeps, because they travel in a cookie."""
+MAX_PARAMETERS_BYTES = 1500
+"""How much of an address the parameters for the Hub may take; many servers accept no more than 8 KiB of it."""
 
 Callback = Literal["sessions", "connections"]
 """The routes below which ``approve`` completes a flow."""
@@ -46,7 +48,8 @@ _HUB_PARAMETER = re.compile(
     r"\A(?:show_signup|force_login|prompt|prompt_email_confirmation|lang|login|signup"
     r"|(?:person|organization)(?:\[[a-z_]{1,40}\])+(?:\[\])?)\Z"
 )
-_STATE = re.compile(r"\A[\x21-\x7e]{1,255}\Z")
+_CHOSEN_STATE = re.compile(r"\A[\x21-\x7e]{1,255}\Z")
+_RETURNED_STATE = re.compile(r"\A[\x20-\x7e]{1,2000}\Z")
 
 
 def generate_code_verifier() -> str:
@@ -64,14 +67,21 @@ def hub_parameters(query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], .
     """Return those of a request's parameters that the Hub's authorization endpoint understands.
 
     Hub documentation, "Redirect flow". Prefilled data keeps its bracket notation, and is the first to be left out if
-    there is too much.
+    there is too much. What is given several times is left out as well (RFC 6749 §3.1), unless it is a list.
     """
-    kept = tuple((name, value) for name, value in query if _HUB_PARAMETER.match(name))
-    while kept and sum(len(name) + len(value) for name, value in kept) > MAX_PARAMETERS_LENGTH:
-        bracketed = [pair for pair in kept if "[" in pair[0]]
-        longest = max(bracketed or kept, key=lambda pair: len(pair[1]))
-        kept = tuple(pair for pair in kept if pair is not longest)
+    known = [(name, value) for name, value in query if _HUB_PARAMETER.match(name)]
+    times = Counter(name for name, _ in known)
+    kept = tuple((name, value) for name, value in known if times[name] == 1 or name.endswith("[]"))
+    while len(urlencode(kept)) > MAX_PARAMETERS_BYTES:
+        kept = without_longest(kept)
     return kept
+
+
+def without_longest(parameters: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return the parameters without the longest prefilled one, or if there is none without the longest one."""
+    prefilled = [pair for pair in parameters if "[" in pair[0]]
+    longest = max(prefilled or parameters, key=lambda pair: len(urlencode([pair])))
+    return tuple(pair for pair in parameters if pair is not longest)
 
 
 def generate_state() -> str:
@@ -81,21 +91,29 @@ def generate_state() -> str:
 
 def usable_state(state: str | None) -> str | None:
     """Return the state that an app has chosen, or None if it has not or if the state cannot be used."""
-    return state if state is not None and _STATE.match(state) else None
+    return state if state is not None and _CHOSEN_STATE.match(state) else None
+
+
+def possible_state(state: str | None) -> str | None:
+    """Return the state of a callback, or None if nobody can have sent it to the Hub (RFC 6749 §A.5: ``1*VSCHAR``)."""
+    return state if state is not None and _RETURNED_STATE.match(state) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """An authorization request (RFC 6749 §4.1.1) and what is needed to complete it.
 
-    ``callback`` is the kind of route to which it returns, ``path_client`` the client's name if it was in the path.
+    ``host`` is the Hub to which it was sent, for the client ``client_name``, which had this ``client_id`` then, and
+    ``approve_path`` the path at which it ends, as the browser sees it. It is good for no other: a code must not be sent
+    to another Hub or by another client (RFC 9700 §4.4, mix-up).
     ``chosen_state`` is True if the app chose ``state``. ``code_verifier`` is None only for a flow that the app started
     without us. ``started_at`` is in seconds since the epoch.
     """
 
-    callback: Callback
+    host: str
     client_name: str
-    path_client: str | None
+    client_id: str
+    approve_path: str
     redirect_uri: str
     scopes: tuple[str, ...]
     state: str = field(default_factory=generate_state)
@@ -127,14 +145,24 @@ class Flow:
         """Return True if the flow can no longer be completed; ``now`` is in seconds since the epoch."""
         return (time.time() if now is None else now) - self.started_at >= LIFETIME
 
+    def shorter(self) -> Flow | None:
+        """Return the flow without one thing that it can do without, or None if there is no more such thing.
+
+        First prefilled data, the longest first, then the origin, then the other parameters for the Hub.
+        """
+        if self.origin and not any("[" in name for name, _ in self.parameters):
+            return replace(self, origin=None)
+        return replace(self, parameters=without_longest(self.parameters)) if self.parameters else None
+
     def parameter(self, name: str) -> str | None:
         """Return the value of one of the parameters for the Hub, or None."""
         return dict(self.parameters).get(name)
 
-    def url(self, host: str, client_id: str) -> str:
-        """Return the address of the Hub's authorization endpoint with every parameter of this request."""
+    @property
+    def url(self) -> str:
+        """The address of the Hub's authorization endpoint with every parameter of this request."""
         query = [
-            ("client_id", client_id),
+            ("client_id", self.client_id),
             ("redirect_uri", self.redirect_uri),
             ("response_type", "code"),
             ("scope", scope_rules.join(self.scopes)),
@@ -144,4 +172,4 @@ class Flow:
             ("code_challenge_method", "S256"),
             *self.parameters,
         ]
-        return f"{host}/oauth/authorize?{urlencode(query)}"
+        return f"{self.host}/oauth/authorize?{urlencode(query)}"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.requests import Request
 from starlette.responses import Response
 
-from zaikio_oauth.web.flow import LIFETIME, Callback, Flow
+from zaikio_oauth.web.flow import LIFETIME, Flow
 
 __all__ = ["FlowCookies", "flow_fernet"]
 
@@ -28,8 +28,11 @@ MAX_FLOWS = 10
 MAX_BYTES = 6_000
 """What all flows together may take of a header line; nginx rejects lines over 8 KiB."""
 
+MAX_COOKIE_BYTES = 4_096
+"""What a browser keeps of one cookie: its name, its value and its attributes (RFC 6265 §6.1)."""
+
 _NAME = "zaikio_flow_"
-_FORMAT = 2
+_FORMAT = 3
 _PURPOSE = b"zaikio_oauth flow cookie"
 
 
@@ -55,27 +58,47 @@ class FlowCookies:
         self._path = path
         self._secure = secure
 
-    def find(self, callback: Callback, path_client: str | None, state: str) -> Flow | None:
-        """Return the flow that this browser started for this route, client and state, unless it has expired."""
-        flow = self._decrypted(self._carried.get(_name(callback, path_client, state), ""))
-        if flow is None or flow.expired():
+    def find(self, host: str, approve_path: str, state: str) -> Flow | None:
+        """Return the flow that this browser started with this state, at this Hub, for this route; maybe it is over."""
+        flow = self._decrypted(self._carried.get(_name(host, approve_path, state), ""))
+        if flow is None or (flow.host, flow.approve_path, flow.state) != (host, approve_path, state):
             return None
-        started_for = (flow.callback, flow.path_client, flow.state)
-        return flow if started_for == (callback, path_client, state) else None
+        return flow
+
+    def fitting(self, flow: Flow) -> Flow | None:
+        """Return the flow with as much of what is optional as a cookie can hold, or None if the rest is too long.
+
+        A browser drops a cookie that is too long, and the person could not log in.
+        """
+        shorter: Flow | None = flow
+        while shorter is not None and self._too_long(shorter):
+            shorter = shorter.shorter()
+        return shorter
 
     def add(self, response: Response, flow: Flow) -> None:
-        """Give this flow to the browser, and delete those that have expired or are too many."""
-        # The padding would have the value quoted, and not every proxy reads quoted cookies.
-        value = self._fernet.encrypt(_dump(flow).encode()).decode("ascii").rstrip("=")
-        name = _name_of(flow)
-        self._make_room(response, name, len(name) + len(value))
-        response.set_cookie(
-            name, value, max_age=LIFETIME, path=self._path, secure=self._secure, httponly=True, samesite="lax"
-        )
+        """Give this flow, which has to be ``fitting``, to the browser; delete those that are over or too many."""
+        name, value = self._name_and_value(flow)
+        self._make_room(response, name, _as_sent(name, value))
+        self._set(response, name, value)
 
     def delete(self, response: Response, flow: Flow) -> None:
         """Delete a flow that was completed."""
-        self._delete(response, _name_of(flow))
+        self._delete(response, _name(flow.host, flow.approve_path, flow.state))
+
+    def _too_long(self, flow: Flow) -> bool:
+        measured = Response()
+        self._set(measured, *self._name_and_value(flow))
+        return len(measured.headers["set-cookie"].encode("latin-1")) > MAX_COOKIE_BYTES
+
+    def _name_and_value(self, flow: Flow) -> tuple[str, str]:
+        # The padding would have the value quoted, and not every proxy reads quoted cookies.
+        value = self._fernet.encrypt(_dump(flow).encode()).decode("ascii").rstrip("=")
+        return _name(flow.host, flow.approve_path, flow.state), value
+
+    def _set(self, response: Response, name: str, value: str) -> None:
+        response.set_cookie(
+            name, value, max_age=LIFETIME, path=self._path, secure=self._secure, httponly=True, samesite="lax"
+        )
 
     def _make_room(self, response: Response, new: str, size: int) -> None:
         others = [name for name in self._carried if name.startswith(_NAME) and name != new]
@@ -83,7 +106,7 @@ class FlowCookies:
         newest_first = sorted(others, key=lambda name: flow.started_at if (flow := flows[name]) else 0, reverse=True)
         for count, name in enumerate(newest_first, start=2):
             flow = flows[name]
-            size += len(name) + len(self._carried[name])
+            size += _as_sent(name, self._carried[name])
             if flow is None or flow.expired() or count > MAX_FLOWS or size > MAX_BYTES:
                 self._delete(response, name)
 
@@ -97,14 +120,15 @@ class FlowCookies:
             return None
 
 
-def _name_of(flow: Flow) -> str:
-    return _name(flow.callback, flow.path_client, flow.state)
-
-
-def _name(callback: Callback, path_client: str | None, state: str) -> str:
+def _name(host: str, approve_path: str, state: str) -> str:
     # A state may contain what the name of a cookie may not, and may be of any length.
-    digest = hashlib.sha256("\0".join((callback, path_client or "", state)).encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256(f"{host}\0{approve_path}\0{state}".encode("utf-8", "surrogatepass"))
     return _NAME + digest.hexdigest()[:16]
+
+
+def _as_sent(name: str, value: str) -> int:
+    """Return what a cookie takes of the header ``Cookie``, in bytes (RFC 6265 §4.2.1)."""
+    return len(f"{name}={value}; ".encode())
 
 
 def _dump(flow: Flow) -> str:

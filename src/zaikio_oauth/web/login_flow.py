@@ -13,29 +13,42 @@ from zaikio_oauth.errors import (
     InvalidGrantError,
     InvalidResponseError,
     OAuthError,
+    StoreUnavailableError,
     ZaikioOAuthError,
 )
-from zaikio_oauth.web.flow import Flow, generate_state, hub_parameters, usable_state
+from zaikio_oauth.web.flow import Flow, generate_state, hub_parameters, possible_state, usable_state
 from zaikio_oauth.web.hooks import called
-from zaikio_oauth.web.responses import leave, private
+from zaikio_oauth.web.navigation import is_prefetch
+from zaikio_oauth.web.responses import http_error, leave, private, redirect
 from zaikio_oauth.web.session import LoginError, LoginSession
 from zaikio_oauth.web.site import Site, Visit
 
-__all__ = ["LoginFlow"]
+__all__ = ["LoginFlow", "single"]
 
 log = logging.getLogger("zaikio_oauth")
 
-_ERROR_CODE = frozenset(chr(code) for code in range(0x20, 0x7F)) - {'"', "\\"}
-_MAX_CODE_LENGTH, _MAX_DESCRIPTION_LENGTH = 64, 300
+_ISSUER = "ZAI"
 
 
 class _LoginFailed(Exception):
-    """Ends a callback with an error for the person."""
+    """Ends a callback with an error for the person. If ``flow_goes_on``, the flow can still be completed."""
 
-    def __init__(self, code: str, description: str | None = None) -> None:
+    def __init__(self, code: str, description: str | None = None, *, flow_goes_on: bool = False) -> None:
         super().__init__(code)
         self.code = code
         self.description = description
+        self.flow_goes_on = flow_goes_on
+
+
+class _FlowIsOver(Exception):
+    """Ends a callback that comes too late or again.
+
+    ``answered`` is True if another callback has completed the flow, whatever became of it.
+    """
+
+    def __init__(self, *, answered: bool) -> None:
+        super().__init__()
+        self.answered = answered
 
 
 class LoginFlow:
@@ -47,19 +60,26 @@ class LoginFlow:
     # --- authorization request (§4.1.1) -----------------------------------------------------------------
 
     async def start(self, visit: Visit, scopes: tuple[str, ...], redirect_uri: str | None = None) -> Response:
-        """Redirect to the Hub, asking for these scopes; the browser keeps what the callback needs."""
-        query = visit.request.query_params
-        parameters = hub_parameters(query.multi_items())
+        """Redirect to the Hub, asking for these scopes; the browser keeps what the callback needs.
+
+        Raises a 400 if what is needed is too long to be kept, and a 401 for a prefetch.
+        """
+        if is_prefetch(visit.request):
+            # The person has not decided to log in, and the code of a whole prefetched login would be used up.
+            raise http_error(401, "A login starts only when somebody wants it.")
+        session = LoginSession(visit.request)
+        parameters = hub_parameters(visit.request.query_params.multi_items())
         if "lang" not in dict(parameters) and (language := await self._site.language(visit.request)):
             parameters = (*parameters, ("lang", language))
-        chosen = usable_state(query.get("state"))
+        chosen = usable_state(single(visit.request, "state"))
         flow = Flow(
-            callback=visit.callback,
+            host=self._site.runtime.settings.host,
             client_name=visit.client_name,
-            path_client=visit.path_client,
+            client_id=visit.client.client_id,
+            approve_path=visit.callback_path,
             redirect_uri=redirect_uri or visit.redirect_uri,
             scopes=scopes,
-            origin=visit.safe_origin(query.get("origin") or LoginSession(visit.request).origin),
+            origin=visit.safe_origin(single(visit.request, "origin") or session.origin),
             state=chosen or generate_state(),
             chosen_state=chosen is not None,
             parameters=parameters,
@@ -67,20 +87,21 @@ class LoginFlow:
         return self._redirect_to_hub(visit, flow)
 
     def _redirect_to_hub(self, visit: Visit, flow: Flow) -> Response:
-        settings = self._site.runtime.settings
-        # The client with which the flow was started; that of this request may be another one by now.
-        url = flow.url(settings.host, settings.client(flow.client_name).client_id)
+        kept = visit.cookies.fitting(flow)
+        if kept is None:
+            raise http_error(400, "This request is too long to be kept in a cookie until the browser comes back.")
         # Not RedirectResponse, which would quote the query, although it is complete and every character counts.
-        response = private(Response(status_code=302, headers={"Location": url}))
-        visit.cookies.add(response, flow)
+        response = private(Response(status_code=302, headers={"Location": kept.url}))
+        visit.cookies.add(response, kept)
         return response
 
     # --- authorization response (§4.1.2), access token request (§4.1.3) ------------------------------------
 
     async def approve(self, visit: Visit, *, log_in: bool) -> Response:
         """Exchange the code, store the token, log the person in if wanted, and return to where they came from."""
-        state = _single(visit.request, "state")
-        started = visit.cookies.find(visit.callback, visit.path_client, state) if state else None
+        session = LoginSession(visit.request)
+        state = possible_state(single(visit.request, "state"))
+        started = visit.cookies.find(self._site.runtime.settings.host, visit.callback_path, state) if state else None
         try:
             flow = await self._flow(visit, state, started)
             code = _code(visit.request)
@@ -89,22 +110,48 @@ class LoginFlow:
             except InvalidGrantError:
                 return self._start_again(visit, flow)
             response = await self._succeed(visit, flow, token, log_in=log_in)
+        except _FlowIsOver as over:
+            if over.answered or (log_in and session.access_token_id):
+                # Nothing is written: the response to the other callback may have logged the person in.
+                return redirect((started.origin if started else None) or visit.address.path("/"))
+            response = await self._fail(visit, _LoginFailed("invalid_state"), started)
         except _LoginFailed as failure:
             response = await self._fail(visit, failure, started)
+            if failure.flow_goes_on:
+                return response
         if started:
             visit.cookies.delete(response, started)
         return response
 
     async def _flow(self, visit: Visit, state: str | None, started: Flow | None) -> Flow:
         """Return the flow that this callback completes: one that this browser started, or one the app vouches for."""
-        if started is not None:
+        _check_issuer(visit.request, self._site.runtime.settings.host)
+        if started is not None and self._may_be_completed(started):
+            # By the verifier, which is fresh for each start; a state that the app chose may come again.
+            await self._use(started.code_verifier or started.state, started)
+            return started
+        if started is None and state and await called(self._site.hooks.verify_state, visit.request, state):
+            flow = self._minted_elsewhere(visit, state)
+            if code := single(visit.request, "code"):
+                # The app may accept the state several times, but a code is good for one callback.
+                await self._use(f"{state} {code}", flow)
+            return flow
+        raise _FlowIsOver(answered=False)
+
+    def _may_be_completed(self, flow: Flow) -> bool:
+        client = self._site.runtime.settings.clients.get(flow.client_name)
+        return client is not None and client.client_id == flow.client_id and not flow.expired()
+
+    async def _use(self, identity: str, flow: Flow) -> None:
+        """Mark the flow as used; raises _FlowIsOver if it is already."""
+        try:
             async with self._site.runtime.use() as parts:
-                # By the verifier, which is fresh for each start; a state that the app chose may come again.
-                if await parts.used_flows.use(started.code_verifier or started.state, expires_at=started.expires_at):
-                    return started
-        elif state and await called(self._site.hooks.verify_state, visit.request, state):
-            return _minted_elsewhere(visit, state)
-        raise _LoginFailed("invalid_state")
+                fresh = await parts.used_flows.use(identity, expires_at=flow.expires_at)
+        except StoreUnavailableError as error:
+            log.warning("A callback cannot be completed: %s", error)
+            raise _LoginFailed("temporarily_unavailable", flow_goes_on=True) from error
+        if not fresh:
+            raise _FlowIsOver(answered=True)
 
     async def _exchange(self, flow: Flow, code: str) -> AccessToken:
         """Return the stored token for the code; raises InvalidGrantError if the flow may be started again."""
@@ -119,6 +166,9 @@ class LoginFlow:
                 )
         except InvalidGrantError:
             raise
+        except StoreUnavailableError as error:
+            log.warning("A token cannot be stored: %s", error)
+            raise _LoginFailed("temporarily_unavailable") from error
         except (OAuthError, HubUnavailableError, InvalidResponseError) as error:
             raise _failure(error) from error
 
@@ -136,15 +186,28 @@ class LoginFlow:
 
     async def _succeed(self, visit: Visit, flow: Flow, token: AccessToken, *, log_in: bool) -> Response:
         session = LoginSession(visit.request)
-        if log_in:
-            session.log_in(token)
+        before = session.copy()
+        replaced = session.log_in(token) if log_in else None
         session.end_flow()
-        target = await called(self._site.hooks.after_approve, visit.request, token, flow.origin)
-        return leave(visit.address, target or flow.origin)
+        try:
+            target = await called(self._site.hooks.after_approve, visit.request, token, flow.origin)
+            response = leave(visit.address, target, flow.origin)
+        except Exception:
+            # The app did not take the grant, so nobody would hold it.
+            session.restore(before)
+            await self._site.logout.now(token.id)
+            raise
+        except BaseException:
+            session.restore(before)
+            self._site.logout.later(token.id)
+            raise
+        if replaced:
+            self._site.logout.later(replaced)
+        return response
 
     async def _fail(self, visit: Visit, failure: _LoginFailed, flow: Flow | None) -> Response:
         language = (flow.parameter("lang") if flow else None) or await self._site.language(visit.request)
-        error = LoginError(failure.code, failure.description, language)
+        error = LoginError.of(failure.code, failure.description, language)
         session = LoginSession(visit.request)
         # A person who has cancelled knows it.
         if error.code != "access_denied":
@@ -156,12 +219,40 @@ class LoginFlow:
             session.remove_error()
         return leave(visit.address, target)
 
+    def _minted_elsewhere(self, visit: Visit, state: str) -> Flow:
+        """Return a flow that the app started without us, for which there is no ``code_verifier``."""
+        return Flow(
+            host=self._site.runtime.settings.host,
+            client_name=visit.client_name,
+            client_id=visit.client.client_id,
+            approve_path=visit.callback_path,
+            redirect_uri=visit.redirect_uri,
+            scopes=visit.client.scopes_for("Person" if visit.callback == "sessions" else "Organization"),
+            state=state,
+            code_verifier=None,
+            origin=visit.safe_origin(LoginSession(visit.request).origin),
+            chosen_state=True,
+        )
+
+
+def single(request: Request, name: str) -> str | None:
+    """Return a parameter, or None if it is missing or repeated (RFC 6749 §3.1)."""
+    values = request.query_params.getlist(name)
+    return values[0] if len(values) == 1 else None
+
+
+def _check_issuer(request: Request, host: str) -> None:
+    """Raise _LoginFailed if the response says that it is another server's (RFC 9207 §2.4)."""
+    issuers = request.query_params.getlist("iss")
+    if any(issuer.rstrip("/") not in (host, _ISSUER) for issuer in issuers) or len(issuers) > 1:
+        raise _LoginFailed("invalid_state", "The response is another authorization server's.", flow_goes_on=True)
+
 
 def _code(request: Request) -> str:
     """Return the authorization code of the response, or raise its error (§4.1.2.1)."""
-    if (error := _single(request, "error")) is not None:
-        raise _LoginFailed(*_readable(error, _single(request, "error_description")))
-    if not (code := _single(request, "code")):
+    if (error := single(request, "error")) is not None:
+        raise _LoginFailed(error, single(request, "error_description"))
+    if not (code := single(request, "code")):
         raise _LoginFailed("invalid_response", "The Hub sent neither a code nor an error.")
     return code
 
@@ -171,36 +262,6 @@ def _failure(error: ZaikioOAuthError) -> Exception:
     if isinstance(error, OAuthError) and error.code == "invalid_request":
         return InvalidGrantError(error.code, error.description, error.status_code)
     if isinstance(error, OAuthError):
-        return _LoginFailed(*_readable(error.code, error.description))
+        return _LoginFailed(error.code, error.description)
     code = "temporarily_unavailable" if isinstance(error, HubUnavailableError) else "invalid_response"
     return _LoginFailed(code, str(error))
-
-
-def _minted_elsewhere(visit: Visit, state: str) -> Flow:
-    """Return a flow that the app started without us, for which there is no ``code_verifier``."""
-    return Flow(
-        callback=visit.callback,
-        client_name=visit.client_name,
-        path_client=visit.path_client,
-        redirect_uri=visit.redirect_uri,
-        scopes=visit.client.scopes_for("Person" if visit.callback == "sessions" else "Organization"),
-        state=state,
-        code_verifier=None,
-        origin=visit.safe_origin(LoginSession(visit.request).origin),
-        chosen_state=True,
-    )
-
-
-def _single(request: Request, name: str) -> str | None:
-    """Return a parameter, or None if it is missing or repeated (RFC 6749 §3.1)."""
-    values = request.query_params.getlist(name)
-    return values[0] if len(values) == 1 else None
-
-
-def _readable(code: str, description: str | None) -> tuple[str, str | None]:
-    """Return an error of the Hub, which comes by way of the browser, in the characters and length that are allowed."""
-    if not code or len(code) > _MAX_CODE_LENGTH or not _ERROR_CODE.issuperset(code):
-        return "invalid_response", "The Hub's error code is malformed."
-    if description:
-        description = "".join(char for char in description if char.isprintable())[:_MAX_DESCRIPTION_LENGTH]
-    return code, description or None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import TypeGuard
+
 from starlette.requests import HTTPConnection
 
-__all__ = ["message", "preferred_language", "ranked_languages"]
+__all__ = ["is_language", "message", "preferred_language", "ranked_languages"]
+
+_LANGUAGE = re.compile(r"\A[A-Za-z]{1,8}(?:[-_][A-Za-z0-9]{1,8}){0,4}\Z")
 
 _ENGLISH = {
     "invalid_state": "This login was not started here, or it has taken too long. Please log in again.",
@@ -31,6 +36,11 @@ def message(code: str, language: str | None) -> str:
     """Return the sentence for an error code, in German for ``de`` and its variants, otherwise in English."""
     sentences = _GERMAN if (language or "").lower().startswith("de") else _ENGLISH
     return sentences.get(code, sentences[""])
+
+
+def is_language(value: object) -> TypeGuard[str]:
+    """Return True for a language tag such as ``de`` or ``de-AT`` (RFC 5646), also with an underscore."""
+    return isinstance(value, str) and _LANGUAGE.match(value) is not None
 
 
 def preferred_language(connection: HTTPConnection) -> str | None:

@@ -8,9 +8,10 @@ from fastapi import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 
+from zaikio_oauth.retries_and_waits import PAGE_RETRY_AFTER
 from zaikio_oauth.web.return_address import PublicAddress
 
-__all__ = ["connection_error", "http_error", "leave", "not_found", "private", "redirect"]
+__all__ = ["connection_error", "http_error", "leave", "not_found", "private", "redirect", "unavailable"]
 
 log = logging.getLogger("zaikio_oauth")
 
@@ -30,17 +31,20 @@ def redirect(url: str, status_code: int = 303) -> Response:
     return private(RedirectResponse(url, status_code=status_code))
 
 
-def leave(address: PublicAddress, target: str | Response | None) -> Response:
-    """Return the response of a hook, or a redirect to its path, to ``/`` by default.
+def leave(address: PublicAddress, target: str | Response | None, otherwise: str | None = None) -> Response:
+    """Return the response of a hook, or a redirect to its path, or one to ``otherwise``, by default ``/``.
 
-    A text that leads to another site is not followed: an app may have taken it from a request.
+    A text that leads to another site is not followed: an app may have taken it from a request. Raises
+    TypeError if the hook gave something else.
     """
     if isinstance(target, Response):
         return private(target)
-    if target and not address.stays(target):
+    if target is not None and not isinstance(target, str):
+        raise TypeError(f"a hook has to return a path, a Response or None, not {type(target).__name__}")
+    path = address.target(target) if target else None
+    if target and path is None:
         log.error("A hook returned an address of another site as a text; to leave this one, return a Response.")
-        target = None
-    return redirect(target or address.path("/"))
+    return redirect(path or otherwise or address.path("/"))
 
 
 def http_error(status_code: int, detail: str) -> HTTPException:
@@ -51,6 +55,11 @@ def http_error(status_code: int, detail: str) -> HTTPException:
 def not_found(detail: str) -> HTTPException:
     """Return a 404, for what is not configured."""
     return http_error(404, detail)
+
+
+def unavailable(connection: HTTPConnection, detail: str) -> HTTPException | WebSocketException:
+    """Return a 503 for a dependency to raise, with ``Retry-After``."""
+    return connection_error(connection, 503, detail, {"Retry-After": str(PAGE_RETRY_AFTER)})
 
 
 def connection_error(

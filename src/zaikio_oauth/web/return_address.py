@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
 from fastapi.routing import iter_route_contexts
+from starlette.applications import Starlette
 from starlette.datastructures import URL
 from starlette.requests import Request
 
-__all__ = ["PublicAddress", "route_path"]
+__all__ = ["PublicAddress", "named_routes", "origin_of", "route_path"]
 
-MAX_ORIGIN_LENGTH = 1024
+MAX_ORIGIN_BYTES = 1024
+"""How long the path may be to which a person returns, because it travels in a cookie."""
+
 _PATH_PARAMETER = re.compile(r"\{(\w+)[^}]*\}")
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
@@ -62,14 +66,7 @@ class PublicAddress:
             parts = urlsplit(url)
         except ValueError:
             return False
-        return (parts.scheme, parts.netloc) == (self.base.scheme, self.base.netloc) and not _UNSAFE.search(url)
-
-    def stays(self, target: str) -> bool:
-        """Return True if a redirect to this text stays on this site, after RedirectResponse has encoded it.
-
-        It encodes control characters and backslashes, so only a second slash or a scheme can lead away.
-        """
-        return self.contains(target) or (target.startswith("/") and not target.startswith("//"))
+        return (parts.scheme, parts.netloc) == (self.base.scheme, self.base.netloc) and _is_sendable(url)
 
     def safe_origin(self, value: object, ours: str) -> str | None:
         """Return the path of this site to which a person returns, or None for anything that leads elsewhere.
@@ -77,36 +74,74 @@ class PublicAddress:
         Browsers drop control characters and read a backslash as a slash, so neither is allowed. ``ours`` is the path
         below which our routes are: returning to a login would start it again for ever.
         """
-        if not isinstance(value, str) or not value or len(value) > MAX_ORIGIN_LENGTH or _UNSAFE.search(value):
+        path = self._path_of_this_site(value)
+        if path is None or len(path.encode()) > MAX_ORIGIN_BYTES:
+            return None
+        if ours not in ("", "/") and re.split(r"[?#]", path)[0].startswith(ours + "/"):
+            return None
+        return path
+
+    def target(self, value: str) -> str | None:
+        """Return the path that a hook gave as the browser sees it, or None for anything that leads elsewhere.
+
+        Like the paths of our own routes it need not contain what lies in front of the app, but it may.
+        """
+        path = self._path_of_this_site(value)
+        front = self.path("")
+        if path is None or path != value or f"{re.split(r'[?#]', path)[0]}/".startswith(f"{front}/"):
+            return path
+        return front + path
+
+    def _path_of_this_site(self, value: object) -> str | None:
+        if not isinstance(value, str) or not value or not _is_sendable(value):
             return None
         if self.contains(value):
             value = value.removeprefix(f"{self.base.scheme}://{self.base.netloc}") or "/"
-        if not value.startswith("/") or value.startswith("//"):
-            return None
-        if ours not in ("", "/") and re.split(r"[?#]", value)[0].startswith(ours + "/"):
-            return None
-        return value
+        return value if value.startswith("/") and not value.startswith("//") else None
 
 
-def route_path(request: Request, name: str, owner: object, client_name: str | None = None) -> str | None:
+def named_routes(app: Starlette, name: str) -> Iterator[tuple[str, object]]:
+    """Yield the path of each of an app's routes of that name, and what its endpoint belongs to, if that is a Site."""
+    for context in iter_route_contexts(app.routes):
+        template = getattr(context, "path", None)
+        if getattr(context, "name", None) == name and template is not None:
+            yield template, getattr(getattr(getattr(context, "endpoint", None), "__self__", None), "site", None)
+
+
+def origin_of(url: str) -> tuple[str, str, int | None] | None:
+    """Return scheme, host and port of an address (RFC 6454 §4), or None for one that has no host, such as ``null``."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
+
+
+def _is_sendable(url: str) -> bool:
+    """Return True if a browser reads this address as we do, and if it can be encoded at all (no lone surrogates)."""
+    return not _UNSAFE.search(url) and url.isprintable()
+
+
+def route_path(
+    request: Request, name: str, owner: object, client_name: str | None = None, beside: str | None = None
+) -> str | None:
     """Return the path of our route of that name within the request's app, or None if the app does not include it.
 
-    Several ZaikioOAuth objects have routes of the same names in one app; those of ``owner`` are preferred.
+    Several ZaikioOAuth objects have routes of the same names in one app; only those of ``owner`` count, or those of
+    nobody. If there are several, ``beside`` is preferred, else the first.
     """
     values = {key: str(value) for key, value in request.path_params.items() if key != "client_name"}
     if client_name is not None:
         values["client_name"] = client_name
-    fallback = None
-    for context in iter_route_contexts(request.app.routes):
-        template = getattr(context, "path", None)
-        if getattr(context, "name", None) != name or template is None:
-            continue
+    own: list[str] = []
+    unowned: list[str] = []
+    for template, site in named_routes(request.app, name):
         expected = set(_PATH_PARAMETER.findall(template))
         if not expected <= set(values) or ("client_name" in expected) != (client_name is not None):
             continue
-        path = _PATH_PARAMETER.sub(lambda found: quote(values[found[1]], safe=""), template)
-        endpoint_owner = getattr(getattr(context, "endpoint", None), "__self__", None)
-        if getattr(endpoint_owner, "site", None) is owner:
-            return path
-        fallback = fallback or path
-    return fallback
+        path = _PATH_PARAMETER.sub(lambda match: quote(values[match[1]], safe=""), template)
+        if site is owner or site is None:
+            (own if site is owner else unowned).append(path)
+    found = own + unowned
+    return beside if beside in found else next(iter(found), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
+from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.web.connections import Connections
+from zaikio_oauth.web.flow import Callback
 from zaikio_oauth.web.sessions import Sessions
 from zaikio_oauth.web.site import Site
 from zaikio_oauth.web.subscriptions import Subscriptions
@@ -33,6 +36,7 @@ _STATUSES = {
     303: "On to the next page",
     400: "A parameter or the body is malformed",
     401: "The signature is not valid",
+    403: "The request comes from another site",
     404: "No such client, or it is not configured for this",
     413: "The event is too large",
     503: "Deliver the event again",
@@ -136,7 +140,7 @@ class Routers:
     def __init__(self, site: Site) -> None:
         self._site = site
         sessions, connections = Sessions(site), Connections(site)
-        new, approve, log_out = (302, 404), (303, 302, 404), (303, 404)
+        new, approve, log_out = (302, 400, 404), (303, 302, 404), (303, 403, 404)
         connect, subscribe = _ORGANIZATION | _START, _SUBSCRIPTION | _ORGANIZATION | _START
         self.sessions = self._router(
             _Declared("GET", "/sessions/new", sessions.new, "zaikio_new_session", new, _START),
@@ -145,7 +149,7 @@ class Routers:
             _Declared("POST", "/session/delete", sessions.destroy, "zaikio_delete_session_form", log_out),
         )
         self.connections = self._router(
-            _Declared("GET", "/connections/new", connections.new, "zaikio_new_connection", (*new, 400), connect),
+            _Declared("GET", "/connections/new", connections.new, "zaikio_new_connection", new, connect),
             _Declared("GET", "/connections/approve", connections.approve, "zaikio_approve_connection", approve),
         )
         self.subscriptions = self._router(
@@ -154,9 +158,10 @@ class Routers:
                 "/subscriptions/new",
                 Subscriptions(site).new,
                 "zaikio_new_subscription",
-                (*new, 400),
+                new,
                 subscribe,
             ),
+            needs="connections",
         )
         statuses = (200, 400, 401, 404, 413, 503)
         self.webhook = self._router(
@@ -167,14 +172,16 @@ class Routers:
             # Their routes, not the routers, each of which FastAPI would ask about every page.
             self.all.routes.extend(router.routes)
 
-    def _router(self, *routes: _Declared) -> APIRouter:
-        router = _Router(lifespan=self._lifespan)
+    def _router(self, *routes: _Declared, needs: Callback | None = None) -> APIRouter:
+        router = _Router(lifespan=partial(self._lifespan, needs=needs))
         for route in routes:
             route.add_to(router)
         return router
 
     @asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, app: Starlette, *, needs: Callback | None) -> AsyncIterator[None]:
+        if needs and not self._site.is_included(app, needs):
+            raise ConfigurationError(f"The app includes no {needs} router of this ZaikioOAuth; include it too.")
         await self._site.runtime.enter()
         try:
             yield

@@ -7,6 +7,8 @@ overwrite each other's cookie.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,8 @@ from starlette.requests import HTTPConnection, Request
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.web.messages import message, preferred_language
+from zaikio_oauth.tokens.virtual_token import parse_virtual_id
+from zaikio_oauth.web.messages import is_language, message, preferred_language
 
 __all__ = ["ACCESS_TOKEN_ID", "PERSON_ID", "LoginError", "LoginSession", "login_error"]
 
@@ -23,6 +26,14 @@ PERSON_ID = "zaikio_person_id"
 _ORIGIN = "origin"
 _OURS = "zaikio_oauth"
 _ERROR = "error"
+
+MAX_DESCRIPTION_BYTES = 768
+"""How long a description may be in the session, which is JSON in ASCII; base64 adds a third. The app needs room too."""
+
+MAX_VIRTUAL_ID_LENGTH = 512
+
+_ID = re.compile(r"\A[A-Za-z0-9_-]{1,255}\Z")
+_CODE = re.compile(r"\A[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +53,38 @@ class LoginError:
     description: str | None = None
     language: str | None = None
 
+    @classmethod
+    def of(cls, code: object, description: object, language: object) -> LoginError:
+        """Return an error whose parts come from outside, in the characters (RFC 6749 §4.1.2.1) and length allowed."""
+        if not isinstance(code, str) or not _CODE.match(code):
+            code, description = "invalid_response", "The Hub's error code is malformed."
+        return cls(code, _readable(description), language if is_language(language) else None)
+
     @property
     def message(self) -> str:
         """A sentence for the person, in English or German, in the language in which the login was started."""
         return message(self.code, self.language)
+
+
+def _is_access_token_id(value: str) -> bool:
+    # The session is signed, but the app writes into it too, and not everything can be asked of a database.
+    virtual = len(value) <= MAX_VIRTUAL_ID_LENGTH and value.isprintable() and parse_virtual_id(value) is not None
+    return virtual or _ID.match(value) is not None
+
+
+def _readable(description: object) -> str | None:
+    """Return a description without control characters, no longer than the session has room for."""
+    if not isinstance(description, str):
+        return None
+    readable, size = "", 0
+    for char in description:
+        if not char.isprintable():
+            continue
+        size += len(json.dumps(char)) - 2
+        if size > MAX_DESCRIPTION_BYTES:
+            break
+        readable += char
+    return readable or None
 
 
 def login_error(request: Request) -> LoginError | None:
@@ -79,24 +118,40 @@ class LoginSession:
     def access_token_id(self) -> str | None:
         """The id of the access token of the person who is logged in, or None."""
         value = self._session.get(ACCESS_TOKEN_ID)
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) and _is_access_token_id(value) else None
 
     @property
     def origin(self) -> Any:
         """What the app has stored as the path to return to. It may be anything."""
         return self._session.get(_ORIGIN)
 
-    def log_in(self, token: AccessToken) -> None:
+    def log_in(self, token: AccessToken) -> str | None:
         """Remember who is logged in, after removing everything that belongs to another person.
 
-        The token of an organization itself stands for no person, so it logs nobody in.
+        Return the id of the access token whose place this one takes, or None. The token of an organization itself
+        stands for no person, so it logs nobody in.
         """
         if token.person_id is None:
-            return
+            return None
+        replaced = self.access_token_id
         if self._session.get(PERSON_ID) not in (None, token.person_id):
             self._session.clear()
         self._session[ACCESS_TOKEN_ID] = token.id
         self._session[PERSON_ID] = token.person_id
+        return replaced if replaced != token.id else None
+
+    def copy(self) -> tuple[dict[str, Any], object]:
+        """Return what ``restore`` needs to undo everything that happens from now on."""
+        return dict(self._session), getattr(self._session, "modified", None)
+
+    def restore(self, copied: tuple[dict[str, Any], object]) -> None:
+        """Undo all changes since ``copy``, so that no cookie is sent for them."""
+        content, modified = copied
+        self._session.clear()
+        self._session.update(content)
+        if modified is not None:
+            # Starlette sends the cookie if anything was written, even if it is the same again.
+            self._session.modified = modified  # type: ignore[attr-defined]
 
     def log_out(self) -> None:
         """Remove every key of ours; the app's own stay."""
@@ -118,8 +173,10 @@ class LoginSession:
         if error is None:
             return None
         self._write(None)
-        code, description, language = (error.get(name) for name in ("code", "description", "language"))
-        return LoginError(str(code), description, language or preferred_language(self._connection))
+        language = error.get("language")
+        if not is_language(language):
+            language = preferred_language(self._connection)
+        return LoginError.of(error.get("code"), error.get("description"), language)
 
     def remove_error(self) -> None:
         """Remove the error of an earlier attempt."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from cryptography.fernet import MultiFernet
+from starlette.applications import Starlette
 from starlette.requests import Request
 
-from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.settings import ClientSettings, Settings
 from zaikio_oauth.tokens.runtime import Runtime
 from zaikio_oauth.web.flow import Callback
 from zaikio_oauth.web.flow_cookie import FlowCookies, flow_fernet
 from zaikio_oauth.web.hooks import Hooks, called
-from zaikio_oauth.web.messages import preferred_language
+from zaikio_oauth.web.logout import Logout
+from zaikio_oauth.web.messages import is_language, preferred_language
 from zaikio_oauth.web.responses import not_found
-from zaikio_oauth.web.return_address import PublicAddress, route_path
+from zaikio_oauth.web.return_address import PublicAddress, named_routes, route_path
 
 __all__ = ["Site", "Visit"]
+
+log = logging.getLogger("zaikio_oauth")
+
+_APPROVE: dict[Callback, str] = {"sessions": "zaikio_approve_session", "connections": "zaikio_approve_connection"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,11 @@ class Visit:
         """The address to which the Hub sends the browser back (RFC 6749 §3.1.2)."""
         return self.address.url(self.approve_path)
 
+    @property
+    def callback_path(self) -> str:
+        """The path of that address, as the browser sees it."""
+        return self.address.path(self.approve_path)
+
     def safe_origin(self, value: object) -> str | None:
         """Return the path of this site to which the person returns, or None for anything that leads elsewhere."""
         return self.address.safe_origin(value, self.address.path(self.base))
@@ -56,6 +67,7 @@ class Site:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.hooks = Hooks()
+        self.logout = Logout(runtime)
         self._fernet: tuple[Settings, MultiFernet] | None = None
 
     def client(self, request: Request) -> tuple[str, ClientSettings]:
@@ -67,7 +79,7 @@ class Site:
         return name, client
 
     def visit(self, request: Request, path: str, callback: Callback) -> Visit:
-        """Understand a request to the route of ours that ends in ``path``; raises a 404 for an unknown client.
+        """Understand a request to the route of ours that ends in ``path``; raises a 404 for what the app does not have.
 
         ``callback`` is where its flow returns to. Only for a route of another kind the app's routes are searched.
         """
@@ -77,10 +89,9 @@ class Site:
         address = self.address(request)
         in_path = path_client(request)
         suffix = f"/{quote(in_path, safe='')}" if in_path else ""
-        if path.startswith(f"/{callback}/"):
-            base = address.own_path.removesuffix(path).removesuffix(suffix)
-        else:
-            base = self._base_of(request, callback, in_path, suffix)
+        base = address.own_path.removesuffix(path).removesuffix(suffix)
+        if not path.startswith(f"/{callback}/"):
+            base = self._base_of(request, callback, in_path, suffix, beside=base)
         return Visit(
             request=request,
             callback=callback,
@@ -104,13 +115,18 @@ class Site:
 
     async def language(self, request: Request) -> str | None:
         """Return the language of this person, by the hook ``locale`` or by the browser."""
-        return await called(self.hooks.locale, request) or preferred_language(request)
+        language = await called(self.hooks.locale, request)
+        return language if is_language(language) else preferred_language(request)
 
-    def _base_of(self, request: Request, callback: Callback, in_path: str | None, suffix: str) -> str:
-        name = {"sessions": "zaikio_approve_session", "connections": "zaikio_approve_connection"}[callback]
-        path = route_path(request, name, self, in_path)
+    def is_included(self, app: Starlette, callback: Callback) -> bool:
+        """Return True if the app includes the route to which flows of this kind return."""
+        return any(owner is self or owner is None for _, owner in named_routes(app, _APPROVE[callback]))
+
+    def _base_of(self, request: Request, callback: Callback, in_path: str | None, suffix: str, beside: str) -> str:
+        path = route_path(request, _APPROVE[callback], self, in_path, beside=f"{beside}{suffix}/{callback}/approve")
         if path is None:
-            raise ConfigurationError(f"The app includes no route named {name}; include the {callback} router too.")
+            log.error("The app includes no route named %s; include the %s router too.", _APPROVE[callback], callback)
+            raise not_found(f"This site has no {callback}.")
         return path.removesuffix(f"/{callback}/approve").removesuffix(suffix)
 
     def _flow_fernet(self) -> MultiFernet:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.web.connections import identifier
-from zaikio_oauth.web.login_flow import LoginFlow
+from zaikio_oauth.web.login_flow import LoginFlow, single
 from zaikio_oauth.web.site import Site
 
 __all__ = ["Subscriptions"]
@@ -26,7 +26,7 @@ class Subscriptions:
         prefix = scope_rules.bearer_prefix("Organization", identifier(request, "organization_id"))
         app_name, plan = identifier(request, "app_name"), identifier(request, "plan")
         scope = "subscription_create" + (f"_{app_name}" if app_name else "") + (f".{plan}" if plan else "")
-        redirect_uri = request.query_params.get("redirect_uri")
+        redirect_uri = single(request, "redirect_uri")
         if redirect_uri is not None and not visit.address.contains(redirect_uri):
             redirect_uri = None
         return await self._flow.start(visit, (f"{prefix}.{scope}",), redirect_uri)
