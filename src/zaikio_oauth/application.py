@@ -322,8 +322,7 @@ class ZaikioOAuth:
             store(part.id)
         """
         async with self._runtime.use() as parts:
-            parent = token if token.delegated_from else await parts.tokens.require_active(token)
-            return await parts.issuance.delegation(parent, client_id=client_id, scopes=scopes)
+            return await parts.tokens.delegate(token, client_id=client_id, scopes=scopes)
 
     async def start_device_authorization(
         self, client_name: str | None = None, scopes: Iterable[str] | None = None

@@ -189,7 +189,8 @@ class StoreUnavailableError(ZaikioOAuthError):
     """Raised when the database cannot be used now: unreachable, locked, read-only, too slow, or refusing a statement.
 
     ``reason`` is the kind of fault, without anything that the database or its driver said, because that could hold a
-    value or a password; ``elapsed`` is how many seconds it was tried. Nothing that the Hub has issued is lost by it.
+    value or a password; ``elapsed`` is how many seconds it was tried; ``may_pass`` is False for what does not pass by
+    itself, such as a missing table or a wrong password. Nothing that the Hub has issued is lost by it.
 
         try:
             token = await get_access_token(bearer_id=person_id)
@@ -197,9 +198,10 @@ class StoreUnavailableError(ZaikioOAuthError):
             log.warning("Later: %s", error.reason)
     """
 
-    def __init__(self, reason: str, *, elapsed: float = 0.0) -> None:
+    def __init__(self, reason: str, *, elapsed: float = 0.0, may_pass: bool = True) -> None:
         self.reason = reason
         self.elapsed = elapsed
+        self.may_pass = may_pass
         super().__init__(f"The database cannot be used now: {reason} (tried for {elapsed:.1f} s).")
 
 

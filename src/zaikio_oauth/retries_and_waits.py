@@ -10,10 +10,25 @@ from datetime import timedelta
 # ── One call to the Hub ────────────────────────────────────────────────────────────────────────────
 
 HUB_DEADLINE = 30.0
-"""For a call to the Hub with all its retries, and for waiting until another process has made it."""
+"""For a call to the Hub with all its retries, for waiting until another process has made it, and for a caller of ours,
+whatever it waits for."""
+
+PAGE_PATIENCE, OPTIONAL_PATIENCE = 5.0, 2.0
+"""How long a page waits for a token that has expired, and one that can be shown without."""
+
+BACKGROUND_PAUSE = 60.0
+"""How long a refresh in the background that failed is not tried again."""
 
 CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 10.0
+
+ATTEMPT_TIMEOUT = 10.0
+"""For one attempt, until its whole response has been read, if the request may be repeated without harm."""
+
+STALL, STALL_GRACE = 0.5, 1.0
+"""How late a deadline has to be to show that the event loop was stalled, and how much longer we then wait.
+
+A response that arrived meanwhile lies in the socket and only has to be read.
+"""
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 5.0
 """Between two attempts, growing exponentially, with jitter."""
@@ -45,7 +60,14 @@ REVOCATION_LIST_DEADLINE = 10.0
 REVOCATION_LIST_INTERVAL = timedelta(hours=1)
 """How often the list is fetched, by all processes together."""
 
-REVOCATION_LIST_AFTER_FAILURE = timedelta(minutes=5)
+REVOCATION_LIST_CLAIM = timedelta(minutes=5)
+"""For how long nobody else fetches the list while one process does; also the pause after a failure.
+
+Extended to the whole interval once the list is stored, so that a process that ends in between costs only minutes.
+"""
+
+REVOCATION_LIST_WAIT = 1.0
+"""How long, after start-up, bearer tokens wait for the first check; then they are judged by what is stored."""
 
 REVOCATION_LIST_DELAY = 5.0
 """When a script that nobody has entered checks for the first time; one that has ended by then need not."""
@@ -58,8 +80,9 @@ REVOCATION_LIST_CHECK = 60.0
 LEASE_SECONDS = 10.0
 """A lease whose holder has not renewed it for so long may be taken over; it is renewed four times as often."""
 
-LEASE_TAKE_OVER_GRACE = 5.0
-"""How long an ``invalid_grant`` is doubted when the lease was taken over from a process that may still be alive."""
+LEASE_TAKE_OVER_GRACE = 10.0
+"""How long an ``invalid_grant`` is doubted when another process may have used the refresh token and be storing what it
+got: one from which the lease was taken over may be stalled, one that has taken it over may still be asking."""
 
 FIRST_POLL, LONGEST_POLL = 0.02, 0.25
 """How often a waiting process checks whether the other one has finished."""
@@ -67,12 +90,24 @@ FIRST_POLL, LONGEST_POLL = 0.02, 0.25
 # ── The database ───────────────────────────────────────────────────────────────────────────────────
 
 DATABASE_DEADLINE = 15.0
-"""For storing what the Hub has issued, with all retries."""
+"""For a database that is not there at start-up to come up, and for storing the rest at a shutdown."""
 
 LONGEST_DATABASE_BACKOFF = 1.0
+"""Between two attempts to store what the Hub has issued."""
 
-SQLITE_BUSY_TIMEOUT = 15.0
+STATEMENT_DEADLINE = 5.0
+"""For one call to the database with everything: a connection, its statements, a second attempt on a new connection."""
+
+STATEMENT_TIMEOUT = 4.0
+"""For one statement on PostgreSQL, and for a free connection; below the deadline, so that the cause can be named."""
+
+DATABASE_CONNECT_TIMEOUT = 3.0
+
+SQLITE_BUSY_TIMEOUT = 4.0
 """How long a writer waits for the write lock of another one."""
+
+MIGRATION_TIMEOUT = 300.0
+"""For one statement of a migration, which may have to wait for another process that migrates."""
 
 # ── A device that waits for its person (RFC 8628) ──────────────────────────────────────────────────
 

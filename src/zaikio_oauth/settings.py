@@ -10,12 +10,20 @@ from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
 
-__all__ = ["ClientSettings", "DatabaseSettings", "Settings", "same_app"]
+__all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "same_app"]
 
 _PREFIX = "ZAIKIO_"
 _HOSTS = {
@@ -26,6 +34,9 @@ _HOSTS = {
     "production": "https://hub.zaikio.com",
 }
 _DRIVERS = {"postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+"""A name in ASCII (a domain with other characters is written as xn--…), or an address, also of IPv6."""
+
 _CLIENT_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 
@@ -36,18 +47,29 @@ def _list_of(value: Any) -> Any:
     if value.lstrip().startswith("["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             # Not chained: the decoder's error quotes the text, which may be a key.
             raise ValueError("is neither a comma-separated list nor a JSON list") from None
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def _http_url(value: str | None) -> str | None:
-    if value is None:
-        return None
+def _text_only(value: Any) -> Any:
+    """Return the value; raises ValueError if a text in it cannot be sent, such as a byte that is not UTF-8."""
+    texts = value if isinstance(value, tuple) else (value,)
+    for text in texts:
+        plain = text.get_secret_value() if isinstance(text, SecretStr) else text
+        # Not chained: UnicodeEncodeError holds the text.
+        if isinstance(plain, str) and ("\0" in plain or any("\ud800" <= each <= "\udfff" for each in plain)):
+            raise ValueError("is not text in UTF-8")
+    return value
+
+
+def http_url(value: str) -> str:
+    """Return the address of a host or an app without a slash at its end; raises ValueError if it is none."""
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
+        usable = usable and _HOST.fullmatch(parts.hostname or "") is not None
         # Reading the port is what validates it.
         usable = usable and (parts.port is None or parts.port > 0) and not parts.query and not parts.fragment
     except ValueError:
@@ -89,7 +111,16 @@ class ClientSettings(BaseModel):
     @classmethod
     def _scopes(cls, value: Any) -> Any:
         listed = _list_of(value)
-        return scope_rules.parse(listed) if isinstance(listed, list | tuple | set | frozenset) else listed or ()
+        if not isinstance(listed, list | tuple | set | frozenset):
+            return listed or ()
+        if not all(isinstance(scope, str) for scope in listed):
+            raise ValueError("has to be a list of texts")
+        return scope_rules.parse(listed)
+
+    @field_validator("*")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return _text_only(value)
 
     @field_validator("client_secret", "webhook_secret")
     @classmethod
@@ -104,6 +135,17 @@ class ClientSettings(BaseModel):
     def scopes_for(self, bearer_type: str) -> tuple[str, ...]:
         """Return the scopes that a bearer of this type is asked for."""
         return self.organization_scopes if bearer_type == "Organization" else self.default_scopes
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, in which JSON may also be nested too deeply to be read."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except RecursionError:
+            # What pydantic-settings expects of a text that is no JSON.
+            raise ValueError("is nested too deeply") from None
 
 
 class DatabaseSettings(BaseSettings):
@@ -123,6 +165,18 @@ class DatabaseSettings(BaseSettings):
     )
 
     database_url: str = Field(default="sqlite+aiosqlite:///zaikio_oauth.db", repr=False)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (pydantic-settings passes them by name)
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the arguments, then the environment."""
+        return init_settings, _Environment(settings_cls)
 
     def __init__(self, **values: Any) -> None:
         """Read the environment; ``values`` given here take precedence."""
@@ -149,6 +203,11 @@ class DatabaseSettings(BaseSettings):
         if driver not in _DRIVERS.values():
             raise ValueError("has to start with postgresql:// or sqlite:// (drivers: asyncpg, aiosqlite)")
         return f"{driver}://{rest}"
+
+    @field_validator("*")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return _text_only(value)
 
     @property
     def sqlite(self) -> bool:
@@ -218,12 +277,12 @@ class Settings(DatabaseSettings):
     @field_validator("host")
     @classmethod
     def _host_of_environment(cls, value: str, info: Any) -> str:
-        return _http_url(value) or "" if value else _HOSTS.get(info.data.get("environment", ""), "")
+        return http_url(value) if value else _HOSTS.get(info.data.get("environment", ""), "")
 
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str | None) -> str | None:
-        return _http_url(value)
+        return None if value is None else http_url(value)
 
     @field_validator("clients")
     @classmethod

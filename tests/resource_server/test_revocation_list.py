@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 from fastapi import FastAPI
 
 from tests.apps import small_app
-from tests.data import SECRET, some_access_token
-from tests.inside import parts_of
+from tests.data import KEY, SECRET, some_access_token
+from tests.inside import mark_revoked, parts_of
+from tests.raw_hub import RawHub, drips, says, with_body
 from tests.visitor import Visitor
-from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
+from zaikio_oauth import AccessToken, InvalidTokenError, Settings, ZaikioOAuth
+from zaikio_oauth.retries_and_waits import REVOCATION_LIST_CLAIM as CLAIM
 from zaikio_oauth.retries_and_waits import REVOCATION_LIST_INTERVAL as EVERY
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
@@ -156,20 +161,100 @@ async def test_thousands_of_revoked_ids_are_written_in_batches(database: Databas
     assert await revocations.add(["number-7"], datetime.now(UTC)) == 0
 
 
-async def test_the_list_is_fetched_once_per_hour(database: Database) -> None:
-    """Only one of ten processes fetches it. It is fetched again after an hour, or after a clock was wrong."""
+async def test_the_list_is_claimed_for_minutes_and_due_after_an_hour(database: Database) -> None:
+    """Only one of ten processes fetches it. One that ends meanwhile, or a clock that was wrong, costs only minutes."""
     repository = RevokedTokenRepository(database)
     now = datetime.now(UTC)
 
     async def claims(at: datetime) -> int:
-        return sum(await asyncio.gather(*(repository.claim_list(at, EVERY) for _ in range(10))))
+        return sum(await asyncio.gather(*(repository.claim_list(at, CLAIM, EVERY) for _ in range(10))))
 
     assert await claims(now) == 1
+    assert await claims(now + timedelta(minutes=4)) == 0
+    assert await claims(now + timedelta(minutes=6)) == 1
+    await repository.schedule_list(now + EVERY)
     assert await claims(now + timedelta(minutes=59)) == 0
-    assert await claims(now + timedelta(minutes=60)) == 1
+    assert await claims(now + timedelta(minutes=61)) == 1
     assert await claims(now - timedelta(hours=3)) == 1
-    await repository.schedule_list(now)
-    assert await claims(now) == 1
+
+
+async def minutes_until_due(path: Path) -> float:
+    """Return how many minutes from now the list is due, by what is in the database."""
+    async with aiosqlite.connect(path) as connection, connection.execute("SELECT due_at FROM zaikio_schedule") as rows:
+        ((due_at,),) = await rows.fetchall()
+    return (datetime.fromisoformat(due_at).replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds() / 60
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until it is true."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_short_command_does_not_put_the_list_off(
+    make_settings: Callable[..., Settings], hub: LocalHub, tmp_path: Path
+) -> None:
+    """It ends while the list is on its way, so somebody else asks within minutes; who stores it asks in an hour."""
+    hub.fail(LIST, latency=5)
+    async with ZaikioOAuth(make_settings()):
+        await asyncio.sleep(0.5)
+    assert 3 < await minutes_until_due(tmp_path / "app.db") <= 5
+
+    async with aiosqlite.connect(tmp_path / "app.db") as connection:
+        await connection.execute("UPDATE zaikio_schedule SET due_at = '2020-01-01 00:00:00.000000'")
+        await connection.commit()
+    hub.clear_faults()
+    async with ZaikioOAuth(make_settings()) as zaikio:
+        await until(lambda: hub.count(path=LIST) > 0)
+        await zaikio.verify_bearer_token(hub.mint_token("warehouse-id", hub.people[0].id, "zaikio.person.r"))
+    assert 58 < await minutes_until_due(tmp_path / "app.db") <= 60
+
+
+async def test_a_list_that_could_not_be_stored_is_fetched_again_soon(
+    make_settings: Callable[..., Settings], hub: LocalHub, tmp_path: Path
+) -> None:
+    """A fault of the database between the response and storing it costs minutes, not an hour."""
+    async with ZaikioOAuth(make_settings()) as zaikio:
+        revocation_list = (await parts_of(zaikio)).revocation_list
+        await revocation_list._ready.wait()
+        async with aiosqlite.connect(tmp_path / "app.db") as connection:
+            await connection.execute("UPDATE zaikio_schedule SET due_at = '2020-01-01 00:00:00.000000'")
+            await connection.execute("ALTER TABLE zaikio_revocations RENAME TO gone")
+            await connection.commit()
+        hub.fail(LIST, body={"revoked_token_ids": ["some-id"]})
+        await revocation_list._check()
+    assert hub.count(path=LIST) == 2
+    assert 3 < await minutes_until_due(tmp_path / "app.db") <= 5
+
+
+async def test_a_list_that_drips_blocks_neither_requests_nor_the_shutdown(tmp_path: Path, hub: LocalHub) -> None:
+    """They wait for the first list for a second and then go by what is stored; a revoked token stays revoked."""
+    raw = RawHub()
+    raw.answers[LIST] = drips(b"HTTP/1.1 200 OK\r\n\r\n")
+    raw.answers["/api/v1/jwt_public_keys.json"] = says(with_body(json.dumps(hub.grants.keys.published()).encode()))
+    minted = [hub.mint_token("warehouse-id", hub.people[0].id, "zaikio.person.r") for _ in range(11)]
+    async with raw.serving():
+        zaikio = ZaikioOAuth(
+            Settings(
+                host=raw.url,
+                database_url=f"sqlite:///{tmp_path}/raw.db",
+                encryption_keys=[KEY],
+                clients={"warehouse": {"client_id": "warehouse-id", "webhook_secret": WEBHOOK_SECRET}},
+            )
+        )
+        async with zaikio:
+            started = time.monotonic()
+            tokens = await asyncio.gather(*(zaikio.verify_bearer_token(text) for text in minted))
+            assert time.monotonic() - started < 2
+            await mark_revoked(zaikio, [tokens[0].jti])
+            started = time.monotonic()
+            with pytest.raises(InvalidTokenError, match="revoked"):
+                await zaikio.verify_bearer_token(minted[0])
+            assert time.monotonic() - started < 0.5
+            started = time.monotonic()
+        assert time.monotonic() - started < 1
+    assert LIST in raw.paths()
 
 
 async def test_tokens_on_the_list_are_rejected(
@@ -208,8 +293,8 @@ async def test_tokens_are_accepted_if_the_list_cannot_be_fetched(
 
     assert "cannot be fetched; tokens are trusted as before" in caplog.text
     assert (await visitor.get("/me")).status_code == 200
-    assert not await repository.claim_list(datetime.now(UTC) + timedelta(minutes=4), EVERY)
-    assert await repository.claim_list(datetime.now(UTC) + timedelta(minutes=6), EVERY)
+    assert not await repository.claim_list(datetime.now(UTC) + timedelta(minutes=4), CLAIM, EVERY)
+    assert await repository.claim_list(datetime.now(UTC) + timedelta(minutes=6), CLAIM, EVERY)
 
 
 async def test_the_webhook_appears_in_the_openapi_schema(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from tests.data import OTHER_KEY, PERSON_ID, some_access_token, some_on_behalf_of
 from zaikio_oauth import AccessToken, DecryptionError
+from zaikio_oauth.retries_and_waits import STATEMENT_DEADLINE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
 
@@ -46,24 +47,29 @@ async def test_a_token_is_read_as_it_was_stored(repository: AccessTokenRepositor
     assert len(stored.id) == 36
 
 
+def postgresql(database: Database) -> bool:
+    """Return True if this is not SQLite."""
+    return database.engine.dialect.name == "postgresql"
+
+
 async def test_an_issued_token_is_stored_after_a_temporary_failure(
     database: Database, repository: AccessTokenRepository
 ) -> None:
     """This applies to new and refreshed tokens, because the code or refresh token is used up."""
     stored = await repository.add(some_access_token())
 
-    async def rename(old: str, new: str) -> None:
-        async with database.engine.connect() as connection:
-            await connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
-
-    await rename("zaikio_access_tokens", "elsewhere")
-    storing = asyncio.gather(
-        repository.add(some_access_token(token="new")),
-        repository.replace(stored.model_copy(update={"token": "refreshed"})),
-    )
-    await asyncio.sleep(0.5)
-    assert not storing.done()
-    await rename("elsewhere", "zaikio_access_tokens")
+    async with database.engine.connect() as connection:
+        await connection.execution_options(isolation_level="READ COMMITTED" if postgresql(database) else "SERIALIZABLE")
+        lock = "LOCK TABLE zaikio_access_tokens" if postgresql(database) else "BEGIN IMMEDIATE"
+        await connection.execute(text(lock))
+        storing = asyncio.gather(
+            repository.add(some_access_token(token="new")),
+            repository.replace(stored.model_copy(update={"token": "refreshed"})),
+        )
+        # Longer than a statement may take.
+        await asyncio.sleep(STATEMENT_DEADLINE + 1)
+        assert not storing.done()
+        await connection.rollback()
     added, replaced = await asyncio.wait_for(storing, 10)
 
     assert replaced is not None

@@ -1,4 +1,4 @@
-"""The command ``zaikio-oauth``. Bad input: one clear line and exit status 2; Ctrl-C: exit status 130."""
+"""The command ``zaikio-oauth``. How it ends, whatever happens, is in ``exit_status``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 from cryptography.fernet import Fernet
 
 from zaikio_oauth.application import ZaikioOAuth
-from zaikio_oauth.errors import ConfigurationError, ZaikioOAuthError
+from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.revocation_endpoint import revoked_token_ids
 from zaikio_oauth.settings import DatabaseSettings, Settings
@@ -19,7 +19,7 @@ from zaikio_oauth.store.database import Database
 try:
     import typer
 
-    from zaikio_oauth.cli import device_login
+    from zaikio_oauth.cli import device_login, exit_status
 except ModuleNotFoundError:  # pragma: no cover (shown by the packaging tests, in an environment without the extra)
     sys.exit("zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'")
 
@@ -28,7 +28,6 @@ __all__ = ["main"]
 app = typer.Typer(
     name="zaikio-oauth",
     help="Keys, database and a local Hub for zaikio_oauth. Settings are read from ZAIKIO_… variables.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -137,14 +136,8 @@ def hub(
 
 
 def main() -> None:
-    """Run the command; every error of ours is one line and exit status 2."""
+    """Run the command of the command line, and exit."""
     # A command says itself what there is to say; without a handler Python would print the log as well.
     for name in ("zaikio_oauth", "stamina"):
         logging.getLogger(name).addHandler(logging.NullHandler())
-    try:
-        app(standalone_mode=True)
-    except ZaikioOAuthError as error:
-        typer.echo(f"zaikio-oauth: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(exit_status.run(app, sys.argv[1:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.hub.token_response import TokenResponse, token_response
 
 __all__ = ["delegate"]
@@ -19,4 +19,4 @@ async def delegate(http: HubHttp, *, token: str, client_id: str, scopes: Iterabl
     Raises OAuthError and its subclasses, InvalidResponseError, HubUnavailableError.
     """
     data = {"client_id": client_id, "delegate_access_scope": scope_rules.join(scopes)}
-    return token_response(await http.request("POST", _PATH, data=data, bearer=token, repeatable=True))
+    return token_response(await http.request("POST", _PATH, data=data, bearer=token, kind=RequestKind.IDEMPOTENT))

@@ -11,7 +11,7 @@ from typing import Any
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.error_response import successful_body
-from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.hub.token_response import instant_of
 from zaikio_oauth.settings import ClientSettings
 
@@ -45,7 +45,7 @@ async def request_device_authorization(
     Raises OAuthError and its subclasses, InvalidResponseError, HubUnavailableError.
     """
     data = {"client_id": client.client_id, "scope": scope_rules.join(scopes)}
-    response = await http.request("POST", _PATH, data=data, repeatable=True)
+    response = await http.request("POST", _PATH, data=data, kind=RequestKind.IDEMPOTENT)
     body = successful_body(response)
     if body.get("expires_in") is None:
         raise InvalidResponseError("The Hub's response does not say how long the device code lives.")

@@ -1,4 +1,4 @@
-"""A request to the Hub: time-outs, retries, deadline, 429. Errors of httpx become ours here."""
+"""A request to the Hub: one deadline for it, retries, 429. Errors of httpx become ours here."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
 import httpx
 import stamina
 
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
+from zaikio_oauth.hub.deadline import deadline
 from zaikio_oauth.retries_and_waits import (
+    ATTEMPT_TIMEOUT,
     CONNECT_TIMEOUT,
     FIRST_BACKOFF,
     HUB_DEADLINE,
     LONGEST_BACKOFF,
     LONGEST_RETRY_AFTER,
-    READ_TIMEOUT,
 )
 
-__all__ = ["NOT_JSON", "HubHttp", "HubResponse"]
+__all__ = ["NOT_JSON", "HubHttp", "HubResponse", "RequestKind"]
 
 MAX_RESPONSE_BYTES = 1024 * 1024
+
+_TIMEOUT = httpx.Timeout(None, connect=CONNECT_TIMEOUT, pool=CONNECT_TIMEOUT)
+"""Reading and writing are limited by our deadlines, because httpx starts its own anew with each chunk."""
 
 
 class _NotJson:
@@ -48,53 +54,80 @@ class HubResponse:
     received_at: datetime = field(repr=False)
 
 
-class _TryAgain(Exception):
-    """Raised by an attempt that failed and may be repeated."""
+class RequestKind(Enum):
+    """What becomes of a request that the Hub gets twice. It decides how long we wait, and when we repeat it."""
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    IDEMPOTENT = auto()
+    """Nothing: each attempt has a time-out of its own, and is repeated after anything that may pass."""
+
+    REFRESH = auto()
+    """A refresh token is single-use, and the Hub may spend it late: an attempt waits for its response until the
+    deadline. It is repeated after a 5xx or a broken connection, when no response can come any more; the next refresh
+    would have to send the same token anyway."""
+
+    CODE = auto()
+    """A code that is sent twice revokes the tokens that were issued for it (RFC 6749 §4.1.2): an attempt waits for its
+    response until the deadline, and is repeated only if the Hub cannot have acted upon it."""
+
+
+class _Failure(Exception):
+    """Raised by an attempt without a usable response. ``acted`` is False if the Hub cannot have acted upon it."""
+
+    def __init__(self, reason: str, *, acted: bool, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.acted = acted
         self.retry_after = retry_after
 
 
 class HubHttp:
-    """One HTTP client with keep-alive, for one event loop. It never follows redirects."""
+    """One HTTP client with keep-alive, for one event loop. It never follows redirects and keeps no cookies."""
 
-    def __init__(self, host: str, *, client: httpx.AsyncClient | None = None, timeout: float = READ_TIMEOUT) -> None:
+    def __init__(
+        self, host: str, *, client: httpx.AsyncClient | None = None, attempt_timeout: float = ATTEMPT_TIMEOUT
+    ) -> None:
+        """``attempt_timeout`` is for one attempt of an idempotent request, in seconds."""
         self._host = host
         self._owned = client is None
-        self._client = client or httpx.AsyncClient()
-        self._timeout = httpx.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout))
+        # A cookie that the Hub sets in one person's request must not be sent with another's.
+        self._client = client or httpx.AsyncClient(cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])))
+        self._attempt_timeout = attempt_timeout
 
     async def request(
         self,
         method: str,
         path: str,
         *,
+        kind: RequestKind,
         data: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         bearer: str | None = None,
-        deadline: float = HUB_DEADLINE,
-        repeatable: bool,
+        within: float = HUB_DEADLINE,
     ) -> HubResponse:
         """Return the Hub's response, unless its status is 429 or 500 and above.
 
-        A request that is not ``repeatable`` (with a single-use code or refresh token) is repeated only if the Hub
-        cannot have acted upon it. Raises HubUnavailableError after ``deadline`` seconds.
+        ``within``: the deadline in seconds, for all attempts together and until the response has been read.
+        Raises HubUnavailableError if there is no response by then, InvalidResponseError if it is too large or
+        compressed.
         """
-        headers = {"Accept": "application/json", "User-Agent": "zaikio_oauth"}
+        # A compressed response could be unpacked to any size (RFC 9110 §12.5.3).
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "zaikio_oauth"}
         if bearer is not None:
             headers["Authorization"] = f"Bearer {bearer}"
-        request = self._client.build_request(
-            method, self._host + path, data=data, headers=headers, timeout=self._timeout
-        )
+        request = self._client.build_request(method, self._host + path, data=data, headers=headers, timeout=_TIMEOUT)
+        credentials = httpx.BasicAuth(*auth) if auth else None
         started = time.monotonic()
         try:
-            async for attempt in stamina.retry_context(on=_backoff(started, deadline), attempts=None, timeout=deadline):
-                with attempt:
-                    return await self._once(request, auth, repeatable)
-        except _TryAgain as failure:
+            async with deadline(within):
+                backoff = _backoff(started, within, kind)
+                async for attempt in stamina.retry_context(on=backoff, attempts=None, timeout=None):
+                    with attempt:
+                        return await self._attempt(request, credentials, kind)
+        except _Failure as failure:
             reason, retry_after = failure.reason, failure.retry_after
+        except TimeoutError:
+            reason, retry_after = "no response in time", None
+        # Raised outside the handlers, because what they caught may hold the request with its secrets.
         raise HubUnavailableError(reason, elapsed=time.monotonic() - started, retry_after=retry_after)
 
     async def aclose(self) -> None:
@@ -102,51 +135,54 @@ class HubHttp:
         if self._owned:
             await self._client.aclose()
 
-    async def _once(self, request: httpx.Request, auth: tuple[str, str] | None, repeatable: bool) -> HubResponse:
+    async def _attempt(
+        self, request: httpx.Request, credentials: httpx.BasicAuth | None, kind: RequestKind
+    ) -> HubResponse:
         try:
-            response = await self._client.send(
-                request, auth=httpx.BasicAuth(*auth) if auth else None, stream=True, follow_redirects=False
-            )
-            try:
-                content = await _content(response)
-            finally:
-                await response.aclose()
+            async with deadline(self._attempt_timeout if kind is RequestKind.IDEMPOTENT else None):
+                return await self._response(request, credentials)
+        except TimeoutError:
+            failure = _Failure("no response in time", acted=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            failure: Exception = _TryAgain(f"no connection ({type(error).__name__})")
+            failure = _Failure(f"no connection ({type(error).__name__})", acted=False)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            failure = (_TryAgain if repeatable else _GiveUp)(f"no response ({type(error).__name__})")
-        else:
-            if response.status_code == 429:
-                raise _TryAgain("it asks to slow down (429)", _retry_after(response.headers))
-            if response.status_code >= 500:
-                raise (_TryAgain if repeatable else _GiveUp)(f"it answered {response.status_code}")
-            return HubResponse(response.status_code, _parsed(content), datetime.now(UTC))
-        # Raised outside the handler, because httpx's errors hold the request with its secrets.
+            failure = _Failure(f"no response ({type(error).__name__})", acted=True)
         raise failure
 
+    async def _response(self, request: httpx.Request, credentials: httpx.BasicAuth | None) -> HubResponse:
+        response = await self._client.send(request, auth=credentials, stream=True, follow_redirects=False)
+        try:
+            # Without reading the body, which may come slowly and says nothing that we need.
+            if response.status_code == 429:
+                raise _Failure("it asks to slow down (429)", acted=False, retry_after=_retry_after(response.headers))
+            if response.status_code >= 500:
+                raise _Failure(f"it answered {response.status_code}", acted=True)
+            content = await _content(response)
+        finally:
+            await response.aclose()
+        return HubResponse(response.status_code, _parsed(content), datetime.now(UTC))
 
-class _GiveUp(_TryAgain):
-    """Raised by an attempt that failed and must not be repeated."""
 
-
-def _backoff(started: float, deadline: float) -> Callable[[Exception], bool | float]:
+def _backoff(started: float, within: float, kind: RequestKind) -> Callable[[Exception], bool | float]:
     longest = FIRST_BACKOFF
 
     def decide(error: Exception) -> bool | float:
         """Return the seconds until the next attempt, or False if there is to be none."""
         nonlocal longest
-        if not isinstance(error, _TryAgain) or isinstance(error, _GiveUp):
+        if not isinstance(error, _Failure) or (error.acted and kind is RequestKind.CODE):
             return False
         # Jitter keeps clients that failed together from coming back together. The Hub may ask for a longer pause, but
         # not for none: the time that it names may have passed.
         pause = max(random.uniform(longest / 2, longest), error.retry_after or 0.0)  # noqa: S311
         longest = min(longest * 2, LONGEST_BACKOFF)
-        return pause if time.monotonic() - started + pause < deadline else False
+        return pause if time.monotonic() - started + pause < within else False
 
     return decide
 
 
 async def _content(response: httpx.Response) -> bytes:
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise InvalidResponseError("The Hub's response is compressed, which was not asked for.")
     content = bytearray()
     async for chunk in response.aiter_bytes():
         content += chunk

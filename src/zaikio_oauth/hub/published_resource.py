@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub.error_response import oauth_error
-from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.retries_and_waits import (
     PUBLISHED_BURST,
     PUBLISHED_DEADLINE,
@@ -24,6 +24,14 @@ __all__ = ["PublishedResource"]
 T = TypeVar("T")
 
 log = logging.getLogger("zaikio_oauth")
+
+
+class _Failed(NamedTuple):
+    """Why the last request failed, and what it took."""
+
+    reason: str
+    elapsed: float
+    retry_after: float | None
 
 
 class PublishedResource(Generic[T]):
@@ -46,7 +54,7 @@ class PublishedResource(Generic[T]):
         self._deadline = deadline
         self._kept: tuple[float, T] | None = None
         self._allowance, self._refilled_at = PUBLISHED_BURST, monotonic()
-        self._failure = ""
+        self._failed: _Failed | None = None
         self._fetching: asyncio.Task[None] | None = None
 
     async def get(self) -> T:
@@ -81,9 +89,10 @@ class PublishedResource(Generic[T]):
         if asked is not None:
             # Shared by all who wait for it, so a caller that is cancelled must not end it.
             await asyncio.shield(asked)
-        if self._failure or self._kept is None:
-            raise HubUnavailableError(self._failure)
-        return self._kept[1]
+        if self._kept is not None and self._failed is None:
+            return self._kept[1]
+        failed = self._failed or _Failed("it was not fetched", 0.0, None)
+        raise HubUnavailableError(failed.reason, elapsed=failed.elapsed, retry_after=failed.retry_after)
 
     def _fetch(self) -> asyncio.Task[None] | None:
         """Return the request under way or a new one, or None if too many have been made."""
@@ -98,13 +107,19 @@ class PublishedResource(Generic[T]):
         return self._fetching
 
     async def _request(self) -> None:
+        started = time.monotonic()
         try:
-            response = await self._http.request("GET", self._path, deadline=self._deadline, repeatable=True)
+            response = await self._http.request("GET", self._path, kind=RequestKind.IDEMPOTENT, within=self._deadline)
             if response.status_code >= 300:
                 raise oauth_error(response)
             self._kept = (self._monotonic(), self._read(response.body))
-        except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
-            self._failure = f"{self._path} cannot be read: {error}"
-            log.warning("%s", self._failure)
+        except HubUnavailableError as error:
+            self._fail(error.reason, started, error.retry_after)
+        except (InvalidResponseError, OAuthError) as error:
+            self._fail(str(error), started)
         else:
-            self._failure = ""
+            self._failed = None
+
+    def _fail(self, reason: str, started: float, retry_after: float | None = None) -> None:
+        self._failed = _Failed(f"{self._path} cannot be read: {reason}", time.monotonic() - started, retry_after)
+        log.warning("%s (tried for %.1f s)", self._failed.reason, self._failed.elapsed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.error_response import oauth_error
-from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.retries_and_waits import REVOCATION_DEADLINE, REVOCATION_LIST_DEADLINE
 
 __all__ = ["revoke", "revoked_token_ids"]
@@ -14,14 +14,14 @@ _PATH = "/api/v1/revoked_access_tokens"
 
 async def revoke(http: HubHttp, *, token: str) -> None:
     """Revoke this token. One that the Hub no longer accepts counts as revoked."""
-    response = await http.request("POST", _PATH, bearer=token, deadline=REVOCATION_DEADLINE, repeatable=True)
+    response = await http.request("POST", _PATH, bearer=token, within=REVOCATION_DEADLINE, kind=RequestKind.IDEMPOTENT)
     if response.status_code >= 300 and response.status_code not in (401, 404):
         raise oauth_error(response)
 
 
 async def revoked_token_ids(http: HubHttp) -> frozenset[str]:
     """Return the ids of all tokens, of all apps, that are revoked and have not yet expired."""
-    response = await http.request("GET", f"{_PATH}.json", deadline=REVOCATION_LIST_DEADLINE, repeatable=True)
+    response = await http.request("GET", f"{_PATH}.json", within=REVOCATION_LIST_DEADLINE, kind=RequestKind.IDEMPOTENT)
     if response.status_code >= 300:
         raise oauth_error(response)
     ids = response.body.get("revoked_token_ids") if isinstance(response.body, dict) else None

@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.hub.http import HubHttp
+from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.hub.token_response import TokenResponse, token_response
 from zaikio_oauth.settings import ClientSettings
 
@@ -38,7 +38,7 @@ class TokenEndpoint:
             data["client_secret"] = client.client_secret.get_secret_value()
         if code_verifier:
             data["code_verifier"] = code_verifier
-        response = await self._http.request("POST", _PATH, data=data, repeatable=False)
+        response = await self._http.request("POST", _PATH, data=data, kind=RequestKind.CODE)
         return token_response(response)
 
     async def refresh_token(self, client: ClientSettings, *, refresh_token: str) -> TokenResponse:
@@ -47,7 +47,7 @@ class TokenEndpoint:
         auth = basic(client)
         if auth is None:
             data["client_id"] = client.client_id
-        response = await self._http.request("POST", _PATH, data=data, auth=auth, repeatable=False)
+        response = await self._http.request("POST", _PATH, data=data, auth=auth, kind=RequestKind.REFRESH)
         return token_response(response)
 
     async def client_credentials(self, client: ClientSettings, *, scopes: Sequence[str]) -> TokenResponse:
@@ -56,7 +56,7 @@ class TokenEndpoint:
         if auth is None:
             raise ConfigurationError("A client without a secret cannot use client credentials.")
         data = {"grant_type": "client_credentials", "scope": scope_rules.join(scopes)}
-        response = await self._http.request("POST", _PATH, data=data, auth=auth, repeatable=True)
+        response = await self._http.request("POST", _PATH, data=data, auth=auth, kind=RequestKind.IDEMPOTENT)
         return replace(token_response(response), refresh_token=None, refresh_expires_at=None)
 
     async def device_code(self, client: ClientSettings, *, device_code: str) -> TokenResponse:
@@ -66,7 +66,7 @@ class TokenEndpoint:
         device by its ``client_id`` alone, even if the client has a secret.
         """
         data = {"grant_type": _DEVICE_CODE, "device_code": device_code, "client_id": client.client_id}
-        response = await self._http.request("POST", _PATH, data=data, repeatable=False)
+        response = await self._http.request("POST", _PATH, data=data, kind=RequestKind.CODE)
         return token_response(response)
 
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
+from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError, StoreUnavailableError
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.retries_and_waits import (
-    REVOCATION_LIST_AFTER_FAILURE,
     REVOCATION_LIST_CHECK,
+    REVOCATION_LIST_CLAIM,
     REVOCATION_LIST_DELAY,
     REVOCATION_LIST_INTERVAL,
+    REVOCATION_LIST_WAIT,
 )
 from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
@@ -48,7 +49,9 @@ class RevocationList:
         self._verdicts: TokenCache[bool] = TokenCache(cache_ttl)
         self._on_marked = on_marked
         self._needed = asyncio.Event()
-        self._checked = asyncio.Event()
+        # Set when the list has been checked for the first time, or has been waited for long enough.
+        self._ready = asyncio.Event()
+        self._patience: asyncio.TimerHandle | None = None
         self._checking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -61,9 +64,13 @@ class RevocationList:
     def needed(self) -> None:
         """Check now whether the list has to be fetched, if that has not been done yet."""
         self._needed.set()
+        if self._patience is None:
+            self._patience = asyncio.get_running_loop().call_later(REVOCATION_LIST_WAIT, self._ready.set)
 
     async def stop(self) -> None:
         """Stop checking."""
+        if self._patience is not None:
+            self._patience.cancel()
         if self._checking is not None:
             self._checking.cancel()
             await asyncio.wait([self._checking])
@@ -82,9 +89,9 @@ class RevocationList:
 
     async def contains(self, jti: str) -> bool:
         """Return True if the token of that id is revoked, by what is in the database or was read a moment ago."""
-        # Right after start-up, the first list may contain it.
+        # Right after start-up, the first list may contain it. A Hub that is slow must not hold up every request.
         self.needed()
-        await self._checked.wait()
+        await self._ready.wait()
         revoked = self._verdicts.get(jti)
         if revoked is None:
             dropped = self._verdicts.dropped
@@ -95,14 +102,16 @@ class RevocationList:
     async def fetch_if_due(self) -> bool:
         """Fetch the list unless another process has within the hour; return True if it was fetched."""
         now = datetime.now(UTC)
-        if not await self._revoked_tokens.claim_list(now, REVOCATION_LIST_INTERVAL):
+        if not await self._revoked_tokens.claim_list(now, REVOCATION_LIST_CLAIM, REVOCATION_LIST_INTERVAL):
             return False
         try:
-            await self.add(await revocation_endpoint.revoked_token_ids(self._http))
+            revoked = await revocation_endpoint.revoked_token_ids(self._http)
         except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
             log.warning("The Hub's list of revoked tokens cannot be fetched; tokens are trusted as before: %s", error)
-            await self._revoked_tokens.schedule_list(now + REVOCATION_LIST_AFTER_FAILURE)
             return False
+        await self.add(revoked)
+        # Only now, so that somebody else fetches it soon if this process has ended, or the database failed, meanwhile.
+        await self._revoked_tokens.schedule_list(now + REVOCATION_LIST_INTERVAL)
         return True
 
     async def _keep_checking(self) -> None:
@@ -113,15 +122,17 @@ class RevocationList:
                     await self._needed.wait()
             while True:
                 await self._check()
-                self._checked.set()
+                self._ready.set()
                 await asyncio.sleep(REVOCATION_LIST_CHECK)
         finally:
             # Nobody shall wait for a check that will not come.
-            self._checked.set()
+            self._ready.set()
 
     async def _check(self) -> None:
         try:
             await self.fetch_if_due()
+        except StoreUnavailableError as error:
+            log.warning("The Hub's list of revoked tokens cannot be stored; it is fetched again soon: %s", error)
         except Exception:
             # The database may be unavailable for a moment; the next check is soon.
             log.exception("The Hub's list of revoked tokens cannot be stored.")

@@ -22,11 +22,10 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
-from zaikio_oauth.errors import DecryptionError
+from zaikio_oauth.errors import DecryptionError, StoreUnavailableError
 from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF
 from zaikio_oauth.store.columns import UNDECRYPTABLE, join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
@@ -187,7 +186,7 @@ class AccessTokenRepository:
     async def _store(self, *statements: Executable) -> Outcome:
         """Store what the Hub issued, with retries: a code or refresh token was used for it and cannot be used again."""
         async for attempt in stamina.retry_context(
-            on=DBAPIError, attempts=None, timeout=DATABASE_DEADLINE, wait_max=LONGEST_DATABASE_BACKOFF
+            on=_may_pass, attempts=None, timeout=DATABASE_DEADLINE, wait_max=LONGEST_DATABASE_BACKOFF
         ):
             with attempt:
                 outcome = await self._statements.run(*statements)
@@ -229,6 +228,10 @@ class AccessTokenRepository:
             column.on_behalf_of.is_(None),
             *asked,
         )
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, StoreUnavailableError) and error.may_pass
 
 
 def _grant_values(token: AccessToken) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
+from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.single_flight import UninterruptedTask
 
 __all__ = ["Lease", "LeaseRepository"]
 
@@ -65,6 +66,16 @@ class LeaseRepository:
         )
         return bool((await self._statements.run(statement)).rowcount)
 
+    async def renew(self, key: str, holder: str) -> bool:
+        """Show the others that this holder is alive; return False if the lease is no longer its own."""
+        # Without comparing the beat: after a connection that broke, nobody knows whether the last one was written.
+        statement = (
+            update(self._table)
+            .where(self._table.c.key == key, self._table.c.holder == holder)
+            .values(beat=self._table.c.beat + 1)
+        )
+        return bool((await self._statements.run(statement)).rowcount)
+
     async def release(self, key: str, holder: str) -> None:
         """Delete the lease if this holder still has it."""
         statement = delete(self._table).where(self._table.c.key == key, self._table.c.holder == holder)
@@ -92,6 +103,9 @@ class Lease:
         if await self._repository.create(self._key, self._holder):
             return True
         seen = await self._repository.read(self._key)
+        if seen is not None and seen.holder == self._holder:
+            # Written through a connection that broke before it could say so.
+            return True
         now = asyncio.get_running_loop().time()
         if seen is None or seen != self._watched:
             self._watched, self._watched_since = seen, now
@@ -101,25 +115,27 @@ class Lease:
         self.taken_over = await self._repository.change(self._key, seen, _Holding(self._holder, 0))
         return self.taken_over
 
+    async def lost(self) -> bool:
+        """Return True if another process has taken this lease over and still holds it."""
+        now = await self._repository.read(self._key)
+        return now is not None and now.holder != self._holder
+
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Renew the lease while the body runs, then release it."""
-        renewing = asyncio.create_task(self._keep_renewing())
+        # It has to live as long as the body, which the end of the event loop waits for.
+        renewing = UninterruptedTask(self._keep_renewing())
         try:
             yield
         finally:
             renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewing
+            await asyncio.wait([renewing])
             # A release that fails costs the others LEASE_SECONDS; the result of the body must not be lost for it.
-            with suppress(SQLAlchemyError, OSError):
+            with suppress(StoreUnavailableError):
                 await self._repository.release(self._key, self._holder)
 
     async def _keep_renewing(self) -> None:
-        beat = 0
         while True:
             await asyncio.sleep(self._seconds / 4)
-            with suppress(SQLAlchemyError, OSError):
-                now, then = _Holding(self._holder, beat), _Holding(self._holder, beat + 1)
-                if await self._repository.change(self._key, now, then):
-                    beat += 1
+            with suppress(StoreUnavailableError):
+                await self._repository.renew(self._key, self._holder)

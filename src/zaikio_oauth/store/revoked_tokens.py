@@ -49,17 +49,20 @@ class RevokedTokenRepository:
         statement = select(self._revocations.c.jti).where(self._revocations.c.jti == jti)
         return (await self._statements.run(statement)).first is not None
 
-    async def claim_list(self, now: datetime, interval: timedelta) -> bool:
-        """Return True if this caller shall fetch the Hub's list now; nobody else will be asked to for ``interval``."""
+    async def claim_list(self, now: datetime, claim: timedelta, interval: timedelta) -> bool:
+        """Return True if this caller shall fetch the Hub's list now; nobody else will be asked to for ``claim``.
+
+        Once it is stored, ``schedule_list`` says when it is due again: at most after ``interval``.
+        """
         first = (
             self._insert(self._schedule)
-            .values(key=LIST, due_at=now + interval)
+            .values(key=LIST, due_at=now + claim)
             .on_conflict_do_nothing(index_elements=["key"])
         )
         due = self._schedule.c.due_at
         # A clock that was once an hour ahead must not put the next time off for ever.
         overdue = or_(due <= now, due > now + interval)
-        again = update(self._schedule).where(self._schedule.c.key == LIST, overdue).values(due_at=now + interval)
+        again = update(self._schedule).where(self._schedule.c.key == LIST, overdue).values(due_at=now + claim)
         return bool((await self._statements.run(first)).rowcount or (await self._statements.run(again)).rowcount)
 
     async def schedule_list(self, at: datetime) -> None:

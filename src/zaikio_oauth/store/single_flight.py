@@ -1,4 +1,4 @@
-"""N callers, one call: tasks share a task, processes share a lease; and the task that runs to its end.
+"""N callers, one call: tasks share a task, processes share a lease; each caller waits as long as it has patience.
 
 It lies beside the lease that processes share, and beside the statements, which are such tasks too.
 """
@@ -6,20 +6,48 @@ It lies beside the lease that processes share, and beside the statements, which 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from zaikio_oauth.errors import HubUnavailableError
-from zaikio_oauth.retries_and_waits import FIRST_POLL, LONGEST_POLL
+from zaikio_oauth.errors import HubUnavailableError, StoreUnavailableError, ZaikioOAuthError
+from zaikio_oauth.retries_and_waits import FIRST_POLL, HUB_DEADLINE, LONGEST_POLL
 
-__all__ = ["ProcessLease", "SingleFlight", "once_across_processes"]
+__all__ = ["Patience", "ProcessLease", "SingleFlight", "UninterruptedTask", "at_the_database", "once_across_processes"]
 
 T = TypeVar("T")
 
+log = logging.getLogger("zaikio_oauth")
 
-class _UninterruptedTask(asyncio.Task[T]):
+
+class Patience:
+    """How many seconds one caller waits in all, however many things it waits for one after the other.
+
+    What the caller waits for goes on when its patience ends, and so does what others wait for.
+    """
+
+    __slots__ = ("_clock", "_started", "seconds")
+
+    def __init__(self, seconds: float = HUB_DEADLINE) -> None:
+        self.seconds = seconds
+        self._clock = asyncio.get_running_loop().time
+        self._started = self._clock()
+
+    @property
+    def elapsed(self) -> float:
+        """How many seconds the caller has waited."""
+        return self._clock() - self._started
+
+    @property
+    def left(self) -> float:
+        """How many seconds it may still wait; 0 at the end."""
+        return max(0.0, self.seconds - self.elapsed)
+
+
+class UninterruptedTask(asyncio.Task[T]):
     """A task that ``asyncio.run``, which cancels every task once the script's last line is done, waits for instead.
 
     While the loop runs it can be cancelled like any other, because time-outs inside it work by that. What it does must
@@ -31,40 +59,118 @@ class _UninterruptedTask(asyncio.Task[T]):
         return self.get_loop().is_running() and super().cancel(msg)
 
 
+class _Flight(Generic[T]):
+    """One call under way: its task, how many callers wait for it, and since when it waits for the database."""
+
+    __slots__ = ("_at_the_database", "_clock", "task", "waiting")
+
+    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]], name: str | None) -> None:
+        self.waiting = 0
+        self._clock = asyncio.get_running_loop().time
+        self._at_the_database: list[float] = []
+        self.task: asyncio.Task[T] = UninterruptedTask(self._fly(call), name=name)
+
+    async def _fly(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        _flying.set(self)
+        return await call()
+
+    @contextmanager
+    def at_the_database(self) -> Iterator[None]:
+        self._at_the_database.append(self._clock())
+        try:
+            yield
+        finally:
+            self._at_the_database.pop()
+
+    def not_yet(self, elapsed: float) -> ZaikioOAuthError:
+        """Return the error of a caller whose patience has ended after so many seconds."""
+        # Those who wait for another process look into the database now and then, which is not what takes so long.
+        if self._at_the_database and self._clock() - self._at_the_database[0] >= elapsed / 2:
+            return StoreUnavailableError("it has not answered in time", elapsed=elapsed)
+        return HubUnavailableError("it has not answered in time", elapsed=elapsed)
+
+
+_flying: ContextVar[_Flight[Any] | None] = ContextVar("zaikio_oauth_flight", default=None)
+
+
+def at_the_database() -> AbstractContextManager[None]:
+    """Say that the call under way waits for the database while the body runs, not for the Hub."""
+    flight = _flying.get()
+    return flight.at_the_database() if flight else nullcontext()
+
+
 class SingleFlight:
     """Calls under way in one event loop. Callers who ask for the same key share one of them.
 
-    Each call is a task of its own: a caller that is cancelled neither stops it nor loses its result for the others,
-    and the end of the event loop waits for it.
+    Each call is a task of its own: a caller that is cancelled, or whose patience ends, neither stops it nor loses its
+    result for the others, and the end of the event loop waits for it.
     """
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, asyncio.Task[Any]] = {}
+        self._flights: dict[Hashable, _Flight[Any]] = {}
 
-    async def run(self, key: Hashable, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the result of the call under way for this key, or of a new one."""
-        flight: asyncio.Task[T] | None = self._flights.get(key)
-        if flight is None:
-            flight = _UninterruptedTask(call())
-            self._flights[key] = flight
-            flight.add_done_callback(lambda done: self._land(key, done))
-        return await asyncio.shield(flight)
+    async def run(
+        self,
+        key: Hashable,
+        call: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        patience: Patience | None = None,
+        name: str | None = None,
+    ) -> T:
+        """Return the result of the call under way for this key, or of a new one, which the log calls ``name``.
 
-    async def run_to_end(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the result of a call that nobody shares and that ends although its caller is cancelled."""
-        return await self.run(object(), call)
+        When ``patience`` ends, raises StoreUnavailableError if the call has mostly waited for the database, else
+        HubUnavailableError.
+        """
+        flight: _Flight[T] = self._joined(key, call, name)
+        flight.waiting += 1
+        try:
+            if patience is None:
+                return await asyncio.shield(flight.task)
+            done, _ = await asyncio.wait([flight.task], timeout=patience.left)
+            if not done:
+                raise flight.not_yet(patience.elapsed)
+            return flight.task.result()
+        finally:
+            flight.waiting -= 1
+
+    async def run_to_end(
+        self,
+        call: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        patience: Patience | None = None,
+        name: str | None = None,
+    ) -> T:
+        """Return the result of a call that nobody shares and that ends although its caller is gone."""
+        return await self.run(object(), call, patience=patience, name=name)
+
+    def begin(self, key: Hashable, call: Callable[[], Coroutine[Any, Any, object]], *, name: str) -> None:
+        """Begin the call for this key, unless it is under way, without waiting for it."""
+        self._joined(key, call, name)
 
     async def drain(self) -> None:
         """Wait for all calls under way, so that a shutdown loses no result."""
         while self._flights:
-            await asyncio.wait(list(self._flights.values()))
+            await asyncio.wait([flight.task for flight in self._flights.values()])
 
-    def _land(self, key: Hashable, flight: asyncio.Task[Any]) -> None:
+    def _joined(self, key: Hashable, call: Callable[[], Coroutine[Any, Any, T]], name: str | None) -> _Flight[T]:
+        flight: _Flight[T] | None = self._flights.get(key)
+        if flight is None:
+            self._flights[key] = flight = _Flight(call, name)
+            flight.task.add_done_callback(lambda _done: self._land(key, flight))
+        return flight
+
+    def _land(self, key: Hashable, flight: _Flight[Any]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
-        if not flight.cancelled():
-            # Marks an exception as retrieved: every caller may have gone away meanwhile.
-            flight.exception()
+        if flight.task.cancelled():
+            return
+        # Marks an exception as retrieved: every caller may have gone away meanwhile.
+        error = flight.task.exception()
+        if error is not None and not flight.waiting:
+            # Only our own messages are known to hold no secret.
+            reason = error if isinstance(error, ZaikioOAuthError) else type(error).__name__
+            log.warning("%s has failed, and nobody was waiting for it: %s", flight.task.get_name(), reason)
 
 
 class ProcessLease(Protocol):
@@ -91,9 +197,12 @@ async def once_across_processes(
     clock = asyncio.get_running_loop().time
     started = clock()
     pause = FIRST_POLL
-    while not await lease.acquire():
-        if (reached := await result()) is not None:
-            return reached
+    while True:
+        with at_the_database():
+            if await lease.acquire():
+                break
+            if (reached := await result()) is not None:
+                return reached
         if clock() - started > deadline:
             raise HubUnavailableError("another process is still asking it", elapsed=clock() - started)
         # Jitter keeps waiting processes from polling in step.
@@ -101,6 +210,8 @@ async def once_across_processes(
         pause = min(pause * 1.5, LONGEST_POLL)
     async with lease.held():
         # Another process may have finished between the last look and the lease.
-        if (reached := await result()) is not None:
+        with at_the_database():
+            reached = await result()
+        if reached is not None:
             return reached
         return await call()

@@ -1,18 +1,25 @@
-"""Runs statements to their end, also when their caller is cancelled."""
+"""Runs statements to their end, also when their caller is cancelled, and names what is wrong if they fail."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Executable, Row
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE
+from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
 from zaikio_oauth.store.single_flight import SingleFlight
 
 __all__ = ["Outcome", "Statements"]
+
+log = logging.getLogger("zaikio_oauth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +41,58 @@ class Statements:
     A task that is cancelled inside a database driver can leave a statement half done: on SQLite an UPDATE whose rows
     nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled but statements
     are not, not even by the end of the event loop.
+
+    A caller waits at most ``deadline`` seconds. Then the connection to PostgreSQL is cut, because over a network that
+    swallows everything nothing else ends the statement; SQLite ends it by its own time-out, in its thread.
     """
 
-    def __init__(self, engine: AsyncEngine, *, in_transactions: bool = False) -> None:
+    def __init__(self, engine: AsyncEngine, *, deadline: float | None, in_transactions: bool = False) -> None:
         self._engine = engine
+        self._deadline = deadline
         self._in_transactions = in_transactions
         self._running = SingleFlight()
 
     async def run(self, *statements: Executable) -> Outcome:
-        """Run the statements in order and return the outcome of the last one."""
-        return await self._running.run_to_end(lambda: self._run(statements))
+        """Run the statements in order and return the outcome of the last one; raises StoreUnavailableError."""
+        started = time.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._deadline):
+                return await self._running.run_to_end(lambda: self._run(statements))
+        raise TOO_SLOW.error(time.monotonic() - started)
 
     async def drain(self) -> None:
-        """Wait for all statements under way."""
-        await self._running.drain()
+        """Wait for all statements under way, within reason."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DATABASE_DEADLINE):
+                await self._running.drain()
+                return
+        log.error("The database is closed although a statement has not ended within %.0f s.", DATABASE_DEADLINE)
 
     async def _run(self, statements: Sequence[Executable]) -> Outcome:
+        started = time.monotonic()
+        fault = outcome = await self._try(statements)
+        if isinstance(fault, Fault) and fault.stale:
+            # The connection was idle when the server or the network went away, or it was opened when the database was
+            # read-only. Trying again costs nothing otherwise; a ping before each use would cost every look-up a round
+            # trip.
+            outcome = await self._try(statements)
+        if isinstance(outcome, Fault):
+            # Not inside "except", so that no traceback and no report of errors contains what the driver said.
+            raise outcome.error(time.monotonic() - started)
+        return outcome
+
+    async def _try(self, statements: Sequence[Executable]) -> Outcome | Fault:
         try:
             return await self._run_once(statements)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        # The connection was idle when the server or the network went away. Trying again costs nothing otherwise;
-        # a ping before each use would cost every look-up a round trip.
-        return await self._run_once(statements)
+        # Everything, because nothing of ours runs in there: SQLAlchemy's errors, the drivers', the network's.
+        except Exception as error:
+            return fault_of(error)
 
     async def _run_once(self, statements: Sequence[Executable]) -> Outcome:
         outcome = Outcome((), 0)
         # Not "async with": that returns the connection in a task of its own, which the end of the loop would cancel.
-        connection = await self._engine.connect()
+        connection = await self._connect()
+        cutting = None if self._deadline is None else self._cut_after(self._deadline, connection)
         try:
             for statement in statements:
                 result = await connection.execute(statement)
@@ -71,4 +101,18 @@ class Statements:
                 await connection.commit()
         finally:
             await connection.close()
+            if cutting is not None:
+                cutting.cancel()
         return outcome
+
+    async def _connect(self) -> AsyncConnection:
+        try:
+            return await self._engine.connect()
+        except TimeoutError:
+            raise ConnectionError from None
+
+    def _cut_after(self, seconds: float, connection: AsyncConnection) -> asyncio.TimerHandle | None:
+        pooled = connection.sync_connection.connection if connection.sync_connection else None
+        # asyncpg has it, aiosqlite has not: it aborts the socket, and what waits for an answer fails.
+        terminate = getattr(pooled and pooled.driver_connection, "terminate", None)
+        return terminate and asyncio.get_running_loop().call_later(seconds, terminate)

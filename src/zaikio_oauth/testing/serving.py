@@ -3,31 +3,65 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Callable, Iterable
 
 import uvicorn
 
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.settings import Settings
-from zaikio_oauth.testing.local_hub import LocalHub
+from zaikio_oauth.settings import Settings, http_url
+from zaikio_oauth.testing.local_hub import HubApp, LocalHub
 
 __all__ = ["serve"]
 
 APP_URLS = ("http://localhost:8000", "http://127.0.0.1:8000")
 
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
 
 def serve(*, host: str, port: int, app_urls: Iterable[str] | None, prefix: str, echo: Callable[[str], object]) -> None:
     """Serve a Hub with the clients of the environment, until it is stopped. Raises ConfigurationError."""
-    urls = tuple(app_urls or ()) or APP_URLS
+    hub = _hub([_app_url(url) for url in app_urls or ()] or APP_URLS, _path(prefix))
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    with _listening(host, port, url) as listening:
+        echo(f"The local Hub is at {url}; set in your app: ZAIKIO_HOST={url}")
+        for app in hub.apps:
+            echo(f"  {app.name}: client id {app.client_id}, callbacks {', '.join(app.redirect_uris)}")
+        config = uvicorn.Config(hub, log_level="warning", lifespan="off")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _hub(app_urls: Iterable[str], prefix: str) -> LocalHub:
     # Only the clients matter here: the keys and the database are the app's. Without any, the Hub has its default app.
-    configured = any(name.startswith("ZAIKIO_CLIENTS") for name in os.environ)
-    hub = LocalHub.for_settings(Settings(), urls, prefix) if configured else LocalHub()
-    url = f"http://{host}:{port}"
-    echo(f"The local Hub is at {url}; set in your app: ZAIKIO_HOST={url}")
-    for app in hub.apps:
-        echo(f"  {app.name}: client id {app.client_id}, callbacks {', '.join(app.redirect_uris)}")
-    server = uvicorn.Server(uvicorn.Config(hub, host=host, port=port, log_level="warning", lifespan="off"))
+    if any(name.startswith("ZAIKIO_CLIENTS") for name in os.environ):
+        return LocalHub.for_settings(Settings(), app_urls, prefix)
+    hub = LocalHub()
+    hub.apps = [
+        HubApp.for_client(app.name, app.client_id, app.client_secret, base_urls=app_urls, prefix=prefix)
+        for app in hub.apps
+    ]
+    return hub
+
+
+def _app_url(value: str) -> str:
     try:
-        server.run()
-    except SystemExit:
+        return http_url(value)
+    except ValueError as error:
+        raise ConfigurationError(f"--app-url {error}") from None
+
+
+def _path(prefix: str) -> str:
+    if not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(f"--prefix {prefix!r} has to be the beginning of a path, such as /zaikio")
+    return prefix
+
+
+def _listening(host: str, port: int, url: str) -> socket.socket:
+    # Opened here, because uvicorn would report an error in its own way.
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address, family=family, backlog=100)
+    except (OSError, UnicodeError):
         raise ConfigurationError(f"The local Hub cannot listen on {url}; is the port taken?") from None

@@ -20,7 +20,7 @@ from zaikio_oauth.retries_and_waits import HUB_DEADLINE
 from zaikio_oauth.settings import Settings, same_app
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.leases import LeaseRepository
-from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
+from zaikio_oauth.store.single_flight import Patience, SingleFlight, once_across_processes
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
@@ -63,24 +63,24 @@ class Issuance:
             response = await self.roles.resolved(response)
             return await self._store(_new_token(client_name, response, requested_scopes), "authorization_code")
 
-        return await self.flights.run_to_end(exchange)
+        return await self.flights.run_to_end(exchange, patience=Patience(), name="The exchange of a code")
 
-    async def client_credentials(self, search: TokenSearch, valid_for: timedelta) -> AccessToken:
+    async def client_credentials(self, search: TokenSearch, valid_for: timedelta, patience: Patience) -> AccessToken:
         """Return a token that is valid that long, by client credentials (RFC 6749 §4.4): one request for all callers.
 
         Raises ConfigurationError, before any request, if the client may not use them.
         """
-        name, bearer_type, bearer_id, wanted = search
-        if not self.settings.client(name).confidential:
+        client_name, bearer_type, bearer_id, wanted = search
+        if not self.settings.client(client_name).confidential:
             raise ConfigurationError(
-                f"The client {name!r} has no secret and so cannot use client credentials; "
+                f"The client {client_name!r} has no secret and so cannot use client credentials; "
                 f"{bearer_type}/{bearer_id} has to log in or connect first."
             )
         if not wanted:
             raise ConfigurationError(
-                f"The client {name!r} has no scopes for a bearer of type {bearer_type}; pass scopes=[…]."
+                f"The client {client_name!r} has no scopes for a bearer of type {bearer_type}; pass scopes=[…]."
             )
-        key = _digest("client_credentials", name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
+        key = _digest("client_credentials", client_name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
 
         async def stored() -> AccessToken | None:
             # Not by the cache: a read that began before another process stored its token says nothing now.
@@ -95,7 +95,8 @@ class Issuance:
                 deadline=HUB_DEADLINE,
             )
 
-        return await self.flights.run(key, flight)
+        name = f"The request for a token of {bearer_type}/{bearer_id}"
+        return await self.flights.run(key, flight, patience=patience, name=name)
 
     async def _request_client_credentials(self, search: TokenSearch) -> AccessToken:
         name, bearer_type, bearer_id, wanted = search
@@ -129,7 +130,9 @@ class Issuance:
         response = await self.roles.resolved(response)
         return await self._store(_new_token(client_name, response, requested_scopes), "device_code")
 
-    async def delegation(self, parent: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
+    async def delegation(
+        self, parent: AccessToken, *, client_id: str, scopes: Iterable[str], patience: Patience
+    ) -> AccessToken:
         """Return the stored token that is delegated from ``parent`` to a subsystem's app.
 
         Raises, before any request, InvalidScopesError if ``parent`` was delegated itself, and ConfigurationError if
@@ -150,7 +153,7 @@ class Issuance:
             token = _delegated_token(parent, self.settings.clients, client_id, response, wanted)
             return await self._store(token, "delegation")
 
-        return await self.flights.run_to_end(request)
+        return await self.flights.run_to_end(request, patience=patience, name="A delegation")
 
     async def _store(self, token: AccessToken, grant_type: str) -> AccessToken:
         stored = await self.grants.add(token)

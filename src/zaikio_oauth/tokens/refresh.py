@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,11 +12,12 @@ from zaikio_oauth.errors import InvalidGrantError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
-from zaikio_oauth.retries_and_waits import HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
+from zaikio_oauth.retries_and_waits import BACKGROUND_PAUSE, HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.leases import Lease, LeaseRepository
-from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
+from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database, once_across_processes
+from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
@@ -36,18 +37,32 @@ class Refresh:
     leases: LeaseRepository
     flights: SingleFlight
     telemetry: Telemetry
+    failed_lately: TokenCache[bool] = field(default_factory=lambda: TokenCache(BACKGROUND_PAUSE))
 
-    async def __call__(self, stored: StoredToken) -> AccessToken:
+    async def __call__(self, stored: StoredToken, patience: Patience) -> AccessToken:
         """Return the next token of this grant.
 
         Raises InvalidGrantError if the grant is gone or the Hub no longer accepts its refresh token,
-        HubUnavailableError if the Hub cannot be asked.
+        HubUnavailableError if the Hub cannot be asked, and what ``SingleFlight.run`` raises when ``patience`` ends.
         """
         if not stored.access_token.refreshable():
             raise InvalidGrantError("invalid_grant", "there is no refresh token, or it has expired")
-        flight = (stored.access_token.id, stored.version)
-        refreshed = await self.flights.run(flight, lambda: self._once_across_processes(stored))
+        refreshed = await self.flights.run(
+            _flight(stored), lambda: self._once_across_processes(stored), patience=patience, name=_name(stored)
+        )
         return refreshed.access_token
+
+    def begin(self, stored: StoredToken) -> None:
+        """Refresh in the background, unless it cannot be done or has failed a moment ago; a failure is a warning."""
+        if stored.access_token.refreshable() and self.failed_lately.get(stored.access_token.id) is None:
+            self.flights.begin(_flight(stored), lambda: self._ahead(stored), name=_name(stored))
+
+    async def _ahead(self, stored: StoredToken) -> StoredToken:
+        try:
+            return await self._once_across_processes(stored)
+        except BaseException:
+            self.failed_lately.put(stored.access_token.id, True, dropped=self.failed_lately.dropped)
+            raise
 
     async def _once_across_processes(self, stored: StoredToken) -> StoredToken:
         lease = self.leases.lease(f"refresh:{stored.access_token.id}")
@@ -76,7 +91,7 @@ class Refresh:
             with self.telemetry.asking("refresh_token", old.audience):
                 response = await self.token_endpoint.refresh_token(client, refresh_token=old.refresh_token or "")
         except InvalidGrantError:
-            if lease.taken_over and (rescued := await self._wait_for_change(stored)):
+            if rescued := await self._changed_by_another(stored, lease):
                 return rescued
             await self.grants.drop_refresh_token(stored)
             raise
@@ -89,15 +104,32 @@ class Refresh:
         self.telemetry.tell(TokenEvent.of("refreshed", fresh))
         return replaced
 
-    async def _wait_for_change(self, stored: StoredToken) -> StoredToken | None:
-        """Wait for the process from which the lease was taken: it may be alive and have used the refresh token."""
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        while clock() - started < LEASE_TAKE_OVER_GRACE:
+    async def _changed_by_another(self, stored: StoredToken, lease: Lease) -> StoredToken | None:
+        """Return what another process has got for the refresh token that the Hub no longer accepts from us, if any.
+
+        A process that stalls loses its lease. Whichever of the two continues later is refused, and the other one has
+        the new token, or is about to store it.
+        """
+        with at_the_database():
             if changed := await self._changed_since(stored):
                 return changed
+            lost = await lease.lost()
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        while (lost or lease.taken_over) and clock() - started < LEASE_TAKE_OVER_GRACE:
             await asyncio.sleep(LONGEST_POLL)
+            with at_the_database():
+                if changed := await self._changed_since(stored):
+                    return changed
         return None
+
+
+def _flight(stored: StoredToken) -> tuple[str, str, int]:
+    return "refresh", stored.access_token.id, stored.version
+
+
+def _name(stored: StoredToken) -> str:
+    return f"The refresh of access token {stored.access_token.id}"
 
 
 def _refreshed_token(old: AccessToken, response: TokenResponse) -> AccessToken:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -13,6 +14,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.errors import StoreUnavailableError
+from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.tokens.background import Background
@@ -129,15 +132,30 @@ class Runtime:
         return _Use(self, configuration)
 
     async def enter(self) -> None:
-        """Keep open what this event loop opens until ``leave``; raises ConfigurationError."""
+        """Keep open what this event loop opens until ``leave``.
+
+        A database that may come up is waited for. Raises ConfigurationError, and StoreUnavailableError if it does not.
+        """
         # Counted first, so that nobody who leaves meanwhile closes what is being opened.
         self._users[asyncio.get_running_loop()] += 1
         try:
-            async with self.use() as parts:
-                parts.revocation_list.needed()
+            await self._open_when_up()
         except BaseException:
             await self.leave()
             raise
+
+    async def _open_when_up(self) -> None:
+        started = time.monotonic()
+        while True:
+            try:
+                async with self.use() as parts:
+                    return parts.revocation_list.needed()
+            except StoreUnavailableError as error:
+                elapsed = time.monotonic() - started
+                if elapsed > DATABASE_DEADLINE - LONGEST_DATABASE_BACKOFF:
+                    raise StoreUnavailableError(error.reason, elapsed=elapsed) from None
+            # An app and its database are often started together.
+            await asyncio.sleep(LONGEST_DATABASE_BACKOFF)
 
     async def leave(self) -> None:
         """Close everything that this event loop has open, unless somebody else has entered and not yet left."""
@@ -206,7 +224,7 @@ class _Opened:
         self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
 
     async def wait(self) -> Parts:
-        """Return the parts once they are open; raises ConfigurationError."""
+        """Return the parts once they are open; raises ConfigurationError or StoreUnavailableError."""
         # Shielded, because several callers wait for the same opening.
         return await asyncio.shield(self._opening)
 

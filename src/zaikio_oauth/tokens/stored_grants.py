@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
-from zaikio_oauth.store.single_flight import SingleFlight
+from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database
 from zaikio_oauth.store.token_cache import TokenCache
 
 __all__ = ["StoredGrants"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,15 +27,16 @@ class StoredGrants:
 
     # --- cached reads -----------------------------------------------------------------------------------
 
-    async def find(self, access_token_id: str, valid_for: timedelta) -> StoredToken | None:
+    async def find(self, access_token_id: str, valid_for: timedelta, patience: Patience) -> StoredToken | None:
         """Return the grant, or None if it is gone or revoked. What was read a moment ago will do if it is valid."""
-        return await self._read(access_token_id, valid_for, lambda: self.access_tokens.get(access_token_id))
+        return await self._read(access_token_id, valid_for, patience, lambda: self.access_tokens.get(access_token_id))
 
-    async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
+    async def find_usable(self, search: TokenSearch, valid_for: timedelta, patience: Patience) -> StoredToken | None:
         """Return the newest grant that fits and is valid that long, or None."""
         return await self._read(
             repr(search),
             valid_for,
+            patience,
             lambda: self.access_tokens.find_usable(search, valid_for),
             differing_by=valid_for,
         )
@@ -42,61 +45,86 @@ class StoredGrants:
         self,
         key: str,
         valid_for: timedelta,
+        patience: Patience,
         query: Callable[[], Coroutine[Any, Any, StoredToken | None]],
         differing_by: Hashable = None,
     ) -> StoredToken | None:
         if not self.cache.enabled:
-            return await query()
+            return await self._now(query, patience)
         kept = self.cache.get(key)
         if kept is not None and kept.access_token.valid_for(valid_for):
             return kept
         dropped = self.cache.dropped
         # With "dropped", so that a reader who comes after a logout does not join a read that began before it.
-        stored = await self.flights.run(("read", key, differing_by, dropped), query)
+        flight = ("read", key, differing_by, dropped)
+        stored = await self.flights.run(flight, _reading(query), patience=patience, name="a look-up of a token")
         if stored is not None:
             self.cache.put(key, stored, dropped=dropped)
         return stored
 
     # --- reads from the database ------------------------------------------------------------------------
 
-    async def get(self, access_token_id: str) -> StoredToken | None:
+    # Within a call under way there is no patience: each of its callers has their own.
+
+    async def get(self, access_token_id: str, patience: Patience | None = None) -> StoredToken | None:
         """Return the grant as it is in the database now, or None if it is gone or revoked."""
-        return await self.access_tokens.get(access_token_id)
+        return await self._now(lambda: self.access_tokens.get(access_token_id), patience)
 
-    async def find_usable_now(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
+    async def find_usable_now(
+        self, search: TokenSearch, valid_for: timedelta, patience: Patience | None = None
+    ) -> StoredToken | None:
         """Return the newest grant that fits and is valid that long in the database now, or None."""
-        return await self.access_tokens.find_usable(search, valid_for)
+        return await self._now(lambda: self.access_tokens.find_usable(search, valid_for), patience)
 
-    async def find_refreshable(self, search: TokenSearch) -> StoredToken | None:
+    async def find_refreshable(self, search: TokenSearch, patience: Patience) -> StoredToken | None:
         """Return the newest grant that fits and can be refreshed, or None."""
-        return await self.access_tokens.find_refreshable(search)
+        return await self._now(lambda: self.access_tokens.find_refreshable(search), patience)
+
+    async def _now(
+        self, query: Callable[[], Coroutine[Any, Any, StoredToken | None]], patience: Patience | None
+    ) -> StoredToken | None:
+        if patience is None:
+            return await _reading(query)()
+        return await self.flights.run_to_end(_reading(query), patience=patience, name="a look-up of a token")
 
     # --- writes -----------------------------------------------------------------------------------------
 
     async def add(self, token: AccessToken) -> AccessToken:
         """Store a new grant and return it with its ``id``."""
-        stored = await self.access_tokens.add(token)
+        with at_the_database():
+            stored = await self.access_tokens.add(token)
         # The newest token wins, so what was found before for this bearer has to be looked up again.
         self.cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
         return stored
 
     async def replace(self, token: AccessToken) -> StoredToken | None:
         """Replace a grant's token by the refreshed one; return None if the grant is gone or revoked."""
-        replaced = await self.access_tokens.replace(token)
+        with at_the_database():
+            replaced = await self.access_tokens.replace(token)
         self.forget(token.id)
         return replaced
 
     async def drop_refresh_token(self, stored: StoredToken) -> None:
         """Delete a refresh token that the Hub no longer accepts, unless the grant has changed since."""
-        await self.access_tokens.drop_refresh_token(stored)
+        with at_the_database():
+            await self.access_tokens.drop_refresh_token(stored)
 
     async def delete(self, access_token_id: str) -> None:
         """Delete the grant, if it exists."""
         # Before and after, because a look-up under way must not put it back into the cache.
         self.forget(access_token_id)
-        await self.access_tokens.delete(access_token_id)
+        with at_the_database():
+            await self.access_tokens.delete(access_token_id)
         self.forget(access_token_id)
 
     def forget(self, access_token_id: str) -> None:
         """Have the grant read from the database the next time."""
         self.cache.drop_if(lambda kept: kept.access_token.id == access_token_id)
+
+
+def _reading(query: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Coroutine[Any, Any, T]]:
+    async def read() -> T:
+        with at_the_database():
+            return await query()
+
+    return read

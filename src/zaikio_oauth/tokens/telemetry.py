@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import OAuthError
-from zaikio_oauth.store.single_flight import _UninterruptedTask as UninterruptedTask
+from zaikio_oauth.store.single_flight import UninterruptedTask
 
 try:
     from opentelemetry import metrics, trace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,8 @@ from datetime import timedelta
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
 from zaikio_oauth.errors import InvalidGrantError, UnknownClientError
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.access_tokens import TokenSearch
+from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
+from zaikio_oauth.store.single_flight import Patience
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.stored_grants import StoredGrants
@@ -32,35 +34,54 @@ class TokenManager:
 
     # --- the stored one -------------------------------------------------------------------------------
 
-    async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> AccessToken | None:
+    async def find_usable(
+        self, search: TokenSearch, valid_for: timedelta, patience: Patience | None = None
+    ) -> AccessToken | None:
         """Return the newest stored token that fits and is valid that long, or None."""
-        stored = await self.grants.find_usable(search, valid_for)
+        stored = await self.grants.find_usable(search, valid_for, patience or Patience())
         return stored.access_token if stored else None
 
-    async def find_active(self, access_token_id: str | None, valid_for: timedelta) -> AccessToken | None:
+    async def find_active(
+        self, access_token_id: str | None, valid_for: timedelta, patience: Patience | None = None
+    ) -> AccessToken | None:
         """Return that token, refreshed if necessary; None if it is gone, revoked or can no longer be refreshed."""
         if not access_token_id:
             return None
         if virtual := self._virtual(access_token_id):
             return virtual
-        stored = await self.grants.find(access_token_id, valid_for)
+        patience = patience or Patience()
+        stored = await self.grants.find(access_token_id, valid_for, patience)
         if stored is None or stored.access_token.valid_for(valid_for):
             return stored.access_token if stored else None
+        return await self._refreshed(stored, patience)
+
+    async def find_living(self, access_token_id: str, seconds: float) -> AccessToken | None:
+        """Return that token, for a page: at once as long as it lives, and refreshed once it has expired, or None.
+
+        One that expires soon is refreshed in the background. Waits for ``seconds`` at most, then raises
+        HubUnavailableError or StoreUnavailableError.
+        """
+        if virtual := self._virtual(access_token_id):
+            return virtual
+        patience = Patience(seconds)
+        stored = await self.grants.find(access_token_id, timedelta(0), patience)
+        if stored is None:
+            return None
+        if stored.access_token.expired:
+            return await self._refreshed(stored, patience)
+        if not stored.access_token.valid_for(DEFAULT_VALID_FOR):
+            self.refresh_grant.begin(stored)
+        return stored.access_token
+
+    async def _refreshed(self, stored: StoredToken, patience: Patience) -> AccessToken | None:
         try:
-            return await self.refresh_grant(stored)
+            return await self.refresh_grant(stored, patience)
         except InvalidGrantError:
             return None
         except UnknownClientError as error:
             # The app no longer has that client; whoever logged in with it has to log in again.
-            log.warning("Access token %s cannot be refreshed: %s", access_token_id, error)
+            log.warning("Access token %s cannot be refreshed: %s", stored.access_token.id, error)
             return None
-
-    async def require_active(self, token: AccessToken) -> AccessToken:
-        """Return this grant's present token, refreshed if necessary; raises InvalidGrantError if it is gone."""
-        active = await self.find_active(token.id, DEFAULT_VALID_FOR)
-        if active is None:
-            raise InvalidGrantError("invalid_grant", "this token is no longer stored: logged out, revoked or expired")
-        return active
 
     def _virtual(self, access_token_id: str) -> AccessToken | None:
         if self.settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
@@ -71,34 +92,50 @@ class TokenManager:
 
     # --- the stored one, else a refreshed one, else a new one --------------------------------------------
 
-    async def get(self, search: TokenSearch, valid_for: timedelta) -> AccessToken:
+    async def get(self, search: TokenSearch, valid_for: timedelta, patience: Patience | None = None) -> AccessToken:
         """Return a token that fits and is valid that long: stored, else refreshed, else by client credentials."""
-        if usable := await self.find_usable(search, valid_for):
+        patience = patience or Patience()
+        if usable := await self.find_usable(search, valid_for, patience):
             return usable
-        if refreshable := await self.grants.find_refreshable(search):
+        if refreshable := await self.grants.find_refreshable(search, patience):
             with suppress(InvalidGrantError):
-                return await self.refresh_grant(refreshable)
-        return await self.issuance.client_credentials(search, valid_for)
+                return await self.refresh_grant(refreshable, patience)
+        return await self.issuance.client_credentials(search, valid_for, patience)
 
     async def get_instead_of(self, rejected: AccessToken, search: TokenSearch, valid_for: timedelta) -> AccessToken:
         """Return another token than this one, which an API has rejected: refreshed if possible, else a new one."""
+        patience = Patience()
         # From the database, because another caller who was rejected may have replaced it already.
         self.grants.forget(rejected.id)
-        stored = await self.grants.get(rejected.id)
+        stored = await self.grants.get(rejected.id, patience)
         if stored and stored.access_token.token == rejected.token:
             try:
-                return await self.refresh_grant(stored)
+                return await self.refresh_grant(stored, patience)
             except InvalidGrantError:
                 # Nobody else shall be given a token that does not work.
                 await self.grants.delete(rejected.id)
-        return await self.get(search, valid_for)
+        return await self.get(search, valid_for, patience)
 
     async def refresh(self, token: AccessToken) -> AccessToken:
         """Return this grant's next token; raises InvalidGrantError if the grant is gone."""
-        stored = await self.grants.get(token.id)
+        patience = Patience()
+        stored = await self.grants.get(token.id, patience)
         if stored is None:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if stored.access_token.token != token.token and not stored.access_token.expired:
             # Somebody else has refreshed it since the caller read it.
             return stored.access_token
-        return await self.refresh_grant(stored)
+        return await self.refresh_grant(stored, patience)
+
+    async def delegate(self, token: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
+        """Return a token that is delegated from this one, which is refreshed first if necessary.
+
+        Raises InvalidGrantError if the grant is gone.
+        """
+        patience = Patience()
+        parent: AccessToken | None = token
+        if token.delegated_from is None:
+            parent = await self.find_active(token.id, DEFAULT_VALID_FOR, patience)
+        if parent is None:
+            raise InvalidGrantError("invalid_grant", "this token is no longer stored: logged out, revoked or expired")
+        return await self.issuance.delegation(parent, client_id=client_id, scopes=scopes, patience=patience)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from urllib.parse import urlencode
 
 from fastapi import HTTPException, WebSocketException
@@ -12,7 +11,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 
-from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
+from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import (
     DecryptionError,
     HubUnavailableError,
@@ -20,7 +19,7 @@ from zaikio_oauth.errors import (
     OAuthError,
     StoreUnavailableError,
 )
-from zaikio_oauth.tokens.token_manager import TokenManager
+from zaikio_oauth.retries_and_waits import OPTIONAL_PATIENCE, PAGE_PATIENCE
 from zaikio_oauth.web.navigation import is_page_view
 from zaikio_oauth.web.responses import connection_error, unavailable
 from zaikio_oauth.web.return_address import route_path
@@ -37,6 +36,8 @@ _UNAVAILABLE = (HubUnavailableError, InvalidResponseError, OAuthError, StoreUnav
 
 class _SessionSecurity(SecurityBase):
     """The session cookie as a security scheme of OpenAPI."""
+
+    patience = PAGE_PATIENCE
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -56,7 +57,7 @@ class _SessionSecurity(SecurityBase):
             return None
         try:
             async with self.site.runtime.use() as parts:
-                return await _find_active(parts.tokens, access_token_id)
+                return await parts.tokens.find_living(access_token_id, self.patience)
         except DecryptionError:
             # The person can log in again; the operator has to add the missing key.
             log.exception("The access token of a session cannot be decrypted.")
@@ -116,6 +117,8 @@ class OptionalAccessToken(_SessionSecurity):
             return {"logged in": token is not None}
     """
 
+    patience = OPTIONAL_PATIENCE
+
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken | None:
         """Return the token of this request, or None."""
         try:
@@ -123,11 +126,3 @@ class OptionalAccessToken(_SessionSecurity):
         except _UNAVAILABLE:
             return None
         return None if token is None or token.missing_scopes(security_scopes.scopes) else token
-
-
-async def _find_active(tokens: TokenManager, access_token_id: str) -> AccessToken | None:
-    try:
-        return await tokens.find_active(access_token_id, DEFAULT_VALID_FOR)
-    except (HubUnavailableError, InvalidResponseError, OAuthError):
-        # A token that still works for half a minute is better than an error page.
-        return await tokens.find_active(access_token_id, timedelta(0))
