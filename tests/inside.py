@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from zaikio_oauth import ZaikioOAuth
+from zaikio_oauth import AccessToken, ZaikioOAuth
 from zaikio_oauth.application import runtime_of
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
 from zaikio_oauth.tokens.parts import Parts
 
 
@@ -24,6 +25,12 @@ async def engine_of(zaikio: ZaikioOAuth) -> Any:
 async def mark_revoked(zaikio: ZaikioOAuth, jtis: Collection[str]) -> None:
     """Do what the webhook does after a valid event."""
     await (await parts_of(zaikio)).revocation_list.add(jtis)
+
+
+async def replace_row(tokens: AccessTokenRepository, token: AccessToken) -> StoredToken | None:
+    """Store this token as a refresh of the row that has its id, as it is now."""
+    row = await tokens.get(token.id)
+    return await tokens.replace(row or StoredToken(token, 1), token)
 
 
 def client_name_of(zaikio: ZaikioOAuth) -> str:

@@ -92,7 +92,7 @@ FIRST_POLL, LONGEST_POLL = 0.02, 0.25
 DATABASE_DEADLINE = 15.0
 """For a database that is not there at start-up to come up, and for storing the rest at a shutdown."""
 
-LONGEST_DATABASE_BACKOFF = 1.0
+FIRST_DATABASE_BACKOFF, LONGEST_DATABASE_BACKOFF = 0.1, 1.0
 """Between two attempts to store what the Hub has issued."""
 
 STATEMENT_DEADLINE = 5.0

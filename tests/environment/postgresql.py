@@ -77,6 +77,8 @@ class PostgresqlServer(ExistingServer):
         self._folder = Path(tempfile.mkdtemp(prefix="zaikio-postgresql-"))
         self._folder.chmod(0o755)
         self._process: subprocess.Popen[bytes] | None = None
+        self._serving: tuple[Path, Path, dict[str, Any]] | None = None
+        self._port = 0
 
     def start(self) -> None:
         """Create a cluster and start the server. Raises PostgresqlUnavailable."""
@@ -90,8 +92,9 @@ class PostgresqlServer(ExistingServer):
             _run(
                 [binaries / "initdb", "-D", data, "-U", "zaikio", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"], user
             )
+            self._serving = binaries / "postgres", data, user
             # Another process may take the port before the server does.
-            if not any(self._serve(binaries / "postgres", data, user) for _ in range(TRIES)):
+            if not any(self._serve(_free_port()) for _ in range(TRIES)):
                 raise PostgresqlUnavailable(f"PostgreSQL did not start: {self._log()}")
         except BaseException:
             self.stop()
@@ -110,8 +113,27 @@ class PostgresqlServer(ExistingServer):
             self._process = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _serve(self, postgres: Path, data: Path, user: dict[str, Any]) -> bool:
-        port = _free_port()
+    def crash(self) -> None:
+        """Kill the server as a kernel does that is out of memory; its connections end with it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def restart(self) -> None:
+        """Serve the same data on the same port again, after a crash. Raises PostgresqlUnavailable."""
+        started = time.monotonic()
+        # Until the last process of the former server has ended, the new one refuses to start.
+        while not self._serve(self._port):
+            if time.monotonic() - started > START_SECONDS:
+                raise PostgresqlUnavailable(f"PostgreSQL did not restart: {self._log()}")
+
+    def _serve(self, port: int) -> bool:
+        assert self._serving is not None
+        postgres, data, user = self._serving
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            self._process.wait()
+        self._port = port
         super().__init__(str(URL.create("postgresql", "zaikio", host="127.0.0.1", port=port, database="postgres")))
         command = [str(postgres), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
         for setting in SETTINGS:

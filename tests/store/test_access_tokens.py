@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.data import OTHER_KEY, PERSON_ID, some_access_token, some_on_behalf_of
+from tests.inside import replace_row
 from zaikio_oauth import AccessToken, DecryptionError
 from zaikio_oauth.retries_and_waits import STATEMENT_DEADLINE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
@@ -57,6 +58,8 @@ async def test_an_issued_token_is_stored_after_a_temporary_failure(
 ) -> None:
     """This applies to new and refreshed tokens, because the code or refresh token is used up."""
     stored = await repository.add(some_access_token())
+    row = await repository.get(stored.id)
+    assert row is not None
 
     async with database.engine.connect() as connection:
         await connection.execution_options(isolation_level="READ COMMITTED" if postgresql(database) else "SERIALIZABLE")
@@ -64,7 +67,7 @@ async def test_an_issued_token_is_stored_after_a_temporary_failure(
         await connection.execute(text(lock))
         storing = asyncio.gather(
             repository.add(some_access_token(token="new")),
-            repository.replace(stored.model_copy(update={"token": "refreshed"})),
+            repository.replace(row, stored.model_copy(update={"token": "refreshed"})),
         )
         # Longer than a statement may take.
         await asyncio.sleep(STATEMENT_DEADLINE + 1)
@@ -192,7 +195,7 @@ async def test_a_refresh_updates_the_row_and_keeps_its_id(
         update={"token": "the-secret-next", "refresh_token": "the-secret-next-refresh", "jti": "2"}
     )
 
-    replaced = await repository.replace(fresh)
+    replaced = await replace_row(repository, fresh)
     after = await repository.get(stored.id)
 
     assert before is not None
@@ -209,7 +212,7 @@ async def test_a_refreshed_grant_becomes_the_newest(repository: AccessTokenRepos
     old = await repository.add(some_access_token(created_at=now - timedelta(days=2)))
     await repository.add(some_access_token(created_at=now - timedelta(days=1)))
 
-    await repository.replace(old)
+    await replace_row(repository, old)
     found = await repository.find_usable(SEARCH, HALF_A_MINUTE)
 
     assert found is not None
@@ -223,7 +226,7 @@ async def test_a_refresh_does_not_restore_a_deleted_token(
     stored = await repository.add(some_access_token())
 
     await repository.delete(stored.id)
-    assert await repository.replace(stored) is None
+    assert await replace_row(repository, stored) is None
     await repository.delete(stored.id)
     assert await raw_rows(database) == []
 
@@ -233,7 +236,7 @@ async def test_a_used_refresh_token_is_removed_only_from_an_unchanged_row(reposi
     stored = await repository.add(some_access_token())
     read = await repository.get(stored.id)
     assert read is not None
-    await repository.replace(stored.model_copy(update={"refresh_token": "the-secret-next"}))
+    await replace_row(repository, stored.model_copy(update={"refresh_token": "the-secret-next"}))
 
     await repository.drop_refresh_token(read)
     now = await repository.get(stored.id)

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
-from tests.inside import parts_of
+from tests.inside import parts_of, replace_row
 from tests.visitor import expiring_token
 from zaikio_oauth import HubUnavailableError, Settings, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import LEASE_SECONDS
@@ -99,7 +99,7 @@ async def test_invalid_grant_after_a_takeover_waits_for_the_other_result(zaikio:
         assert not waiting.done()
 
     fresh = token.model_copy(update={"token": "what the stalled one got", "refresh_token": "and this"})
-    await parts.access_tokens.replace(fresh)
+    await replace_row(parts.access_tokens, fresh)
 
     started = time.monotonic()
     found = await waiting

@@ -7,6 +7,7 @@ import asyncio
 from sqlalchemy import text
 
 from tests.data import some_access_token
+from tests.inside import replace_row
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
 
@@ -16,11 +17,11 @@ async def test_a_cancelled_caller_leaves_no_lock(database: Database) -> None:
     tokens = AccessTokenRepository(database)
     stored = await tokens.add(some_access_token())
     for round_ in range(100):
-        leaving = asyncio.create_task(tokens.replace(stored))
+        leaving = asyncio.create_task(replace_row(tokens, stored))
         await asyncio.sleep(round_ * 0.00004)
         leaving.cancel()
         async with asyncio.timeout(5):
-            assert await tokens.replace(stored)
+            assert await replace_row(tokens, stored)
 
 
 async def test_started_statements_end_before_the_database_closes(database: Database) -> None:

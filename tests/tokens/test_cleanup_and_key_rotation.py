@@ -12,7 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import text
 
 from tests.data import KEY, OTHER_KEY, some_access_token
-from tests.inside import mark_revoked
+from tests.inside import mark_revoked, replace_row
 from zaikio_oauth import DecryptionError, Settings, ZaikioOAuth
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
@@ -98,7 +98,7 @@ async def test_many_tokens_are_deleted_in_batches(
         nonlocal reads
         while True:
             assert await tokens.get(kept.id)
-            await tokens.replace(kept)
+            await replace_row(tokens, kept)
             reads += 1
             await asyncio.sleep(0.005)
 
@@ -166,7 +166,7 @@ async def test_a_rotation_does_not_undo_a_concurrent_refresh(tokens: AccessToken
 
     async def refresh() -> None:
         for token in stored:
-            await rotating.replace(token.model_copy(update={"token": "the-secret-next"}))
+            await replace_row(rotating, token.model_copy(update={"token": "the-secret-next"}))
 
     await asyncio.gather(rotating.reencrypt("", 100), refresh())
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-import stamina
 from sqlalchemy import (
     ColumnElement,
     Executable,
@@ -25,13 +25,14 @@ from sqlalchemy import (
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf
-from zaikio_oauth.errors import DecryptionError, StoreUnavailableError
-from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF
+from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.store.columns import UNDECRYPTABLE, join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.statements import Outcome
+from zaikio_oauth.store.storing import Storing
 
 __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ class AccessTokenRepository:
         self._revocations = database.tables.revocations
         self._cipher = database.cipher
         self._insert = database.insert
+        self._storing = Storing()
+        # The ids of rows that are being added, and that nobody has deleted meanwhile.
+        self._adding: set[str] = set()
 
     async def add(self, token: AccessToken) -> AccessToken:
         """Store a new grant and return it with its ``id``."""
@@ -82,13 +86,19 @@ class AccessTokenRepository:
         }
         # After a broken connection this is tried again, and the row may already exist.
         insert = self._insert(self._table).values(values).on_conflict_do_nothing(index_elements=["id"])
-        await self._store(insert, self._mark_revoked(stored.id))
+        self._adding.add(stored.id)
+        try:
+            await self._until_stored(stored, lambda: self._statements.run(insert, self._mark_revoked(stored.id)))
+            if stored.id not in self._adding:
+                # Found and revoked by somebody after the first attempt: a later one must not bring it back.
+                await self.delete(stored.id)
+        finally:
+            self._adding.discard(stored.id)
         return stored
 
     async def get(self, access_token_id: str) -> StoredToken | None:
         """Return the row, or None if it does not exist or is revoked; raises DecryptionError."""
-        condition = and_(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
-        return await self._first(select(self._table).where(condition))
+        return await self._first(self._current(access_token_id))
 
     async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest token that is valid that long and whose requested scopes include these, or None.
@@ -111,25 +121,27 @@ class AccessTokenRepository:
         )
         return await self._first(self._newest(condition))
 
-    async def replace(self, token: AccessToken) -> StoredToken | None:
-        """Replace a grant's token by the refreshed one, in one statement; return None if the row is gone or revoked.
+    async def replace(self, stored: StoredToken, token: AccessToken) -> StoredToken | None:
+        """Replace a grant's token by the refreshed one and return the row; return None if it is gone or revoked.
 
-        The id stays the same, so that every tab and job that holds it can go on.
+        The id stays the same, so that every tab and job that holds it can go on. A row that is no longer as ``stored``
+        stays as it is and is returned.
         """
         values = {
             **_token_values(token),
-            "version": self._table.c.version + 1,
+            "version": stored.version + 1,
             "updated_at": datetime.now(UTC),
         }
-        statement = (
-            update(self._table)
-            .where(self._table.c.id == token.id, self._table.c.revoked_at.is_(None))
-            .values(values)
-            .returning(self._table.c.version)
-        )
-        row = (await self._store(statement)).first
-        await self._statements.run(self._mark_revoked(token.id))
-        return None if row is None else StoredToken(token, row.version)
+        column = self._table.c
+        # The version makes it harmless to try again after a broken connection: if the row was replaced after all, it
+        # may have been refreshed once more meanwhile.
+        unchanged = and_(column.id == token.id, column.version == stored.version, column.revoked_at.is_(None))
+        statement = update(self._table).where(unchanged).values(values)
+
+        async def write() -> StoredToken | None:
+            return await self._first(statement, self._mark_revoked(token.id), self._current(token.id))
+
+        return await self._until_stored(token, write)
 
     async def drop_refresh_token(self, stored: StoredToken) -> None:
         """Delete a refresh token that the Hub no longer accepts, unless the row has changed since."""
@@ -143,6 +155,11 @@ class AccessTokenRepository:
     async def delete(self, access_token_id: str) -> None:
         """Delete the row, if it exists."""
         await self._statements.run(delete(self._table).where(self._table.c.id == access_token_id))
+        self._adding.discard(access_token_id)
+
+    def close(self) -> None:
+        """Try only a little longer to store what could not be stored yet, because the process is about to end."""
+        self._storing.close()
 
     async def delete_unusable(self, now: datetime, batch: int) -> int:
         """Delete at most ``batch`` tokens that can never be used again; return how many were deleted.
@@ -183,14 +200,9 @@ class AccessTokenRepository:
             done = replace(done, changed=done.changed + result.rowcount)
         return done
 
-    async def _store(self, *statements: Executable) -> Outcome:
-        """Store what the Hub issued, with retries: a code or refresh token was used for it and cannot be used again."""
-        async for attempt in stamina.retry_context(
-            on=_may_pass, attempts=None, timeout=DATABASE_DEADLINE, wait_max=LONGEST_DATABASE_BACKOFF
-        ):
-            with attempt:
-                outcome = await self._statements.run(*statements)
-        return outcome
+    async def _until_stored(self, token: AccessToken, write: Callable[[], Awaitable[T]]) -> T:
+        expires_at = max(token.expires_at, token.refresh_expires_at or token.expires_at)
+        return await self._storing.until_stored(token.id, write, expires_at=expires_at)
 
     def _mark_revoked(self, access_token_id: str) -> Update:
         """Mark the row if its token was revoked before it was stored: events arrive in any order."""
@@ -201,9 +213,12 @@ class AccessTokenRepository:
             .values(revoked_at=datetime.now(UTC))
         )
 
-    async def _first(self, statement: Select[Any]) -> StoredToken | None:
-        row = (await self._statements.run(statement)).first
+    async def _first(self, *statements: Executable) -> StoredToken | None:
+        row = (await self._statements.run(*statements)).first
         return None if row is None else _stored_token(row)
+
+    def _current(self, access_token_id: str) -> Select[Any]:
+        return select(self._table).where(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
 
     def _newest(self, condition: ColumnElement[bool]) -> Select[Any]:
         return select(self._table).where(condition).order_by(self._table.c.updated_at.desc()).limit(1)
@@ -228,10 +243,6 @@ class AccessTokenRepository:
             column.on_behalf_of.is_(None),
             *asked,
         )
-
-
-def _may_pass(error: Exception) -> bool:
-    return isinstance(error, StoreUnavailableError) and error.may_pass
 
 
 def _grant_values(token: AccessToken) -> dict[str, Any]:

@@ -12,11 +12,20 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 from zaikio_oauth.errors import HubUnavailableError, StoreUnavailableError, ZaikioOAuthError
 from zaikio_oauth.retries_and_waits import FIRST_POLL, HUB_DEADLINE, LONGEST_POLL
 
-__all__ = ["Patience", "ProcessLease", "SingleFlight", "UninterruptedTask", "at_the_database", "once_across_processes"]
+__all__ = [
+    "Patience",
+    "ProcessLease",
+    "SingleFlight",
+    "UninterruptedTask",
+    "at_the_database",
+    "loop_is_ending",
+    "once_across_processes",
+]
 
 T = TypeVar("T")
 
@@ -56,7 +65,18 @@ class UninterruptedTask(asyncio.Task[T]):
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Refuse if the loop has stopped, as it has when it is about to be closed."""
-        return self.get_loop().is_running() and super().cancel(msg)
+        if self.get_loop().is_running():
+            return super().cancel(msg)
+        _ending.add(self.get_loop())
+        return False
+
+
+_ending: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+
+def loop_is_ending() -> bool:
+    """Return True if the running event loop only goes on for tasks that have refused to be cancelled."""
+    return asyncio.get_running_loop() in _ending
 
 
 class _Flight(Generic[T]):

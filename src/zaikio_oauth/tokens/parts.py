@@ -68,6 +68,8 @@ async def open_parts(
 
     cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
     access_tokens, leases = AccessTokenRepository(database), LeaseRepository(database)
+    # Before the flights are waited for.
+    stack.callback(access_tokens.close)
     revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
     grants = StoredGrants(access_tokens, cache, flights)
     revocation = Revocation(http, grants, flights, telemetry)

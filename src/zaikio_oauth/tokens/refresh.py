@@ -96,7 +96,7 @@ class Refresh:
             await self.grants.drop_refresh_token(stored)
             raise
         fresh = _refreshed_token(old, await self.roles.resolved(response))
-        replaced = await self.grants.replace(fresh)
+        replaced = await self.grants.replace(stored, fresh)
         if replaced is None:
             # Logged out or revoked while the Hub was asked, so nobody may have what it has just issued.
             await self.revocation.revoke_or_warn(fresh)

@@ -97,10 +97,10 @@ class StoredGrants:
         self.cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
         return stored
 
-    async def replace(self, token: AccessToken) -> StoredToken | None:
+    async def replace(self, stored: StoredToken, token: AccessToken) -> StoredToken | None:
         """Replace a grant's token by the refreshed one; return None if the grant is gone or revoked."""
         with at_the_database():
-            replaced = await self.access_tokens.replace(token)
+            replaced = await self.access_tokens.replace(stored, token)
         self.forget(token.id)
         return replaced
 

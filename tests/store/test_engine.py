@@ -1,0 +1,99 @@
+"""Addresses and options of a database: what is wrong is named, and what the user sets wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data import KEY
+from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.retries_and_waits import SQLITE_BUSY_TIMEOUT, STATEMENT_DEADLINE
+from zaikio_oauth.store.database import Database
+
+POSTGRESQL = "postgresql+asyncpg://app:swordfish@127.0.0.1:1/none"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("nonsense=1", r"asyncpg knows no parameter 'nonsense'\."),
+        ("sslmode=require", r"asyncpg knows no parameter 'sslmode'; write 'ssl'\."),
+        ("timeout=soon-swordfish", "asyncpg does not accept the value of 'timeout'"),
+        ("command_timeout=soon-swordfish", "asyncpg does not accept the value of 'command_timeout'"),
+        (
+            "prepared_statement_cache_size=many-swordfish",
+            "does not accept the value of 'prepared_statement_cache_size'",
+        ),
+        ("ssl=swordfish", "does not accept the value of 'ssl'"),
+        ("server_settings=swordfish", "does not accept the value of 'server_settings'"),
+        ("loop=swordfish&ssl=disable", "does not accept the value of 'loop' or 'ssl'"),
+        ("pgbouncer=swordfish", "'pgbouncer' has to be true or false"),
+    ],
+)
+async def test_a_parameter_that_asyncpg_refuses_is_named(query: str, message: str) -> None:
+    """One line names the parameter and never its value."""
+    await check(f"{POSTGRESQL}?{query}", message)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("nonsense=1", r"aiosqlite knows no parameter 'nonsense'\."),
+        ("mode=ro", "aiosqlite knows no parameter 'mode'"),
+        ("uri=true&nonsense=1", "aiosqlite knows no parameter 'nonsense'"),
+        ("timeout=swordfish", "aiosqlite does not accept the value of 'timeout'"),
+        ("detect_types=swordfish", "aiosqlite does not accept the value of 'detect_types'"),
+    ],
+)
+async def test_a_parameter_that_aiosqlite_refuses_is_named(tmp_path: Path, query: str, message: str) -> None:
+    """SQLAlchemy alone would warn, or show a traceback of a hundred lines."""
+    await check(f"sqlite+aiosqlite:///{tmp_path}/store.db?{query}", message)
+
+
+async def check(url: str, message: str) -> None:
+    """Open the database and expect a ConfigurationError."""
+    database = None
+    try:
+        with pytest.raises(ConfigurationError, match=message) as caught:
+            database = Database(url, [KEY])
+            await database.open(auto_migrate=True)
+    finally:
+        if database:
+            await database.aclose()
+    assert "swordfish" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_an_unknown_option_is_named() -> None:
+    """The options are those of SQLAlchemy."""
+    with pytest.raises(ConfigurationError, match="engine_options: nonsense"):
+        Database(POSTGRESQL, [KEY], nonsense=1)
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "deadline"),
+    [
+        ("", {}, STATEMENT_DEADLINE),
+        ("?command_timeout=60", {}, 61),
+        ("?timeout=1", {}, STATEMENT_DEADLINE),
+        ("", {"pool_timeout": 20}, 21),
+        ("", {"connect_args": {"command_timeout": 30}}, 31),
+        ("", {"connect_args": {"command_timeout": None}}, None),
+    ],
+)
+def test_a_time_out_of_the_user_wins(query: str, options: dict[str, Any], deadline: float | None) -> None:
+    """A statement that may take a minute is not cut off by our own deadline."""
+    database = Database(POSTGRESQL + query, [KEY], **options)
+    assert database.engine.sync_engine.get_execution_options()["statement_deadline"] == deadline
+
+
+@pytest.mark.parametrize(("query", "milliseconds"), [("", SQLITE_BUSY_TIMEOUT * 1000), ("?timeout=9", 9000)])
+async def test_sqlite_waits_for_a_lock_as_long_as_the_address_says(
+    tmp_path: Path, query: str, milliseconds: float
+) -> None:
+    """The default is below the deadline of a call, so that the cause can be named."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/store.db{query}", [KEY])
+    async with database.engine.connect() as connection:
+        assert (await connection.exec_driver_sql("PRAGMA busy_timeout")).scalar_one() == milliseconds
+    await database.aclose()
