@@ -7,7 +7,7 @@ its password, or a value.
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError, StatementError
@@ -32,6 +32,7 @@ class Fault:
 
 
 UNREACHABLE: Final = Fault("it cannot be reached")
+GONE: Final = replace(UNREACHABLE, stale=True)
 CONNECTION_LOST: Final = Fault("its connection was lost", stale=True)
 READ_ONLY: Final = Fault("it is read-only", stale=True)
 LOCKED: Final = Fault("it is locked")
@@ -45,7 +46,7 @@ DAMAGED: Final = Fault("its file is damaged or is no database", may_pass=False)
 
 # By SQLSTATE, or by its first two characters, which are its class (PostgreSQL, "Error Codes").
 _POSTGRESQL: Final[dict[str, Fault]] = {
-    "08": UNREACHABLE,
+    "08": GONE,
     "08P01": NO_CONNECTION,  # PgBouncer, which has no class 53.
     "25006": READ_ONLY,
     "28": Fault("it does not accept the user or the password", may_pass=False),
@@ -55,7 +56,7 @@ _POSTGRESQL: Final[dict[str, Fault]] = {
     "53300": NO_CONNECTION,
     "55P03": LOCKED,
     "57014": TOO_SLOW,
-    "57P": UNREACHABLE,
+    "57P": GONE,  # It is being shut down or starts; an idle connection dies of it unnoticed.
     "57P04": Fault("there is no database of that name", may_pass=False),
     "58": INPUT_OUTPUT,
 }
