@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Annotated, SupportsIndex
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from zaikio_oauth import scopes as scope_rules
 
@@ -19,6 +20,7 @@ __all__ = [
     "REFRESH_TOKEN_LIFETIME",
     "AccessToken",
     "OnBehalfOf",
+    "Secret",
     "as_timedelta",
 ]
 
@@ -35,6 +37,25 @@ ASSUMED_LIFETIME = timedelta(minutes=10)
 def as_timedelta(valid_for: timedelta | float) -> timedelta:
     """Return ``valid_for``, which callers give as a ``timedelta`` or in seconds, as a ``timedelta``."""
     return valid_for if isinstance(valid_for, timedelta) else timedelta(seconds=valid_for)
+
+
+class Secret(str):
+    """A text whose ``repr`` shows nothing of it, also in a list, a dictionary, or a traceback with its locals.
+
+    Tools that report errors show the ``repr`` of every local of every frame, so no frame of ours has a secret as a
+    plain text. Everything else about it is the text.
+
+        f"{Secret('abc')}", [Secret("abc")]  # "abc", ['…']
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> Secret:
+        # A tool that shortens a long text shows the repr of its beginning.
+        return Secret(super().__getitem__(key))
 
 
 class OnBehalfOf(BaseModel):
@@ -77,8 +98,8 @@ class AccessToken(BaseModel):
     on_behalf_of: OnBehalfOf | None = None
     scopes: tuple[str, ...] = ()
     requested_scopes: tuple[str, ...] = ()
-    token: str = Field(repr=False, exclude=True)
-    refresh_token: str | None = Field(default=None, repr=False, exclude=True)
+    token: Annotated[str, AfterValidator(Secret)] = Field(repr=False, exclude=True)
+    refresh_token: Annotated[str, AfterValidator(Secret)] | None = Field(default=None, repr=False, exclude=True)
     expires_at: AwareDatetime
     refresh_expires_at: AwareDatetime | None = None
     created_at: AwareDatetime

@@ -15,7 +15,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 from fastapi import APIRouter
 
-from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, as_timedelta
+from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, Secret, as_timedelta
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
@@ -352,6 +352,7 @@ class ZaikioOAuth:
             token = await verify_bearer_token(message["token"])
             print(token.subject_id, token.scopes)
         """
+        token = Secret(token)
         async with self._runtime.use() as parts:
             return await parts.verification.verify(token)
 

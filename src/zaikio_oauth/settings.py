@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
 
 __all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "same_app"]
@@ -164,7 +165,9 @@ class DatabaseSettings(BaseSettings):
         validate_default=True,
     )
 
-    database_url: str = Field(default="sqlite+aiosqlite:///zaikio_oauth.db", repr=False)
+    database_url: Annotated[str, AfterValidator(Secret)] = Field(
+        default="sqlite+aiosqlite:///zaikio_oauth.db", repr=False, exclude=True
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -188,6 +191,9 @@ class DatabaseSettings(BaseSettings):
             problems = [_unreadable(str(error))]
         else:
             return
+        finally:
+            # A tool that reports an error shows the locals of this frame.
+            values.clear()
         # Raised outside the handlers: pydantic's errors contain the input, secrets included.
         raise ConfigurationError("Settings of zaikio_oauth:\n" + "\n".join(f"  {line}" for line in problems))
 
@@ -247,7 +253,10 @@ class Settings(DatabaseSettings):
     def __init__(self, **values: Any) -> None:
         """Read the environment; ``values`` given here take precedence."""
         # Repeated so that type checkers see that every value may come from the environment.
-        super().__init__(**values)
+        try:
+            super().__init__(**values)
+        finally:
+            values.clear()
 
     @field_validator("encryption_keys", mode="before")
     @classmethod
@@ -300,7 +309,7 @@ class Settings(DatabaseSettings):
     @property
     def plain_encryption_keys(self) -> tuple[str, ...]:
         """The encryption keys in plain text. Never show or log them."""
-        return tuple(key.get_secret_value() for key in self.encryption_keys)
+        return tuple(Secret(key.get_secret_value()) for key in self.encryption_keys)
 
     @property
     def former_scopes(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "scopes": ("", ""),
     "retries_and_waits": ("", ""),
     "access_token": ("scopes", "pydantic"),
-    "settings": ("errors scopes", "cryptography pydantic pydantic_settings"),
+    "settings": ("errors scopes access_token", "cryptography pydantic pydantic_settings"),
     # Neither knows the other.
     "hub": (VALUES, "httpx joserfc stamina"),
     "store": (VALUES, "aiosqlite alembic cryptography sqlalchemy stamina"),

@@ -8,15 +8,13 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.apps import small_app
 from tests.inside import mark_revoked
+from tests.tracing import collect_spans
 from tests.visitor import Visitor
 from zaikio_oauth import OAuthError, Settings, TokenEvent, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -77,10 +75,7 @@ async def test_a_failing_listener_has_no_effect(
 
 async def test_opentelemetry_receives_spans_and_metrics(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
     """This happens if OpenTelemetry is installed and configured."""
-    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
+    exporter, reader = collect_spans(), InMemoryMetricReader()
     metrics.set_meter_provider(MeterProvider([reader]))
 
     async with ZaikioOAuth(make_settings()) as zaikio:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import httpx
 import stamina
 
+from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
 from zaikio_oauth.hub.deadline import deadline
 from zaikio_oauth.retries_and_waits import (
@@ -30,6 +31,7 @@ from zaikio_oauth.retries_and_waits import (
 
 __all__ = ["NOT_JSON", "HubHttp", "HubResponse", "RequestKind"]
 
+_SECRET_FIELDS = frozenset({"access_token", "refresh_token", "device_code"})
 MAX_RESPONSE_BYTES = 1024 * 1024
 
 _TIMEOUT = httpx.Timeout(None, connect=CONNECT_TIMEOUT, pool=CONNECT_TIMEOUT)
@@ -113,7 +115,7 @@ class HubHttp:
         # A compressed response could be unpacked to any size (RFC 9110 §12.5.3).
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "zaikio_oauth"}
         if bearer is not None:
-            headers["Authorization"] = f"Bearer {bearer}"
+            headers["Authorization"] = Secret(f"Bearer {bearer}")
         request = self._client.build_request(method, self._host + path, data=data, headers=headers, timeout=_TIMEOUT)
         credentials = httpx.BasicAuth(*auth) if auth else None
         started = time.monotonic()
@@ -193,9 +195,17 @@ async def _content(response: httpx.Response) -> bytes:
 
 def _parsed(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return json.loads(content, object_hook=_without_secrets_in_sight)
     except (ValueError, RecursionError):
         return NOT_JSON
+
+
+def _without_secrets_in_sight(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a JSON object, those that are secret as texts that are not shown."""
+    return {
+        name: Secret(value) if name in _SECRET_FIELDS and isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

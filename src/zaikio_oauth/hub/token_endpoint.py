@@ -7,6 +7,7 @@ from dataclasses import replace
 from urllib.parse import quote_plus
 
 from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.hub.token_response import TokenResponse, token_response
@@ -35,7 +36,7 @@ class TokenEndpoint:
             "client_id": client.client_id,
         }
         if client.client_secret:
-            data["client_secret"] = client.client_secret.get_secret_value()
+            data["client_secret"] = Secret(client.client_secret.get_secret_value())
         if code_verifier:
             data["code_verifier"] = code_verifier
         response = await self._http.request("POST", _PATH, data=data, kind=RequestKind.CODE)
@@ -74,4 +75,4 @@ def basic(client: ClientSettings) -> tuple[str, str] | None:
     """Return the credentials for HTTP Basic, form-encoded (RFC 6749 §2.3.1), or None for a client without a secret."""
     if client.client_secret is None:
         return None
-    return quote_plus(client.client_id), quote_plus(client.client_secret.get_secret_value())
+    return quote_plus(client.client_id), Secret(quote_plus(client.client_secret.get_secret_value()))

@@ -10,6 +10,7 @@ from sqlalchemy import DateTime, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from zaikio_oauth.access_token import Secret
 from zaikio_oauth.store.encryption import Cipher
 
 __all__ = ["UNDECRYPTABLE", "EncryptedText", "UtcDateTime", "join_scopes", "split_scopes"]
@@ -43,7 +44,7 @@ class EncryptedText(TypeDecorator[Any]):
         if value is None:
             return None
         plaintext = self.cipher.decrypt(value)
-        return UNDECRYPTABLE if plaintext is None else plaintext
+        return UNDECRYPTABLE if plaintext is None else Secret(plaintext)
 
 
 class UtcDateTime(TypeDecorator[datetime]):

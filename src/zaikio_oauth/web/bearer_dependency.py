@@ -11,6 +11,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError, StoreUnavailableError
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.web.responses import connection_error, unavailable
@@ -90,7 +91,7 @@ class BearerDependency(SecurityBase):
         if scheme.lower() != "bearer":
             # §3.1: without a token in the request there is no error code.
             raise _challenge(connection, 401, "A bearer token is needed.", None, scopes)
-        return token.strip()
+        return Secret(token.strip())
 
     def _subject_fits(self, token: BearerToken) -> bool:
         if self.subject_type == "Person":

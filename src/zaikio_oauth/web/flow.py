@@ -19,6 +19,7 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import Secret
 
 __all__ = [
     "LIFETIME",
@@ -54,7 +55,7 @@ _RETURNED_STATE = re.compile(r"\A[\x20-\x7e]{1,2000}\Z")
 
 def generate_code_verifier() -> str:
     """Return a fresh ``code_verifier``: 43 URL-safe characters from 32 random octets (RFC 7636 §4.1)."""
-    return secrets.token_urlsafe(32)
+    return Secret(secrets.token_urlsafe(32))
 
 
 def s256_code_challenge(code_verifier: str) -> str:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.requests import Request
 from starlette.responses import Response
 
+from zaikio_oauth.access_token import Secret
 from zaikio_oauth.web.flow import LIFETIME, Flow
 
 __all__ = ["FlowCookies", "flow_fernet"]
@@ -142,4 +143,6 @@ def _load(text: str) -> Flow | None:
     if version != _FORMAT:
         return None
     flow = Flow(**dict(zip((field.name for field in fields(Flow)), values, strict=True)))
+    verifier = flow.code_verifier and Secret(flow.code_verifier)
+    flow = replace(flow, code_verifier=verifier)
     return replace(flow, scopes=tuple(flow.scopes), parameters=tuple((name, value) for name, value in flow.parameters))

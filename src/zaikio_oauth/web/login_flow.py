@@ -7,7 +7,7 @@ import logging
 from starlette.requests import Request
 from starlette.responses import Response
 
-from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.access_token import AccessToken, Secret
 from zaikio_oauth.errors import (
     HubUnavailableError,
     InvalidGrantError,
@@ -254,7 +254,7 @@ def _code(request: Request) -> str:
         raise _LoginFailed(error, single(request, "error_description"))
     if not (code := single(request, "code")):
         raise _LoginFailed("invalid_response", "The Hub sent neither a code nor an error.")
-    return code
+    return Secret(code)
 
 
 def _failure(error: ZaikioOAuthError) -> Exception:
