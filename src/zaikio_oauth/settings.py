@@ -81,12 +81,12 @@ def http_url(value: str) -> str:
 
 
 def same_app(audience: str, client_name: str) -> bool:
-    """Return True if an audience is the app after which a client is named.
+    """Return True if an audience is the app after which a client is named (RFC 7519 §4.1.3: case-sensitive).
 
-    The app's name at the Hub may have capitals and hyphens, which the name of an environment variable cannot have.
-    Named credentials of an app have audiences such as ``my_app/prod``.
+    An environment variable cannot have hyphens, so an underscore in a client's name may stand for one. Nothing else is
+    equal to something else.
     """
-    return audience.partition("/")[0].casefold().replace("-", "_") == client_name.casefold().replace("-", "_")
+    return client_name in (audience, audience.replace("-", "_"))
 
 
 class ClientSettings(BaseModel):

@@ -24,7 +24,7 @@ from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, InvalidTokenError, Settings, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import REVOCATION_LIST_CLAIM as CLAIM
 from zaikio_oauth.retries_and_waits import REVOCATION_LIST_INTERVAL as EVERY
-from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.testing import LocalHub
@@ -140,7 +140,7 @@ async def test_an_event_can_arrive_before_its_token_is_stored(database: Database
 
     stored = await tokens.add(some_access_token(jti="early"))
     refreshed = await tokens.add(some_access_token(jti="other"))
-    await tokens.replace(refreshed.model_copy(update={"jti": "early"}))
+    await tokens.replace(StoredToken(refreshed, 1), refreshed.model_copy(update={"jti": "early"}))
 
     assert await tokens.get(stored.id) is None
     assert await tokens.get(refreshed.id) is None

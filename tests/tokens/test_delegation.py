@@ -187,7 +187,8 @@ BEARER = {"type": "Organization", "id": ORGANIZATION_ID}
     ("answer", "audience"),
     [
         ({"audiences": ["Plate-Setter"]}, "Plate-Setter"),
-        ({"audiences": ["Kiosk"]}, "kiosk"),
+        ({"audiences": ["Kiosk"]}, "Kiosk"),
+        ({"audiences": ["kiosk"]}, "kiosk"),
         ({"audiences": []}, "setter-id"),
         ({}, "setter-id"),
         ({"bearer": None}, "setter-id"),

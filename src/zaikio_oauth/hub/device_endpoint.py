@@ -21,6 +21,9 @@ _PATH = "/oauth/device_authorizations/authorize"
 _DEFAULT_INTERVAL = 5.0
 """RFC 8628 §3.2: "If no value is provided, clients MUST use 5 as the default"."""
 
+_LONGEST_TEXT = 1024
+"""Of characters; an address becomes a QR code, which cannot hold more than about twice as much."""
+
 _SHORTEST_INTERVAL, _LONGEST_INTERVAL = 1.0, 300.0
 
 
@@ -64,7 +67,7 @@ async def request_device_authorization(
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     # It is shown to people, also in a terminal, where a control character could do anything.
-    if not isinstance(value, str) or not value or not value.isprintable():
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or not value.isprintable():
         raise InvalidResponseError(f"The Hub's response has no {name}.")
     return value
 
@@ -80,7 +83,7 @@ def _address(body: Mapping[str, Any], name: str) -> str:
 def _interval(value: Any) -> float:
     try:
         seconds = float(_DEFAULT_INTERVAL if value is None else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not math.isfinite(seconds):
         raise InvalidResponseError("The Hub's response has an interval that is not a number.")

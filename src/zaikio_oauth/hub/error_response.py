@@ -52,9 +52,10 @@ def oauth_error(response: HubResponse) -> OAuthError:
     code, description = body.get("error"), body.get("error_description")
     if not isinstance(code, str):
         code, description = _first_error(body.get("errors")), None
+    # RFC 6749 §5.2 names the characters. Those of a code appear in logs and on pages.
+    code = "".join(char for char in code or "" if " " <= char <= "~" and char not in '"\\')[:64].strip()
     if not code:
         raise InvalidResponseError(f"The Hub answered {response.status_code} without an error code.")
-    code = "".join(char for char in code if " " <= char <= "~" and char not in '"\\')[:64]
     text = "".join(char for char in description if char.isprintable())[:300] if isinstance(description, str) else None
     kind = {"invalid_grant": InvalidGrantError, "bearer_does_not_exist": BearerDoesNotExistError}.get(code, OAuthError)
     if code in _SCOPE_ERRORS:

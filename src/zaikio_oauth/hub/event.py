@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from hashlib import sha256
+
+from zaikio_oauth.hub.syntax import is_token_id
 
 __all__ = ["has_valid_signature", "revoked_token_id"]
 
-# A UUID, but nothing promises that. Other characters could not be stored, or would spoil a log line.
-_JTI = re.compile(r"\A[\x21-\x7e]{1,255}\Z")
 _REVOCATIONS = frozenset({"zaikio.revoked_access_token", "directory.revoked_access_token"})
 
 
@@ -35,6 +34,6 @@ def revoked_token_id(body: bytes) -> str | None:
         return None
     payload = event.get("payload")
     jti = payload.get("access_token_id") if isinstance(payload, dict) else None
-    if not isinstance(jti, str) or not _JTI.match(jti):
+    if not is_token_id(jti):
         raise ValueError("an event that names no token")
     return jti

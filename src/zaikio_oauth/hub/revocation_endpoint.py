@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.error_response import oauth_error
 from zaikio_oauth.hub.http import HubHttp, RequestKind
+from zaikio_oauth.hub.syntax import is_token_id
 from zaikio_oauth.retries_and_waits import REVOCATION_DEADLINE, REVOCATION_LIST_DEADLINE
 
 __all__ = ["revoke", "revoked_token_ids"]
+
+log = logging.getLogger("zaikio_oauth")
 
 _PATH = "/api/v1/revoked_access_tokens"
 
@@ -27,4 +32,8 @@ async def revoked_token_ids(http: HubHttp) -> frozenset[str]:
     ids = response.body.get("revoked_token_ids") if isinstance(response.body, dict) else None
     if not isinstance(ids, list):
         raise InvalidResponseError("The Hub's response is not a list of revoked tokens.")
-    return frozenset(each for each in ids if isinstance(each, str) and 0 < len(each) <= 255)
+    valid = [each for each in ids if is_token_id(each)]
+    if len(valid) < len(ids):
+        # One that cannot be stored must not cost the others.
+        log.warning("%d ids in the Hub's list of revoked tokens are malformed and left out.", len(ids) - len(valid))
+    return frozenset(valid)

@@ -9,6 +9,7 @@ from typing import Any
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.published_resource import PublishedResource
+from zaikio_oauth.hub.syntax import is_name
 from zaikio_oauth.hub.token_response import TokenResponse
 
 __all__ = ["Roles"]
@@ -59,6 +60,6 @@ class Roles:
 
 
 def _names(body: Any) -> tuple[str, ...]:
-    if not isinstance(body, list) or not all(isinstance(each, str) for each in body):
+    if not isinstance(body, list) or not all(map(is_name, body)):
         raise InvalidResponseError("The Hub's response is not a list of roles.")
     return tuple(body)

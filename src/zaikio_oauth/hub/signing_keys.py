@@ -20,8 +20,12 @@ __all__ = ["SigningKeys"]
 _PATH = "/api/v1/jwt_public_keys.json"
 _ALGORITHM = "RS256"
 _MAX_TOKEN_LENGTH = 16 * 1024
-_MIN_KEY_BITS = 2048
-"""RFC 7518 §3.3."""
+_MIN_KEY_BITS, _MAX_KEY_BITS = 2048, 16384
+"""RFC 7518 §3.3; with a longer key, a signature takes long to verify, and OpenSSL refuses it."""
+
+
+_MAX_EXPONENT_LENGTH = 11
+"""64 bits in base64url."""
 
 
 class SigningKeys:
@@ -110,7 +114,7 @@ def _rsa_key(value: Any) -> RSAKey | None:
     public = {name: value[name] for name in ("kty", "n", "e", "kid") if isinstance(value.get(name), str)}
     try:
         # Checked here because the library only warns of short keys.
-        if len(public["n"]) * 6 < _MIN_KEY_BITS:
+        if not _MIN_KEY_BITS <= len(public["n"]) * 6 <= _MAX_KEY_BITS + 6 or len(public["e"]) > _MAX_EXPONENT_LENGTH:
             return None
         return RSAKey.import_key(public)
     except (JoseError, ValueError, KeyError):

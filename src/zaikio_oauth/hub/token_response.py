@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from zaikio_oauth.access_token import REFRESH_TOKEN_LIFETIME, OnBehalfOf
 from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.error_response import successful_body
 from zaikio_oauth.hub.http import HubResponse
+from zaikio_oauth.hub.syntax import is_bearer_id, is_name, is_scope, is_token, is_token_id
 
 __all__ = ["TokenResponse", "instant_of", "role_bits", "texts", "token_response"]
 
@@ -50,22 +50,26 @@ def token_response(response: HubResponse) -> TokenResponse:
     """Return the token of the response; raises OAuthError and its subclasses, InvalidResponseError."""
     body = successful_body(response)
     token = body.get("access_token")
-    if not isinstance(token, str) or not token:
+    if not is_token(token):
         raise InvalidResponseError("The Hub's response has no access token.")
-    if str(body.get("token_type") or "bearer").lower() != "bearer":
+    token_type = body.get("token_type") or "bearer"
+    if not isinstance(token_type, str) or token_type.lower() != "bearer":
         raise InvalidResponseError("The Hub's token is not of the type bearer.")
     claims = _claims(token)
     bearer_type, bearer_id, on_behalf_of = _bearer(body, claims)
     acting = body.get("bearer_on_behalf_of")
     has_roles = isinstance(acting, dict) and isinstance(acting.get("roles"), list)
-    refresh_token = body.get("refresh_token")
-    refresh_token = refresh_token if isinstance(refresh_token, str) and refresh_token else None
+    refresh_token = body.get("refresh_token") or None
+    if refresh_token is not None and not is_token(refresh_token):
+        raise InvalidResponseError("The Hub's response has a refresh token that is malformed.")
     jti = claims.get("jti")
+    if jti is not None and not is_token_id(jti):
+        raise InvalidResponseError("The Hub's token has an id that is malformed.")
     return TokenResponse(
         token=token,
         refresh_token=refresh_token,
         scopes=_scopes(body.get("scope")),
-        audiences=texts(body.get("audiences")) or texts(claims.get("aud")),
+        audiences=_audiences(body.get("audiences")) or _audiences(claims.get("aud")),
         bearer_type=bearer_type,
         bearer_id=bearer_id,
         on_behalf_of=on_behalf_of,
@@ -73,7 +77,7 @@ def token_response(response: HubResponse) -> TokenResponse:
         role_bits=role_bits(claims.get("roles")),
         expires_at=_expires_at(body.get("expires_in"), claims.get("exp"), response.received_at),
         refresh_expires_at=response.received_at + REFRESH_TOKEN_LIFETIME if refresh_token else None,
-        jti=jti if isinstance(jti, str) and len(jti) <= 255 else None,
+        jti=jti,
     )
 
 
@@ -86,9 +90,17 @@ def texts(value: Any) -> tuple[str, ...]:
 def _scopes(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
-    if isinstance(value, str):
-        return scope_rules.parse(value)
-    return scope_rules.parse(texts(value))
+    scopes = scope_rules.parse(value if isinstance(value, str) else texts(value))
+    if not all(map(is_scope, scopes)):
+        raise InvalidResponseError("The Hub's response has a scope that is malformed.")
+    return scopes
+
+
+def _audiences(value: Any) -> tuple[str, ...]:
+    audiences = texts(value)
+    if not all(map(is_name, audiences)):
+        raise InvalidResponseError("The Hub's response has an audience that is malformed.")
+    return audiences
 
 
 def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | None, str | None, OnBehalfOf | None]:
@@ -100,15 +112,23 @@ def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | N
         bearer = dict(zip(("type", "id"), bearer_of_subject.split("/", 1), strict=False))
     if bearer is None:
         return None, None, None
-    kind = _BEARER_TYPES.get(str(bearer.get("type"))) if isinstance(bearer, dict) else None
-    identifier = bearer.get("id") if isinstance(bearer, dict) else None
-    if kind is None or not isinstance(identifier, str) or not 0 < len(identifier) <= 255:
+    named = bearer if isinstance(bearer, dict) else {}
+    kind, identifier = named.get("type"), named.get("id")
+    if not isinstance(kind, str) or kind not in _BEARER_TYPES or not is_bearer_id(identifier):
         raise InvalidResponseError("The Hub's response names no person or organization as the bearer.")
-    acting = body.get("bearer_on_behalf_of")
-    if isinstance(acting, dict) and isinstance(acting.get("id"), str):
-        return kind, identifier, OnBehalfOf(id=acting["id"], roles=texts(acting.get("roles")))
-    person_id = person_of_subject.partition("/")[2]
-    return kind, identifier, OnBehalfOf(id=person_id) if person_id else None
+    return _BEARER_TYPES[kind], identifier, _on_behalf_of(body.get("bearer_on_behalf_of"), person_of_subject)
+
+
+def _on_behalf_of(acting: Any, person_of_subject: str) -> OnBehalfOf | None:
+    roles: tuple[str, ...] = ()
+    person_id: Any = person_of_subject.partition("/")[2]
+    if isinstance(acting, dict):
+        person_id, roles = acting.get("id"), texts(acting.get("roles"))
+    elif not person_id:
+        return None
+    if not is_bearer_id(person_id) or not all(map(is_name, roles)):
+        raise InvalidResponseError("The Hub's response does not name the person who acts for the bearer.")
+    return OnBehalfOf(id=person_id, roles=roles)
 
 
 def role_bits(roles: Any) -> int | None:
@@ -139,8 +159,9 @@ def instant_of(expires_in: Any, received_at: datetime) -> datetime:
             instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
             seconds = (instant - received_at).total_seconds()
             seconds = max(seconds, 0.0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidResponseError("The Hub's response has an expiry that is malformed.")
+    # Also false for NaN. No function of math, because those raise OverflowError for an int of hundreds of digits.
     if not 0 <= seconds <= _LONGEST_LIFETIME.total_seconds():
         raise InvalidResponseError("The Hub's response has an expiry that is out of range.")
     return received_at + timedelta(seconds=seconds)

@@ -13,6 +13,7 @@ from zaikio_oauth.access_token import OnBehalfOf
 from zaikio_oauth.errors import InvalidTokenError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.signing_keys import SigningKeys
+from zaikio_oauth.hub.syntax import is_name, is_scope, is_token_id
 from zaikio_oauth.hub.token_response import role_bits, texts
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.resource_server.revocation_list import RevocationList
@@ -59,8 +60,10 @@ class Verification:
 
     def _is_for_us(self, token: BearerToken) -> bool:
         """Return True if the audience is us or an app that may call us (RFC 7519 §4.1.3)."""
-        accepted = (*self.settings.clients, *self.settings.bearer_audiences)
-        if any(same_app(audience, name) for audience in token.audiences for name in accepted):
+        others = set(self.settings.bearer_audiences) - {ANY_APP}
+        if others.intersection(token.audiences):
+            return True
+        if any(same_app(audience, name) for audience in token.audiences for name in self.settings.clients):
             return True
         # With "*" any app to which the Hub has granted a scope of ours. A token without such a scope was issued for
         # something else, and whoever it was given to could pass for the person here.
@@ -75,19 +78,23 @@ def _bearer_token(claims: Mapping[str, Any], now: datetime) -> BearerToken:
     """Return the token of a JWT with a valid signature; raises InvalidTokenError. The audience is not checked."""
     expires_at = _check_issuer_and_time(claims, now)
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not 0 < len(jti) <= 255:
+    if not is_token_id(jti):
         raise InvalidTokenError("The token has no id, so nobody could revoke it.")
     subject = _SUBJECT.fullmatch(claims["sub"]) if isinstance(claims.get("sub"), str) else None
     if subject is None or (subject["person_id"] and subject["type"] == "Person"):
         raise InvalidTokenError("The token's subject is neither a person nor an organization.")
     scope = claims.get("scope")
+    scopes = scope_rules.parse(scope if isinstance(scope, str) else texts(scope))
+    audiences = texts(claims.get("aud"))
+    if not all(map(is_scope, scopes)) or not all(map(is_name, audiences)):
+        raise InvalidTokenError("The token has a scope or an audience that is malformed.")
     return BearerToken(
         jti=jti,
         subject_type=subject["type"],
         subject_id=subject["id"],
         on_behalf_of=OnBehalfOf(id=subject["person_id"]) if subject["person_id"] else None,
-        audiences=texts(claims.get("aud")),
-        scopes=scope_rules.parse(scope if isinstance(scope, str) else texts(scope)),
+        audiences=audiences,
+        scopes=scopes,
         expires_at=expires_at,
     )
 

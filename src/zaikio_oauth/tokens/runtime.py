@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import threading
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.errors import StoreUnavailableError
+from zaikio_oauth.hub.syntax import is_bearer_id
 from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import TokenSearch
@@ -25,8 +25,6 @@ from zaikio_oauth.tokens.telemetry import Listener, Telemetry
 __all__ = ["Runtime"]
 
 log = logging.getLogger("zaikio_oauth")
-
-_BEARER_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 class Configuration:
@@ -116,7 +114,7 @@ class Runtime:
             raise ValueError(f"bearer_type has to be 'Person' or 'Organization', not {bearer_type!r}")
         if not isinstance(bearer_id, str):
             raise TypeError(f"bearer_id has to be a str, not {type(bearer_id).__name__}")
-        if not _BEARER_ID.fullmatch(bearer_id):
+        if not is_bearer_id(bearer_id):
             # It becomes part of the requested scopes and must not be able to add further ones.
             raise ValueError("bearer_id may contain only letters, digits, - and _, from 1 to 255 of them")
         name = client_name or self.client_name
