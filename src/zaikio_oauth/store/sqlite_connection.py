@@ -1,13 +1,17 @@
-"""A connection to SQLite, whose thread never outlives the event loop that it reports to."""
+"""A connection to SQLite, whose thread never outlives the event loop that it reports to, and which a fork ends."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import weakref
 from threading import Thread
 from typing import Any
 
 import aiosqlite
+
+from zaikio_oauth.errors import ConfigurationError
 
 __all__ = ["use"]
 
@@ -18,17 +22,65 @@ def use(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]
 
 
 class _Connection(aiosqlite.Connection):
-    """Remembers the end of its thread, which aiosqlite does not wait for when a connection cannot be opened."""
+    """Remembers what aiosqlite does not tell: the connection itself, whether it is in use, the end of its thread."""
 
+    handle: sqlite3.Connection | None = None
+    calls = 0
     stopped: asyncio.Future[Any] | None = None
+
+    async def _execute(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        try:
+            return await super()._execute(*arguments, **options)  # type: ignore[no-untyped-call]
+        finally:
+            self.calls -= 1
 
     def stop(self) -> asyncio.Future[Any] | None:
         self.stopped = super().stop()
         return self.stopped
 
 
+class _Process:
+    """What this process has open. Its child has the same in memory, but not the locks on the files.
+
+    SQLite keeps one list of locks per file and process. A child that inherits it believes that it holds what only its
+    parent holds, so the parent may delete the write-ahead log into which the child writes, with all that is in it. The
+    child therefore closes its copies before it opens anything; the locks of the parent are not touched by that
+    (https://sqlite.org/howtocorrupt.html, section 2.6 and 2.2).
+    """
+
+    def __init__(self) -> None:
+        self.opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self.forked_in_use = False
+
+    def after_fork(self) -> None:
+        for connection in list(self.opened):
+            if connection.calls:
+                # A thread that does not exist here may hold its lock for ever.
+                self.forked_in_use = True
+            elif connection.handle is not None:
+                connection.handle.close()
+        self.opened.clear()
+
+
+_process = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.after_fork)
+
+
 async def _open(database: str, **parameters: Any) -> aiosqlite.Connection:
-    connection = _Connection(lambda: sqlite3.connect(database, **parameters), iter_chunk_size=64)
+    if _process.forked_in_use:
+        raise ConfigurationError(
+            "This process was forked while its parent was using SQLite; fork before the first call, or use PostgreSQL."
+        )
+
+    def connect() -> sqlite3.Connection:
+        # Another thread closes it after a fork; otherwise only one uses it.
+        connection.handle = sqlite3.connect(database, **parameters | {"check_same_thread": False})
+        return connection.handle
+
+    connection = _Connection(connect, iter_chunk_size=64)
+    _process.opened.add(connection)
     # Before version 0.22 a connection was a thread, now it has one. The end of a process does not wait for it.
     thread = connection if isinstance(connection, Thread) else connection._thread  # noqa: SLF001
     thread.daemon = True
