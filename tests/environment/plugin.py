@@ -32,6 +32,7 @@ NEEDS = {
     "postgresql": {"postgresql_server", "postgresql_url"},
     "pgbouncer": {"pgbouncer_url"},
     "browser": {"page"},
+    "faketime": {"faketime"},
 }
 
 

@@ -28,7 +28,7 @@ STOP_SECONDS = 10.0
 TRIES = 3
 
 # The data is temporary, so it does not need to be written to the disk.
-SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
+SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 # The shell is replaced by the server. Next to it, a reader waits for the end of the pipe that the tests hold. The pipe
 # ends when they stop the server, and also when they are killed and can no longer stop it.
@@ -73,9 +73,10 @@ class ExistingServer:
 class PostgresqlServer(ExistingServer):
     """A server with ``start`` and ``stop``. It trusts local connections and deletes its data at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_connections: int = 300) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="zaikio-postgresql-"))
         self._folder.chmod(0o755)
+        self._max_connections = max_connections
         self._process: subprocess.Popen[bytes] | None = None
         self._serving: tuple[Path, Path, dict[str, Any]] | None = None
         self._port = 0
@@ -102,16 +103,21 @@ class PostgresqlServer(ExistingServer):
 
     def stop(self) -> None:
         """Stop the server immediately and remove its files."""
-        if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+        self.shut_down()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def shut_down(self) -> None:
+        """End all connections, stop the server and keep its files."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
     def crash(self) -> None:
         """Kill the server as a kernel does that is out of memory; its connections end with it."""
@@ -120,7 +126,7 @@ class PostgresqlServer(ExistingServer):
         self._process.wait()
 
     def restart(self) -> None:
-        """Serve the same data on the same port again, after a crash. Raises PostgresqlUnavailable."""
+        """Serve the same data on the same port again, after ``shut_down`` or ``crash``. Raises PostgresqlUnavailable."""
         started = time.monotonic()
         # Until the last process of the former server has ended, the new one refuses to start.
         while not self._serve(self._port):
@@ -136,7 +142,7 @@ class PostgresqlServer(ExistingServer):
         self._port = port
         super().__init__(str(URL.create("postgresql", "zaikio", host="127.0.0.1", port=port, database="postgres")))
         command = [str(postgres), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
-        for setting in SETTINGS:
+        for setting in (*SETTINGS, f"max_connections={self._max_connections}"):
             command += ["-c", setting]
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(

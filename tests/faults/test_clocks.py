@@ -1,0 +1,88 @@
+"""Clocks that are wrong: the processes of one app have clocks an hour apart, and a clock steps by an hour."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.environment.plugin import unavailable
+from tests.faults.processes import Installation, installation
+
+HOUR = 3600
+
+
+@pytest.fixture
+def faketime() -> dict[str, str]:
+    """Return the environment in which libfaketime changes the wall clock of a process, but not its monotonic one."""
+    command = os.environ.get("ZAIKIO_TEST_FAKETIME") or unavailable("faketime", "it was not found")
+    # The command knows where Debian keeps the library.
+    told = subprocess.run([command, "-f", "+0", "env"], capture_output=True, text=True, check=True).stdout
+    (preload,) = [line.partition("=")[2] for line in told.splitlines() if line.startswith("LD_PRELOAD=")]
+    return {"LD_PRELOAD": preload, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+
+
+@pytest.fixture
+async def installed(postgresql_url: str) -> AsyncIterator[Installation]:
+    """Yield an app without a process yet."""
+    async with installation(postgresql_url) as installed:
+        yield installed
+
+
+def refused(installed: Installation) -> list[int]:
+    """Return the statuses with which the Hub has refused a refresh: a token was sent that was used already."""
+    return [
+        made.status_code
+        for made in installed.hub.requests
+        if made.grant_type == "refresh_token" and made.status_code >= 400
+    ]
+
+
+async def test_clocks_are_an_hour_apart(installed: Installation, faketime: dict[str, str]) -> None:
+    """Workers on three hosts want the same grant at once: all get it, and no refresh token is sent twice."""
+    (right,) = installed.start()
+    (ahead,) = installed.start(**faketime, FAKETIME=f"+{HOUR}")
+    (behind,) = installed.start(**faketime, FAKETIME=f"-{HOUR}")
+    browser = await installed.log_in(right, lifetime=1)
+    grant = browser.session["zaikio_access_token_id"]
+    hosts = [browser.at(process) for process in (ahead, right, behind)]
+    await asyncio.sleep(1.2)
+    installed.hub.fail("refresh_token", latency=0.5, times=None)
+
+    for _ in range(2):
+        worked = await asyncio.gather(*(host.work() for host in hosts for _ in range(5)))
+        assert [each.get("id") for each in worked] == [grant] * 15
+
+    assert refused(installed) == []
+    # A host whose clock is ahead takes what another one got for expired, so it may refresh once more.
+    assert 2 <= len(installed.issued(browser.person)) <= 4
+    for process in (ahead, behind):
+        newcomer = await installed.log_in(process)
+        assert (await newcomer.page())[0] == 200
+
+
+async def test_a_clock_steps_by_an_hour(installed: Installation, faketime: dict[str, str], tmp_path: Path) -> None:
+    """It steps forward while the Hub is asked, then back: nobody is logged out, and nothing is sent twice."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    (process,) = installed.start(**faketime, FAKETIME_TIMESTAMP_FILE=str(clock))
+    browser = await installed.log_in(process, lifetime=1)
+    grant = browser.session["zaikio_access_token_id"]
+    await asyncio.sleep(1.2)
+    installed.hub.fail("refresh_token", latency=1, times=1)
+    working = asyncio.create_task(browser.work())
+    await asyncio.sleep(0.5)
+    clock.write_text(f"+{HOUR}")
+
+    assert (await working).get("id") == grant
+    assert (await working)["expires_in"] > HOUR - 60
+    assert await browser.page() == (200, grant)
+    clock.write_text(f"-{HOUR}")
+    assert (await browser.work()).get("id") == grant
+    clock.write_text("+0")
+    assert (await browser.work()).get("id") == grant
+    assert refused(installed) == []

@@ -1,0 +1,147 @@
+"""A process of the app is killed, stopped or ended while a person logs in, opens a page, or is worked for."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.faults.processes import BrowserOverHttp, Installation, Process, installation
+from zaikio_oauth.retries_and_waits import LEASE_SECONDS
+
+STOPPED = 15.0
+"""Longer than a lease lives without its holder."""
+
+
+@pytest.fixture
+async def installed(postgresql_url: str) -> AsyncIterator[Installation]:
+    """Yield an app on PostgreSQL without a process yet."""
+    async with installation(postgresql_url) as installed:
+        yield installed
+
+
+@pytest.fixture
+async def on_sqlite(tmp_path: Path) -> AsyncIterator[Installation]:
+    """Yield an app on SQLite without a process yet."""
+    async with installation(f"sqlite:///{tmp_path}/app.db") as installed:
+        yield installed
+
+
+async def asked(installed: Installation, *grant_types: str, latency: float) -> asyncio.Task[None]:
+    """Slow the Hub down for the next request of each type; return a task that ends when it has been asked for all."""
+    for grant_type in grant_types:
+        installed.hub.fail(grant_type, latency=latency, times=1)
+
+    async def wait() -> None:
+        async with asyncio.timeout(10):
+            while installed.hub.faults.planned:
+                await asyncio.sleep(0.01)
+
+    return asyncio.create_task(wait())
+
+
+async def callback_of(installed: Installation, process: Process) -> tuple[BrowserOverHttp, str]:
+    """Return a browser and the address to which the Hub has sent it back, after the person has consented."""
+    browser = await installed.log_in(process)
+    await browser.app.delete("/zaikio/session")
+    return browser, await browser.consent(await browser.start(force_login="true"))
+
+
+async def test_an_event_loop_is_blocked_for_15_seconds(on_sqlite: Installation) -> None:
+    """A ``time.sleep`` in the loop of the process that refreshes costs nobody the grant, in no process."""
+    first, second = on_sqlite.start(2)
+    tab = await on_sqlite.log_in(first, lifetime=1)
+    elsewhere = tab.at(second)
+    await asyncio.sleep(1.2)
+    hub_asked = await asked(on_sqlite, "refresh_token", latency=1)
+    working = asyncio.create_task(tab.work())
+    await hub_asked
+    blocking = asyncio.create_task(tab.at(first).get(f"/block/{STOPPED}"))
+    await asyncio.sleep(0.2)
+    others = [asyncio.create_task(elsewhere.page()), asyncio.create_task(elsewhere.work())]
+
+    grant = tab.session["zaikio_access_token_id"]
+    assert (await blocking).status_code == 200
+    assert (await working).get("id") == grant
+    assert (await others[0])[0] in (200, 503)
+    assert (await others[1]).get("id") == grant
+    assert await elsewhere.page() == (200, grant)
+    assert len(on_sqlite.issued(tab.person)) == 2
+
+
+async def test_a_process_is_asked_to_end(installed: Installation) -> None:
+    """After SIGTERM the login and the refresh under way succeed, and then the process ends without a complaint."""
+    first, second = installed.start(2)
+    tab = await installed.log_in(first, lifetime=1)
+    newcomer, callback = await callback_of(installed, first)
+    await asyncio.sleep(1.2)
+    both_asked = await asked(installed, "authorization_code", "refresh_token", latency=2)
+    approving, viewing = asyncio.create_task(newcomer.get(callback)), asyncio.create_task(tab.page())
+    await both_asked
+    first.send(signal.SIGTERM)
+
+    grant = tab.session["zaikio_access_token_id"]
+    assert (await approving).status_code == 303
+    assert "zaikio_access_token_id" in newcomer.session
+    assert await viewing == (200, grant)
+    await asyncio.to_thread(first.end, None)
+    assert "Traceback" not in first.said
+    assert "never" not in first.said
+    assert await tab.at(second).page() == (200, grant)
+    assert (await newcomer.at(second).page())[0] == 200
+    assert len(installed.issued(tab.person)) == 2
+
+
+async def test_a_process_is_killed(on_sqlite: Installation) -> None:
+    """After ``kill -9`` while the Hub is asked, another process refreshes, and the person can log in there."""
+    first, second = on_sqlite.start(2)
+    tab = await on_sqlite.log_in(first, lifetime=1)
+    newcomer, callback = await callback_of(on_sqlite, first)
+    await asyncio.sleep(1.2)
+    both_asked = await asked(on_sqlite, "authorization_code", "refresh_token", latency=60)
+    requests = [asyncio.create_task(newcomer.get(callback)), asyncio.create_task(tab.page())]
+    await both_asked
+    first.end(signal.SIGKILL)
+    cut = await asyncio.gather(*requests, return_exceptions=True)
+
+    assert all(isinstance(error, httpx2.HTTPError) for error in cut)
+    elsewhere, grant, killed = tab.at(second), tab.session["zaikio_access_token_id"], time.monotonic()
+    while (page := await elsewhere.page()) != (200, grant):
+        assert page[0] == 503
+        assert time.monotonic() - killed < LEASE_SECONDS + 10
+    assert len(on_sqlite.issued(tab.person)) == 2
+    again = newcomer.at(second)
+    reloaded = await again.get(callback.replace(first.url, second.url))
+    assert (reloaded.status_code, again.session.get("zaikio_access_token_id")) == (303, None)
+    on_sqlite.hub.auto_consent(person_id=newcomer.person)
+    await again.log_in(force_login="true")
+    assert (await again.page())[0] == 200
+
+
+async def test_a_process_is_killed_after_the_hub_has_answered(on_sqlite: Installation) -> None:
+    """Nobody else knows what the Hub gave it, so that person has to log in again; there is no error page."""
+    first, second = on_sqlite.start(2)
+    tab = await on_sqlite.log_in(first, lifetime=1)
+    await asyncio.sleep(1.2)
+    hub_asked = await asked(on_sqlite, "refresh_token", latency=0.5)
+    viewing = asyncio.create_task(tab.page())
+    await hub_asked
+    first.send(signal.SIGSTOP)
+    while on_sqlite.hub.count(grant_type="refresh_token") < 1:
+        await asyncio.sleep(0.02)
+    first.end(signal.SIGKILL)
+    await asyncio.gather(viewing, return_exceptions=True)
+
+    elsewhere = tab.at(second)
+    killed = time.monotonic()
+    while (page := await elsewhere.page())[0] == 503:
+        assert time.monotonic() - killed < LEASE_SECONDS + 20
+    assert page[0] == 401
+    on_sqlite.hub.auto_consent(person_id=tab.person)
+    await elsewhere.log_in(force_login="true")
+    assert (await elsewhere.page())[0] == 200
