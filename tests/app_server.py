@@ -43,7 +43,11 @@ class AppServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
-        self._thread.join(SECONDS)
+        self.stop()
         self._socket.close()
         assert not self._thread.is_alive(), "the app has not stopped in time"
+
+    def stop(self) -> None:
+        """Shut the app down, and wait until it has stopped."""
+        self._server.should_exit = True
+        self._thread.join(SECONDS)

@@ -1,0 +1,162 @@
+"""What a browser, Loom and another app see while the database cannot be used, and that a logout happens nevertheless."""
+
+import asyncio
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from hashlib import sha256
+from typing import Annotated
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Security
+
+from tests.app_server import AppServer
+from tests.apps import small_app
+from tests.data import SECRET
+from tests.environment.tcp_proxy import TcpProxy
+from tests.visitor import Visitor, query_of
+from zaikio_oauth import BearerToken, Settings, ZaikioOAuth
+from zaikio_oauth.testing import LocalHub
+
+pytestmark = pytest.mark.postgresql
+
+BROWSER = {"Accept": "text/html"}
+WEBHOOK_SECRET = "a-secret-of-loom"
+
+
+@pytest.fixture(autouse=True)
+def consenting(hub: LocalHub) -> None:
+    """The person grants all requested scopes."""
+    hub.auto_consent(person_id=hub.people[0].id)
+
+
+@pytest.fixture
+def proxy(postgresql_url: str) -> Iterator[TcpProxy]:
+    """Yield the way to the database, which can be interrupted."""
+    with TcpProxy.to(postgresql_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings], proxy: TcpProxy, postgresql_url: str) -> Settings:
+    """Return settings with that database, without a cache, and with a webhook."""
+    client = {"client_id": "warehouse-id", "client_secret": SECRET, "webhook_secret": WEBHOOK_SECRET}
+    client |= {"default_scopes": "zaikio.person.r", "organization_scopes": "zaikio.organization.r"}
+    url = proxy.url(postgresql_url)
+    return make_settings(database_url=url, cache_ttl=0, auto_migrate=True, clients={"warehouse": client})
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
+    """Return an app that also has an API of its own."""
+    zaikio = ZaikioOAuth(settings)
+    app = small_app(zaikio)
+
+    @app.get("/api")
+    async def api(token: Annotated[BearerToken, Security(zaikio.bearer_token)]) -> str:
+        return token.subject_id
+
+    return app
+
+
+@pytest.fixture
+async def visitor(app: FastAPI) -> AsyncIterator[Visitor]:
+    """Yield a visitor who is logged in; the app runs."""
+    async with app.router.lifespan_context(app):
+        visitor = Visitor(app)
+        await visitor.log_in()
+        yield visitor
+        await visitor.aclose()
+
+
+async def deliver(visitor: Visitor, jti: str) -> httpx2.Response:
+    """Deliver the event that a token is revoked."""
+    body = json.dumps({"id": "1", "name": "zaikio.revoked_access_token", "payload": {"access_token_id": jti}}).encode()
+    signature = hmac.new(WEBHOOK_SECRET.encode(), body, sha256).hexdigest()
+    return await visitor.app.post("/zaikio/webhook", content=body, headers={"X-Loom-Signature": signature})
+
+
+async def test_everybody_is_told_to_come_back(
+    visitor: Visitor, hub: LocalHub, hub_url: str, proxy: TcpProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pages and APIs get 503 with ``Retry-After``, Loom gets 503, and a page for everybody is shown. Then all is well."""
+    bearer = hub.mint_token("warehouse-id", hub.people[0].id, "zaikio.person.r", issuer=hub_url)
+    authorization = {"Authorization": f"Bearer {bearer}"}
+    assert (await visitor.get("/api", headers=authorization)).status_code == 200
+    proxy.refuse()
+
+    for path, headers in [("/me", BROWSER), ("/me", {}), ("/api", authorization)]:
+        answer = await visitor.get(path, headers=headers)
+        assert answer.status_code == 503
+        assert (answer.headers["retry-after"], answer.headers["cache-control"]) == ("10", "no-store")
+    assert (await visitor.get("/maybe")).json() == "nobody"
+    assert (await deliver(visitor, "some-jti")).status_code == 503
+    assert (await visitor.get("/zaikio/sessions/new")).status_code == 302
+
+    proxy.restore()
+    assert (await visitor.get("/me", headers=BROWSER)).status_code == 200
+    assert (await visitor.get("/api", headers=authorization)).status_code == 200
+    assert (await deliver(visitor, "some-jti")).status_code == 200
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_callback_can_be_completed_later(visitor: Visitor, hub: LocalHub, proxy: TcpProxy) -> None:
+    """The error is ``temporarily_unavailable``; the code is not used, so the page can be loaded again."""
+    before = hub.count(grant_type="authorization_code")
+    callback = await visitor.consent(await visitor.start(origin="/page"))
+    proxy.refuse()
+
+    answer = await visitor.get(callback)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert (await visitor.get("/")).json()["error"]["code"] == "temporarily_unavailable"
+    assert hub.count(grant_type="authorization_code") == before
+    proxy.restore()
+    assert (await visitor.get(callback)).headers["location"] == "/page"
+    assert (await visitor.get("/me")).status_code == 200
+
+
+async def test_a_logout_happens_at_once_and_is_completed_later(
+    visitor: Visitor, hub: LocalHub, proxy: TcpProxy
+) -> None:
+    """The session is cleared although nothing can be read; the token is revoked when the database is back."""
+    proxy.refuse()
+    started = time.monotonic()
+
+    answer = await visitor.app.delete("/zaikio/session")
+
+    assert (answer.status_code, answer.headers["location"], visitor.session) == (303, "/", {})
+    assert time.monotonic() - started < 20
+    proxy.restore()
+    while not (revoked := [made for made in hub.requests if made.method == "POST" and "revoked" in made.path]):
+        assert time.monotonic() - started < 60
+        await asyncio.sleep(0.05)
+    assert [made.status_code for made in revoked] == [201]
+
+
+async def test_a_shutdown_does_not_wait_for_the_database(
+    app: FastAPI, hub: LocalHub, proxy: TcpProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A logout that is still waiting is given up, and the log names its token."""
+    with AppServer(app) as server:
+        hub.fail(
+            "authorization_code",
+            status=200,
+            body={
+                "access_token": "x",
+                "refresh_token": "y",
+                "expires_in": 3600,
+                "bearer": {"id": "1", "type": "Person"},
+            },
+        )
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as browser:
+            state = query_of((await browser.get("/zaikio/sessions/new")).headers["location"])["state"]
+            await browser.get(f"/zaikio/sessions/approve?state={state}&code=x")
+            token_id = (await browser.get("/me")).json()["id"]
+            proxy.refuse()
+            assert (await browser.delete("/zaikio/session")).status_code == 303
+        started = time.monotonic()
+    assert time.monotonic() - started < 20
+    assert f"Access token {token_id} was not revoked: the database could not be used" in caplog.text
