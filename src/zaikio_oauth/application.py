@@ -187,7 +187,7 @@ class ZaikioOAuth:
 
         Raises TypeError without ``access_token`` and ``bearer_id``, and what ``get_access_token`` raises:
         BearerDoesNotExistError, InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError,
-        UnknownClientError, ConfigurationError, DecryptionError.
+        UnknownClientError, ConfigurationError.
 
             async with with_auth(bearer_type="Organization", bearer_id=organization_id) as access_token:
                 headers = {"Authorization": f"Bearer {access_token.token}"}
@@ -228,7 +228,7 @@ class ZaikioOAuth:
         ``valid_for``: how much longer the token must be valid, a ``timedelta`` or seconds.
 
         However many tasks and processes ask, the Hub gets one request. Raises BearerDoesNotExistError,
-        InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError, UnknownClientError, DecryptionError,
+        InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError, UnknownClientError,
         ConfigurationError for a client without a secret, which cannot use client credentials (RFC 6749 §4.4, §6), and
         ValueError or TypeError for a bearer that cannot exist.
 
@@ -251,7 +251,8 @@ class ZaikioOAuth:
         """Return the newest stored token that fits, without asking the Hub; None if there is none.
 
         ``bearer_type``, ``bearer_id``, ``client_name`` and ``valid_for`` are as in ``get_access_token``.
-        ``requested_scopes``: what must have been requested for the token. Raises UnknownClientError, DecryptionError.
+        ``requested_scopes``: what must have been requested for the token. A stored token that no key decrypts is logged
+        and passed over. Raises UnknownClientError.
 
             token = await find_usable_access_token(bearer_type="Person", bearer_id=person_id)
             if token is None:
@@ -296,8 +297,9 @@ class ZaikioOAuth:
     async def revoke(self, token: AccessToken) -> None:
         """Delete the grant and revoke its token at the Hub (Hub documentation, "Revocation").
 
-        Raises HubUnavailableError, OAuthError or InvalidResponseError if the Hub did not revoke it; the grant is
-        deleted nevertheless.
+        What is stored now is revoked, also if ``token`` is from before a refresh; so is ``token`` while it is valid.
+        Waits for 5 seconds at most, and goes on afterwards. Raises HubUnavailableError, OAuthError or
+        InvalidResponseError if the Hub did not revoke it; the grant is deleted nevertheless.
 
             token = await find_active_access_token(access_token_id)
             if token is not None:

@@ -61,18 +61,27 @@ async def test_workers_still_get_the_parent_token(zaikio: ZaikioOAuth, parent: A
     assert found == parent
 
 
-async def test_a_subsystem_in_the_same_process_finds_its_token(
+async def test_a_delegated_token_is_only_given_by_its_id(
     zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken
 ) -> None:
-    """If the subsystem is one of the configured clients, the delegated token belongs to that client."""
-    part = await zaikio.delegate(parent, client_id="kiosk-id", scopes="zaikio.sites.r,zaikio.machines.r")
-    found = await zaikio.find_usable_access_token(
-        client_name="kiosk",
-        bearer_type="Organization",
-        bearer_id=ORGANIZATION_ID,
-        requested_scopes=["zaikio.machines.r"],
-    )
-    assert found == part
+    """If the subsystem is one of our clients, it is not the client's own token: nobody could renew it."""
+    clients = {name: {"client_id": f"{name}-id", "client_secret": SECRET} for name in ("warehouse", "setter")}
+    hub.grant("setter-id", "Organization", ORGANIZATION_ID, ["zaikio.sites.r"])
+    hub.apps[-1] = HubApp.for_client("setter", "setter-id", SECRET)
+    wanted: dict[str, Any] = {"client_name": "setter", "bearer_type": "Organization", "bearer_id": ORGANIZATION_ID}
+    async with ZaikioOAuth(Settings(**zaikio.settings.model_dump() | {"clients": clients})) as both:
+        own = await both.get_access_token(**wanted, scopes=["zaikio.sites.r"])
+        part = await both.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
+        assert part.audience == "setter"
+
+        assert await both.find_usable_access_token(**wanted, requested_scopes=["zaikio.sites.r"]) == own
+        assert await both.get_access_token(**wanted, scopes=["zaikio.sites.r"]) == own
+        await both.revoke(own)
+        assert await both.find_usable_access_token(**wanted) is None
+        assert (await both.get_access_token(**wanted, scopes=["zaikio.sites.r"])).delegated_from is None
+        assert await both.find_active_access_token(part.id) == part
+        async with both.with_auth(part) as given:
+            assert given == part
 
 
 async def test_scope_prefixes_are_removed(zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken) -> None:

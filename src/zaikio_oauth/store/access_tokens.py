@@ -35,6 +35,9 @@ __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
 T = TypeVar("T")
 
 
+def _ignored(_access_token_id: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class StoredToken:
     """A row: the token as callers see it, and ``version``, which each refresh increments."""
@@ -64,7 +67,9 @@ class TokenSearch(NamedTuple):
 class AccessTokenRepository:
     """The rows of ``zaikio_access_tokens``. Each call is complete in itself and holds no connection afterwards."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, on_undecryptable: Callable[[str], object] = _ignored) -> None:
+        """``on_undecryptable`` is called with the id of each row that a search passes over."""
+        self._on_undecryptable = on_undecryptable
         self._statements = database.statements
         self._table = database.tables.access_tokens
         self._revocations = database.tables.revocations
@@ -103,23 +108,23 @@ class AccessTokenRepository:
     async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest token that is valid that long and whose requested scopes include these, or None.
 
-        Raises DecryptionError.
+        What no key decrypts is passed over, as if it were not there.
         """
         condition = and_(
             self._fits(search),
             self._table.c.expires_at > datetime.now(UTC) + valid_for,
         )
-        return await self._first(self._newest(condition))
+        return await self._newest(condition)
 
     async def find_refreshable(self, search: TokenSearch) -> StoredToken | None:
-        """Return the newest such token with a refresh token that has not expired, or None; raises DecryptionError."""
+        """Return the newest such token with a refresh token that has not expired, or None, likewise."""
         live = or_(self._table.c.refresh_expires_at.is_(None), self._table.c.refresh_expires_at > datetime.now(UTC))
         condition = and_(
             self._fits(search),
             self._table.c.refresh_token.is_not(None),
             live,
         )
-        return await self._first(self._newest(condition))
+        return await self._newest(condition)
 
     async def replace(self, stored: StoredToken, token: AccessToken) -> StoredToken | None:
         """Replace a grant's token by the refreshed one and return the row; return None if it is gone or revoked.
@@ -152,10 +157,15 @@ class AccessTokenRepository:
         )
         await self._statements.run(statement)
 
-    async def delete(self, access_token_id: str) -> None:
-        """Delete the row, if it exists."""
-        await self._statements.run(delete(self._table).where(self._table.c.id == access_token_id))
+    async def delete(self, access_token_id: str) -> StoredToken | None:
+        """Delete the row, if it exists, and return what was in it at that moment, unless it was revoked.
+
+        Raises DecryptionError if no key decrypts what has been deleted.
+        """
+        statement = delete(self._table).where(self._table.c.id == access_token_id).returning(self._table)
+        row = (await self._statements.run(statement)).first
         self._adding.discard(access_token_id)
+        return None if row is None or row.revoked_at is not None else _stored_token(row)
 
     def close(self) -> None:
         """Try only a little longer to store what could not be stored yet, because the process is about to end."""
@@ -220,8 +230,17 @@ class AccessTokenRepository:
     def _current(self, access_token_id: str) -> Select[Any]:
         return select(self._table).where(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
 
-    def _newest(self, condition: ColumnElement[bool]) -> Select[Any]:
-        return select(self._table).where(condition).order_by(self._table.c.updated_at.desc()).limit(1)
+    async def _newest(self, condition: ColumnElement[bool]) -> StoredToken | None:
+        newest = select(self._table).where(condition).order_by(self._table.c.updated_at.desc())
+        # A lost key can make any number of rows unreadable, so all are read at once if the first one is.
+        for statement in (newest.limit(1), newest):
+            for row in (rows := (await self._statements.run(statement)).rows):
+                if _decrypted(row):
+                    return _stored_token(row)
+                self._on_undecryptable(row.id)
+            if not rows:
+                break
+        return None
 
     def _fits(self, search: TokenSearch) -> ColumnElement[bool]:
         column = self._table.c
@@ -241,6 +260,8 @@ class AccessTokenRepository:
             column.revoked_at.is_(None),
             # A token with which a person acts for an organization is not the organization's own.
             column.on_behalf_of.is_(None),
+            # A token that was delegated is a subsystem's, and cannot be renewed.
+            column.delegated_from.is_(None),
             *asked,
         )
 
@@ -270,8 +291,12 @@ def _token_values(token: AccessToken) -> dict[str, Any]:
     }
 
 
+def _decrypted(row: Row[Any]) -> bool:
+    return row.token is not UNDECRYPTABLE and row.refresh_token is not UNDECRYPTABLE
+
+
 def _stored_token(row: Row[Any]) -> StoredToken:
-    if row.token is UNDECRYPTABLE or row.refresh_token is UNDECRYPTABLE:
+    if not _decrypted(row):
         raise DecryptionError(row.id)
     # model_construct, because the values were validated when they were stored and this is the hot path.
     token = AccessToken.model_construct(

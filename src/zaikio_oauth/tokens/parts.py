@@ -67,12 +67,13 @@ async def open_parts(
     stack.push_async_callback(flights.drain)
 
     cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
-    access_tokens, leases = AccessTokenRepository(database), LeaseRepository(database)
+    access_tokens = AccessTokenRepository(database, on_undecryptable=telemetry.undecryptable)
+    leases = LeaseRepository(database)
     # Before the flights are waited for.
     stack.callback(access_tokens.close)
     revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
     grants = StoredGrants(access_tokens, cache, flights)
-    revocation = Revocation(http, grants, flights, telemetry)
+    revocation = Revocation(settings, http, token_endpoint, grants, flights, telemetry)
     issuance = Issuance(settings, http, token_endpoint, roles, grants, leases, flights, telemetry)
     refresh = Refresh(settings, token_endpoint, roles, revocation, grants, leases, flights, telemetry)
     revocation_list = RevocationList(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidResponseError, OAuthError
+from zaikio_oauth.access_token import ASSUMED_LIFETIME, DEFAULT_VALID_FOR, AccessToken
+from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidGrantError, ZaikioOAuthError
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.store.single_flight import SingleFlight
+from zaikio_oauth.hub.token_endpoint import TokenEndpoint
+from zaikio_oauth.retries_and_waits import REVOCATION_DEADLINE
+from zaikio_oauth.settings import Settings
+from zaikio_oauth.store.single_flight import Patience, SingleFlight
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
@@ -22,43 +27,86 @@ log = logging.getLogger("zaikio_oauth")
 class Revocation:
     """Revokes and deletes grants for one event loop."""
 
+    settings: Settings
     http: HubHttp
+    token_endpoint: TokenEndpoint
     grants: StoredGrants
     flights: SingleFlight
     telemetry: Telemetry
 
     async def revoke(self, token: AccessToken) -> None:
-        """Delete the grant, then revoke its token at the Hub; runs to its end although the caller is cancelled.
+        """Delete the grant, then revoke at the Hub what was stored; runs to its end although the caller is gone.
 
-        Raises HubUnavailableError, OAuthError or InvalidResponseError if the Hub did not revoke it. The grant is
-        deleted nevertheless.
+        Raises HubUnavailableError, OAuthError or InvalidResponseError if the Hub did not revoke it; the grant is
+        deleted nevertheless. Raises StoreUnavailableError if it could not be deleted.
         """
+        await self.flights.run_to_end(
+            lambda: self._delete_and_revoke(token),
+            patience=Patience(REVOCATION_DEADLINE),
+            name=f"The revocation of access token {token.id}",
+        )
 
-        async def delete_and_revoke() -> None:
-            await self.grants.delete(token.id)
+    async def _delete_and_revoke(self, token: AccessToken) -> None:
+        deleted = await self._deleted(token.id)
+        if deleted is not None:
+            await self._end_at_hub(deleted)
+        if deleted is None or deleted.token != token.token:
+            # The Hub accepts a token until it expires, also after a refresh.
             await self._revoke_at_hub(token)
-
-        await self.flights.run_to_end(delete_and_revoke)
 
     async def log_out(self, access_token_id: str) -> None:
-        """Delete the grant and revoke its token; if the Hub does not revoke it, log a warning."""
-        try:
-            stored = await self.grants.get(access_token_id)
-        except DecryptionError:
-            stored = None
-        await self.grants.delete(access_token_id)
-        if stored:
-            await self.flights.run_to_end(lambda: self.revoke_or_warn(stored.access_token))
+        """Delete the grant and revoke at the Hub what was stored; if the Hub does not, or not soon, log a warning.
+
+        Raises StoreUnavailableError if it could not be deleted.
+        """
+        with suppress(HubUnavailableError):
+            await self.flights.run_to_end(
+                lambda: self._log_out(access_token_id),
+                patience=Patience(REVOCATION_DEADLINE),
+                name=f"The logout of access token {access_token_id}",
+            )
+
+    async def _log_out(self, access_token_id: str) -> None:
+        deleted = await self._deleted(access_token_id)
+        if deleted is not None:
+            await self.revoke_or_warn(deleted)
 
     async def revoke_or_warn(self, token: AccessToken) -> None:
-        """Revoke the token at the Hub; if the Hub does not, log a warning."""
+        """Revoke the token of a grant that is not stored; if the Hub does not, log a warning."""
         try:
-            await self._revoke_at_hub(token)
-        except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
+            await self._end_at_hub(token)
+        except ZaikioOAuthError as error:
             log.warning("Access token %s is deleted, but was not revoked at the Hub: %s", token.id, error)
 
+    async def _deleted(self, access_token_id: str) -> AccessToken | None:
+        try:
+            before = await self.grants.get(access_token_id)
+        except DecryptionError:
+            before = None
+        try:
+            deleted = await self.grants.delete(access_token_id)
+        except DecryptionError as error:
+            log.warning("Access token %s is deleted, but cannot be revoked at the Hub: %s", access_token_id, error)
+            return None
+        # A deletion whose connection breaks is made again, and then finds nothing.
+        return before.access_token if deleted is None and before is not None else deleted
+
+    async def _end_at_hub(self, token: AccessToken) -> None:
+        await self._revoke_at_hub(token)
+        if token.refreshable() and not token.valid_for(DEFAULT_VALID_FOR):
+            # One that has expired cannot authenticate its own revocation, but its refresh token would live on. If the
+            # Hub no longer accepts that, there is nothing left to revoke.
+            with suppress(InvalidGrantError):
+                await self._revoke_at_hub(await self._renewed(token))
+
+    async def _renewed(self, token: AccessToken) -> AccessToken:
+        client = self.settings.client(token.audience)
+        with self.telemetry.span("refresh_token", client_name=token.audience):
+            response = await self.token_endpoint.refresh_token(client, refresh_token=token.refresh_token or "")
+        expires_at = response.expires_at or datetime.now(UTC) + ASSUMED_LIFETIME
+        return token.model_copy(update={"jti": response.jti, "token": response.token, "expires_at": expires_at})
+
     async def _revoke_at_hub(self, token: AccessToken) -> None:
-        # An expired token cannot authenticate its own revocation and need not be revoked.
         if not token.expired:
             await revocation_endpoint.revoke(self.http, token=token.token)
             self.telemetry.tell(TokenEvent.of("revoked", token))

@@ -109,13 +109,19 @@ class StoredGrants:
         with at_the_database():
             await self.access_tokens.drop_refresh_token(stored)
 
-    async def delete(self, access_token_id: str) -> None:
-        """Delete the grant, if it exists."""
+    async def delete(self, access_token_id: str) -> AccessToken | None:
+        """Delete the grant, if it exists, and return what was stored at that moment, unless it was revoked.
+
+        Raises DecryptionError if no key decrypts what has been deleted.
+        """
         # Before and after, because a look-up under way must not put it back into the cache.
         self.forget(access_token_id)
-        with at_the_database():
-            await self.access_tokens.delete(access_token_id)
-        self.forget(access_token_id)
+        try:
+            with at_the_database():
+                deleted = await self.access_tokens.delete(access_token_id)
+        finally:
+            self.forget(access_token_id)
+        return deleted.access_token if deleted else None
 
     def forget(self, access_token_id: str) -> None:
         """Have the grant read from the database the next time."""

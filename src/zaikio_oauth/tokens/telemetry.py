@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.errors import OAuthError
+from zaikio_oauth.errors import DecryptionError, OAuthError
 from zaikio_oauth.store.single_flight import UninterruptedTask
 
 try:
@@ -77,6 +77,7 @@ class Telemetry:
 
     def __init__(self, listener: Listener | None = None) -> None:
         self._listener = listener
+        self._undecryptable: set[str] = set()
         # By event loop, because a task belongs to the one in which it was started.
         self._hearing: dict[asyncio.AbstractEventLoop, set[asyncio.Task[None]]] = {}
         self._tracer = trace.get_tracer("zaikio_oauth") if trace else None
@@ -87,6 +88,12 @@ class Telemetry:
             if metrics
             else None
         )
+
+    def undecryptable(self, access_token_id: str) -> None:
+        """Log, once in this process, that no key decrypts this row and that it is passed over."""
+        if access_token_id not in self._undecryptable:
+            self._undecryptable.add(access_token_id)
+            log.error("%s Another token is used instead, if there is one.", DecryptionError(access_token_id))
 
     def tell(self, event: TokenEvent) -> None:
         """Log the event, count it, and pass it to the app's listener."""

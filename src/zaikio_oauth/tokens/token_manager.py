@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
-from zaikio_oauth.errors import InvalidGrantError, UnknownClientError
+from zaikio_oauth.errors import DecryptionError, InvalidGrantError, UnknownClientError
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
 from zaikio_oauth.store.single_flight import Patience
@@ -98,7 +98,8 @@ class TokenManager:
         if usable := await self.find_usable(search, valid_for, patience):
             return usable
         if refreshable := await self.grants.find_refreshable(search, patience):
-            with suppress(InvalidGrantError):
+            # One that no key decrypts has just been refreshed by a process that has other keys.
+            with suppress(InvalidGrantError, DecryptionError):
                 return await self.refresh_grant(refreshable, patience)
         return await self.issuance.client_credentials(search, valid_for, patience)
 
@@ -107,13 +108,14 @@ class TokenManager:
         patience = Patience()
         # From the database, because another caller who was rejected may have replaced it already.
         self.grants.forget(rejected.id)
-        stored = await self.grants.get(rejected.id, patience)
-        if stored and stored.access_token.token == rejected.token:
-            try:
-                return await self.refresh_grant(stored, patience)
-            except InvalidGrantError:
-                # Nobody else shall be given a token that does not work.
-                await self.grants.delete(rejected.id)
+        with suppress(DecryptionError):
+            stored = await self.grants.get(rejected.id, patience)
+            if stored and stored.access_token.token == rejected.token:
+                try:
+                    return await self.refresh_grant(stored, patience)
+                except InvalidGrantError:
+                    # Nobody else shall be given a token that does not work.
+                    await self.grants.delete(rejected.id)
         return await self.get(search, valid_for, patience)
 
     async def refresh(self, token: AccessToken) -> AccessToken:
