@@ -358,7 +358,7 @@ async def test_values_missing_from_a_refresh_response_are_kept(
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ({"status": 500}, HubUnavailableError),
+        ({"status": 429, "headers": {"Retry-After": "3600"}}, HubUnavailableError),
         ({"broken_json": True}, InvalidResponseError),
         ({"body": {"expires_in": 3600}}, InvalidResponseError),
         ({"status": 400, "body": {"error": "invalid_client"}}, Exception),
