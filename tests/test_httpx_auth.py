@@ -106,6 +106,32 @@ async def test_the_token_is_not_sent_to_another_host(
     assert seen == [None, None]
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_401_of_another_host_costs_the_grant_nothing(
+    library: Any, hub_url: str, auth: ZaikioAuth, hub: LocalHub
+) -> None:
+    """Neither one to which a request was redirected, nor ours if the token was lost on the way back."""
+
+    async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+        back = {"status": 307, "headers": [(b"location", f"{hub_url}/api/v1/organization".encode())]}
+        answer = back if scope["path"] == "/back" else {"status": 401, "headers": []}
+        await send({"type": "http.response.start", **answer})
+        await send({"type": "http.response.body", "body": b""})
+
+    with HubServer(elsewhere) as other:
+        async with library.AsyncClient(auth=auth, base_url=hub_url, follow_redirects=True) as client:
+            for path in ["/", "/back"]:
+                hub.fail("/api/v1/roles", status=302, headers={"Location": other.url + path})
+                assert (await client.get("/api/v1/roles")).status_code == 401
+            assert (await client.get("/api/v1/organization")).status_code == 200
+            hub.expire_access_tokens()
+            hub.fail("/api/v1/roles", status=307, headers={"Location": "/api/v1/organization"}, times=None)
+            assert (await client.get("/api/v1/roles")).status_code == 200
+
+    assert hub.count(path="/api/v1/roles") == 4
+    assert hub.count(grant_type="client_credentials") == 2
+
+
 async def test_the_origin_can_be_set(hub_url: str, zaikio: ZaikioOAuth, organization: HubOrganization) -> None:
     """The origin is otherwise that of the first request."""
     wanted: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": organization.id, "zaikio": zaikio}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, SupportsIndex
+from typing import Annotated, Any, SupportsIndex
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from zaikio_oauth import scopes as scope_rules
 
@@ -20,6 +20,7 @@ __all__ = [
     "REFRESH_TOKEN_LIFETIME",
     "AccessToken",
     "OnBehalfOf",
+    "ScopeTuple",
     "Secret",
     "as_timedelta",
 ]
@@ -37,6 +38,14 @@ ASSUMED_LIFETIME = timedelta(minutes=10)
 def as_timedelta(valid_for: timedelta | float) -> timedelta:
     """Return ``valid_for``, which callers give as a ``timedelta`` or in seconds, as a ``timedelta``."""
     return valid_for if isinstance(valid_for, timedelta) else timedelta(seconds=valid_for)
+
+
+def _parsed(value: Any) -> Any:
+    return scope_rules.parse(value) if isinstance(value, str) else value
+
+
+ScopeTuple = Annotated[tuple[str, ...], BeforeValidator(_parsed)]
+"""Scopes of a model, which may be given as one text, too."""
 
 
 class Secret(str):
@@ -96,8 +105,8 @@ class AccessToken(BaseModel):
     bearer_type: str
     bearer_id: str
     on_behalf_of: OnBehalfOf | None = None
-    scopes: tuple[str, ...] = ()
-    requested_scopes: tuple[str, ...] = ()
+    scopes: ScopeTuple = ()
+    requested_scopes: ScopeTuple = ()
     token: Annotated[str, AfterValidator(Secret)] = Field(repr=False, exclude=True)
     refresh_token: Annotated[str, AfterValidator(Secret)] | None = Field(default=None, repr=False, exclude=True)
     expires_at: AwareDatetime
@@ -137,6 +146,6 @@ class AccessToken(BaseModel):
             return False
         return self.refresh_expires_at is None or self.refresh_expires_at > (now or datetime.now(UTC))
 
-    def missing_scopes(self, needed: Iterable[str]) -> tuple[str, ...]:
+    def missing_scopes(self, needed: str | Iterable[str]) -> tuple[str, ...]:
         """Return those of the ``needed`` scopes that were not granted; ``x.y.rw`` includes ``x.y.r``."""
         return scope_rules.missing(self.scopes, needed)

@@ -175,7 +175,7 @@ class ZaikioOAuth:
         bearer_id: str | None = None,
         bearer_type: str = "Person",
         client_name: str | None = None,
-        scopes: Iterable[str] | None = None,
+        scopes: str | Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
     ) -> AsyncIterator[AccessToken]:
         """Give the body an access token, inside the hook ``around_auth``.
@@ -217,7 +217,7 @@ class ZaikioOAuth:
         bearer_id: str,
         bearer_type: str = "Person",
         client_name: str | None = None,
-        scopes: Iterable[str] | None = None,
+        scopes: str | Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
     ) -> AccessToken:
         """Return an access token: the stored one, else a refreshed one, else a new one by client credentials.
@@ -245,7 +245,7 @@ class ZaikioOAuth:
         bearer_type: str,
         bearer_id: str,
         client_name: str | None = None,
-        requested_scopes: Iterable[str] = (),
+        requested_scopes: str | Iterable[str] = (),
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
     ) -> AccessToken | None:
         """Return the newest stored token that fits, without asking the Hub; None if there is none.
@@ -308,7 +308,7 @@ class ZaikioOAuth:
         async with self._runtime.use() as parts:
             await parts.revocation.revoke(token)
 
-    async def delegate(self, token: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
+    async def delegate(self, token: AccessToken, *, client_id: str, scopes: str | Iterable[str]) -> AccessToken:
         """Return a new token with some of the scopes of this one, for a subsystem's app.
 
         ``token``: one with the scope ``zaikio.delegations.rw``; it is refreshed first if necessary. ``client_id``: that
@@ -327,7 +327,7 @@ class ZaikioOAuth:
             return await parts.tokens.delegate(token, client_id=client_id, scopes=scopes)
 
     async def start_device_authorization(
-        self, client_name: str | None = None, scopes: Iterable[str] | None = None
+        self, client_name: str | None = None, scopes: str | Iterable[str] | None = None
     ) -> DeviceAuthorization:
         """Request codes for a device without a browser, whose person authorizes it elsewhere (RFC 8628).
 

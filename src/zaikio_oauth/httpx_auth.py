@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, as_timedelta
 from zaikio_oauth.application import ZaikioOAuth, default, runtime_of
 
@@ -29,6 +30,8 @@ else:
 class ZaikioAuth(_Auth):
     """Puts a bearer's token on every request, and on a 401 tries once more with another token (RFC 6750 §3.1).
 
+    Only the 401 of an API that got the token counts, not one to which the request was redirected.
+
     It takes and raises what ``get_access_token`` does. ``origin``: where the token may go, such as
     ``https://hub.zaikio.com``; by default the origin (scheme, host and port) of the first request. Requests to other
     origins, redirected ones too, are sent without it. ``zaikio``: the ZaikioOAuth to use, by default the process's.
@@ -45,7 +48,7 @@ class ZaikioAuth(_Auth):
         bearer_id: str,
         bearer_type: str = "Person",
         client_name: str | None = None,
-        scopes: Iterable[str] | None = None,
+        scopes: str | Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
         origin: str | None = None,
         zaikio: ZaikioOAuth | None = None,
@@ -53,7 +56,7 @@ class ZaikioAuth(_Auth):
         self._client_name = client_name
         self._bearer_type = bearer_type
         self._bearer_id = bearer_id
-        self._scopes = None if scopes is None else tuple(scopes)
+        self._scopes = None if scopes is None else scope_rules.parse(scopes)
         self._valid_for = as_timedelta(valid_for)
         self._zaikio = zaikio
         self._origin = _origin_of(httpx.URL(origin)) if origin else None
@@ -80,14 +83,24 @@ class ZaikioAuth(_Auth):
         async with runtime.use() as parts:
             token = await parts.tokens.get(search, self._valid_for)
         response = yield _with_token(request, token)
-        if response.status_code == 401 and hasattr(request, "_content"):
+        if response.status_code == 401 and hasattr(request, "_content") and self._rejected(response, token):
             async with runtime.use() as parts:
                 token = await parts.tokens.get_instead_of(token, search, self._valid_for)
             yield _with_token(request, token)
 
+    def _rejected(self, response: httpx.Response, token: AccessToken) -> bool:
+        """Return True if it was this token that was rejected, and by the origin for which it is."""
+        # After redirects it is the response to the last request, which may have gone elsewhere or without the token.
+        asked = response.request
+        return _origin_of(asked.url) == self._origin and asked.headers.get("Authorization") == _header(token)
+
+
+def _header(token: AccessToken) -> str:
+    return f"Bearer {token.token}"
+
 
 def _with_token(request: httpx.Request, token: AccessToken) -> httpx.Request:
-    request.headers["Authorization"] = f"Bearer {token.token}"
+    request.headers["Authorization"] = _header(token)
     return request
 
 

@@ -21,19 +21,27 @@ __all__ = [
     "with_prefix",
 ]
 
+_SEPARATOR = re.compile(r"[,\s]+")
 _PREFIX = re.compile(r"\A(?P<prefix>(?:Per|Org)(?:/[^.>]+)?(?:>Org(?:/[^.>]+)?)?)\.(?P<scope>.+)\Z")
 _PERMISSION_IMPLIED_BY = {"r": ("r", "rw"), "w": ("w", "rw")}
 
 
 def parse(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return the scopes of a ``scope`` parameter or a list, in order and without duplicates.
+    """Return the scopes that a text or a list contains, in order and without duplicates; raises TypeError.
 
-    The Hub separates them with commas, RFC 6749 §3.3 with spaces; both are understood.
+    Everything that takes scopes reads them by this. The Hub separates them with commas, RFC 6749 §3.3 with spaces;
+    both are understood, also inside a list, because no scope can contain either.
     """
     if value is None:
         return ()
-    parts = re.split(r"[,\s]+", value) if isinstance(value, str) else value
-    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"scopes have to be a list or a text, not {type(value).__name__}")
+    found: dict[str, None] = {}
+    for part in [value] if isinstance(value, str) else value:
+        if not isinstance(part, str):
+            raise TypeError(f"a scope has to be a str, not {type(part).__name__}")
+        found |= dict.fromkeys(scope for scope in _SEPARATOR.split(part) if scope)
+    return tuple(found)
 
 
 def join(scopes: Iterable[str]) -> str:
@@ -79,12 +87,12 @@ def spellings(scope: str) -> tuple[str, ...]:
     return tuple(wider + former)
 
 
-def missing(granted: Iterable[str], needed: Iterable[str]) -> tuple[str, ...]:
+def missing(granted: Iterable[str], needed: str | Iterable[str]) -> tuple[str, ...]:
     """Return those of the ``needed`` scopes that ``granted`` does not include, prefixes ignored."""
     held = {unprefixed(scope) for scope in granted}
-    return tuple(scope for scope in needed if not held.intersection(spellings(scope)))
+    return tuple(scope for scope in parse(needed) if not held.intersection(spellings(scope)))
 
 
-def includes(granted: Iterable[str], needed: Iterable[str]) -> bool:
+def includes(granted: Iterable[str], needed: str | Iterable[str]) -> bool:
     """Return True if ``granted`` includes every ``needed`` scope, prefixes ignored; ``rw`` includes ``r`` and ``w``."""
     return not missing(granted, needed)

@@ -29,7 +29,7 @@ _ENDED = {
 }
 
 
-async def log_in(client_name: str | None, scopes: Iterable[str] | None) -> None:
+async def log_in(client_name: str | None, scopes: str | Iterable[str] | None) -> None:
     """Show the codes, wait, and say what is stored; raises what ``DeviceAuthorization.wait`` raises."""
     async with ZaikioOAuth() as zaikio:
         device = await zaikio.start_device_authorization(client_name, scopes)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import OnBehalfOf
+from zaikio_oauth.access_token import OnBehalfOf, ScopeTuple
 
 __all__ = ["BearerToken"]
 
@@ -31,7 +31,7 @@ class BearerToken(BaseModel):
     subject_id: str
     on_behalf_of: OnBehalfOf | None = None
     audiences: tuple[str, ...] = ()
-    scopes: tuple[str, ...] = ()
+    scopes: ScopeTuple = ()
     expires_at: AwareDatetime
 
     @property
@@ -41,6 +41,6 @@ class BearerToken(BaseModel):
             return self.subject_id
         return self.on_behalf_of.id if self.on_behalf_of else None
 
-    def missing_scopes(self, needed: Iterable[str]) -> tuple[str, ...]:
+    def missing_scopes(self, needed: str | Iterable[str]) -> tuple[str, ...]:
         """Return those of the ``needed`` scopes that were not granted; ``x.y.rw`` includes ``x.y.r``."""
         return scope_rules.missing(self.scopes, needed)

@@ -50,7 +50,7 @@ class Issuance:
         code: str,
         redirect_uri: str,
         code_verifier: str | None,
-        requested_scopes: Iterable[str],
+        requested_scopes: str | Iterable[str],
     ) -> AccessToken:
         """Exchange an authorization code and return the stored token (RFC 6749 §4.1.3)."""
         client = self.settings.client(client_name)
@@ -108,7 +108,7 @@ class Issuance:
         return await self._store(_new_token(name, response, wanted), "client_credentials")
 
     async def device_authorization(
-        self, client_name: str, scopes: Iterable[str] | None
+        self, client_name: str, scopes: str | Iterable[str] | None
     ) -> tuple[DeviceAuthorizationResponse, tuple[str, ...]]:
         """Request codes for a device; return them and the requested scopes, by default the client's (RFC 8628 §3.1)."""
         client = self.settings.client(client_name)
@@ -119,7 +119,9 @@ class Issuance:
             response = await request_device_authorization(self.http, client, scopes=wanted)
         return response, wanted
 
-    async def device_code(self, client_name: str, *, device_code: str, requested_scopes: Iterable[str]) -> AccessToken:
+    async def device_code(
+        self, client_name: str, *, device_code: str, requested_scopes: str | Iterable[str]
+    ) -> AccessToken:
         """Return the stored token for a device code (RFC 8628 §3.4).
 
         Raises OAuthError with a code of DEVICE_PENDING until the person has decided.
@@ -131,7 +133,7 @@ class Issuance:
         return await self._store(_new_token(client_name, response, requested_scopes), "device_code")
 
     async def delegation(
-        self, parent: AccessToken, *, client_id: str, scopes: Iterable[str], patience: Patience
+        self, parent: AccessToken, *, client_id: str, scopes: str | Iterable[str], patience: Patience
     ) -> AccessToken:
         """Return the stored token that is delegated from ``parent`` to a subsystem's app.
 
@@ -161,7 +163,7 @@ class Issuance:
         return stored
 
 
-def _new_token(client_name: str, response: TokenResponse, requested_scopes: Iterable[str]) -> AccessToken:
+def _new_token(client_name: str, response: TokenResponse, requested_scopes: str | Iterable[str]) -> AccessToken:
     """Return the token of a response; raises InvalidResponseError if it is nobody's or not for this client."""
     if response.bearer_type is None or response.bearer_id is None:
         raise InvalidResponseError("The Hub's response does not name the bearer of the token.")
@@ -174,7 +176,11 @@ def _new_token(client_name: str, response: TokenResponse, requested_scopes: Iter
 
 
 def _delegated_token(
-    parent: AccessToken, client_names: Iterable[str], client_id: str, response: TokenResponse, scopes: Iterable[str]
+    parent: AccessToken,
+    client_names: Iterable[str],
+    client_id: str,
+    response: TokenResponse,
+    scopes: str | Iterable[str],
 ) -> AccessToken:
     """Return the token of a delegation, with the subsystem as its audience.
 
@@ -196,9 +202,9 @@ def _delegated_token(
     return _unstored_token(audience, response, scopes).model_copy(update={"delegated_from": parent.id})
 
 
-def _unstored_token(audience: str, response: TokenResponse, requested_scopes: Iterable[str]) -> AccessToken:
+def _unstored_token(audience: str, response: TokenResponse, requested_scopes: str | Iterable[str]) -> AccessToken:
     now = datetime.now(UTC)
-    requested = tuple(scope_rules.unprefixed(scope) for scope in requested_scopes)
+    requested = tuple(scope_rules.unprefixed(scope) for scope in scope_rules.parse(requested_scopes))
     return AccessToken(
         id="",
         jti=response.jti,

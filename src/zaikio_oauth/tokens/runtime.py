@@ -104,7 +104,7 @@ class Runtime:
             configuration.client_name.reset(reset)
 
     def search(
-        self, client_name: str | None, bearer_type: str, bearer_id: str, scopes: Iterable[str] | None
+        self, client_name: str | None, bearer_type: str, bearer_id: str, scopes: str | Iterable[str] | None
     ) -> TokenSearch:
         """Return what to look for; None means the default client or its scopes.
 

@@ -129,7 +129,7 @@ class TokenManager:
             return stored.access_token
         return await self.refresh_grant(stored, patience)
 
-    async def delegate(self, token: AccessToken, *, client_id: str, scopes: Iterable[str]) -> AccessToken:
+    async def delegate(self, token: AccessToken, *, client_id: str, scopes: str | Iterable[str]) -> AccessToken:
         """Return a token that is delegated from this one, which is refreshed first if necessary.
 
         Raises InvalidGrantError if the grant is gone.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken
 
 __all__ = ["parse_virtual_id", "virtual_id", "virtual_token"]
@@ -28,16 +29,17 @@ def parse_virtual_id(access_token_id: str) -> tuple[str, str] | None:
     return (client_name, person_id) if prefix == _PREFIX and separator and person_id else None
 
 
-def virtual_token(client_name: str, person_id: str, scopes: Iterable[str]) -> AccessToken:
+def virtual_token(client_name: str, person_id: str, scopes: str | Iterable[str]) -> AccessToken:
     """Return this person's virtual token with these scopes."""
     now = datetime.now(UTC)
+    named = scope_rules.parse(scopes)
     return AccessToken(
         id=virtual_id(person_id, client_name),
         audience=client_name,
         bearer_type="Person",
         bearer_id=person_id,
-        scopes=tuple(scopes),
-        requested_scopes=tuple(scopes),
+        scopes=named,
+        requested_scopes=named,
         token=f"virtual-token-of-{person_id}",
         expires_at=now + _LIFETIME,
         created_at=now,

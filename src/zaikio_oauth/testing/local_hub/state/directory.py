@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from zaikio_oauth.testing.local_hub.state.requested_scopes import scopes_of
+
 __all__ = ["BASE_URLS", "ROLES", "Directory", "HubApp", "HubOrganization", "HubPerson"]
 
 ROLES = ("owner", "admin", "billing", "production", "purchasing", "sales")
@@ -53,7 +55,8 @@ class HubPerson:
 class HubApp:
     """An app that is registered at the Hub.
 
-    Without a ``client_secret`` it is non-confidential. Without ``desired_scopes`` it may request any scope.
+    Without a ``client_secret`` it is non-confidential. Without ``desired_scopes``, a list or a
+    text, it may request any scope.
     """
 
     name: str
@@ -62,6 +65,10 @@ class HubApp:
     redirect_uris: tuple[str, ...] = ()
     desired_scopes: tuple[str, ...] | None = None
     plans: tuple[str, ...] = ("free", "pro")
+
+    def __post_init__(self) -> None:
+        if self.desired_scopes is not None:
+            object.__setattr__(self, "desired_scopes", scopes_of(self.desired_scopes))
 
     @classmethod
     def for_client(

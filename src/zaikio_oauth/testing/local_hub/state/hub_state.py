@@ -16,7 +16,7 @@ from zaikio_oauth.testing.local_hub.state.faults import Fault, Faults
 from zaikio_oauth.testing.local_hub.state.grants import Grants
 from zaikio_oauth.testing.local_hub.state.hub_request import HubRequest
 from zaikio_oauth.testing.local_hub.state.loom_event import revoked_access_token_event
-from zaikio_oauth.testing.local_hub.state.requested_scopes import read_scopes
+from zaikio_oauth.testing.local_hub.state.requested_scopes import read_scopes, scopes_of
 
 __all__ = ["HubState"]
 
@@ -115,9 +115,9 @@ class HubState(Directory):
         """Let somebody enter the user code and cancel. Raises LookupError if no device is waiting for it."""
         self.device_codes.answer(self._waiting(user_code), "access_denied")
 
-    def grant(self, client_id: str, bearer_type: str, bearer_id: str, scopes: Iterable[str]) -> None:
+    def grant(self, client_id: str, bearer_type: str, bearer_id: str, scopes: str | Iterable[str]) -> None:
         """Grant these scopes (without prefix) to the app in the name of the bearer, for client credentials."""
-        self.grants.grant(client_id, Bearer(bearer_type, bearer_id), tuple(scopes))
+        self.grants.grant(client_id, Bearer(bearer_type, bearer_id), scopes_of(scopes))
 
     def granted_part(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
         """Return the scopes without ``withheld_scopes``."""

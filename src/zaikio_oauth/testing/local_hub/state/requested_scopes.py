@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["RequestedScopes", "ScopeError", "read_scopes"]
+__all__ = ["RequestedScopes", "ScopeError", "read_scopes", "scopes_of"]
 
 _SCOPE = re.compile(
     r"\A(?:(?P<bearer>Per|Org)(?:/(?P<bearer_id>[^.,>\s]+))?(?P<behalf>>Org(?:/(?P<behalf_id>[^.,>\s]+))?)?\.)?"
@@ -45,6 +46,11 @@ class RequestedScopes:
                 head, _, plan = scope.partition(".")
                 return head.removeprefix("subscription_create").lstrip("_") or None, plan or None
         return None
+
+
+def scopes_of(value: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the scopes of a list, or of a text that separates them with commas or spaces."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else tuple(value)
 
 
 def read_scopes(text: str, desired: tuple[str, ...] | None) -> RequestedScopes:
