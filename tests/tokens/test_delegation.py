@@ -62,14 +62,14 @@ async def test_workers_still_get_the_parent_token(zaikio: ZaikioOAuth, parent: A
 
 
 async def test_a_delegated_token_is_only_given_by_its_id(
-    zaikio: ZaikioOAuth, hub: LocalHub, parent: AccessToken
+    make_settings: Callable[..., Settings], hub: LocalHub, parent: AccessToken
 ) -> None:
     """If the subsystem is one of our clients, it is not the client's own token: nobody could renew it."""
     clients = {name: {"client_id": f"{name}-id", "client_secret": SECRET} for name in ("warehouse", "setter")}
     hub.grant("setter-id", "Organization", ORGANIZATION_ID, ["zaikio.sites.r"])
     hub.apps[-1] = HubApp.for_client("setter", "setter-id", SECRET)
     wanted: dict[str, Any] = {"client_name": "setter", "bearer_type": "Organization", "bearer_id": ORGANIZATION_ID}
-    async with ZaikioOAuth(Settings(**zaikio.settings.model_dump() | {"clients": clients})) as both:
+    async with ZaikioOAuth(make_settings(clients=clients)) as both:
         own = await both.get_access_token(**wanted, scopes=["zaikio.sites.r"])
         part = await both.delegate(parent, client_id="setter-id", scopes=["zaikio.sites.r"])
         assert part.audience == "setter"
