@@ -117,7 +117,8 @@ class FlowCookies:
     def _decrypted(self, value: str) -> Flow | None:
         try:
             return _load(self._fernet.decrypt(value + "=" * (-len(value) % 4)).decode())
-        except (InvalidToken, UnicodeError):
+        except (InvalidToken, ValueError):
+            # ValueError for what is no ASCII: anybody can put a cookie into a browser.
             return None
 
 

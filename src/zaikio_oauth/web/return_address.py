@@ -16,7 +16,7 @@ __all__ = ["PublicAddress", "named_routes", "origin_of", "route_path"]
 MAX_ORIGIN_BYTES = 1024
 """How long the path may be to which a person returns, because it travels in a cookie."""
 
-_PATH_PARAMETER = re.compile(r"\{(\w+)[^}]*\}")
+_PATH_PARAMETER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
