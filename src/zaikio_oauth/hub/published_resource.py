@@ -87,8 +87,11 @@ class PublishedResource(Generic[T]):
     async def _fetched(self) -> T:
         asked = self._fetch()
         if asked is not None:
-            # Shared by all who wait for it, so a caller that is cancelled must not end it.
-            await asyncio.shield(asked)
+            # Shared by all who wait for it, so a caller that is cancelled must not end it. Nor does it end its callers:
+            # the end of the event loop cancels it, but not a refresh that waits for it and has a token to store.
+            await asyncio.wait([asked])
+            if not asked.cancelled():
+                asked.result()
         if self._kept is not None and self._failed is None:
             return self._kept[1]
         failed = self._failed or _Failed("it was not fetched", 0.0, None)
