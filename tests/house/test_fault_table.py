@@ -1,4 +1,4 @@
-"""The page about faults names the test of each row, and no test of a fault is missing there."""
+"""The pages about faults and single flight name the test of each row, and no test of a fault is missing there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
+SINGLE_FLIGHT = ROOT / "docs" / "single-flight.md"
 
 
 def names_of_tests(folder: Path) -> set[str]:
@@ -21,9 +22,10 @@ def names_of_tests(folder: Path) -> set[str]:
 
 
 def rows() -> list[str]:
-    """Return the rows of all tables of the page, without their headings."""
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
-    return [line for line in lines if not line.startswith(("| ---", "| fault |", "| promise |"))]
+    """Return the rows of all tables of both pages, without their headings."""
+    text = PAGE.read_text() + SINGLE_FLIGHT.read_text()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [line for line in lines if not line.startswith(("| ---", "| fault |", "| promise |", "| what happens |"))]
 
 
 def test_each_row_names_tests_that_exist() -> None:
