@@ -8,7 +8,13 @@ import time
 from datetime import datetime
 
 from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.errors import HubUnavailableError, InvalidGrantError, InvalidResponseError, OAuthError
+from zaikio_oauth.errors import (
+    HubUnavailableError,
+    InvalidGrantError,
+    InvalidResponseError,
+    OAuthError,
+    StoreUnavailableError,
+)
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse
 from zaikio_oauth.retries_and_waits import DEVICE_LONGEST_PAUSE, DEVICE_SLOW_DOWN
 from zaikio_oauth.tokens.issuance import DEVICE_PENDING, Issuance
@@ -49,7 +55,7 @@ class DeviceAuthorization:
         self._next = started + self.interval
         self._pause = self.interval
         self._token: AccessToken | None = None
-        self._failure: OAuthError | HubUnavailableError | InvalidResponseError | None = None
+        self._failure: OAuthError | HubUnavailableError | InvalidResponseError | StoreUnavailableError | None = None
         self._last_fault: HubUnavailableError | InvalidResponseError | None = None
 
     def __repr__(self) -> str:
@@ -62,7 +68,8 @@ class DeviceAuthorization:
 
         Raises OAuthError, whose ``code`` is ``access_denied`` if the person cancelled and ``expired_token`` if nobody
         entered the code in time; InvalidGrantError if the device code has been used; HubUnavailableError if the Hub
-        did not answer until the codes expired; InvalidResponseError for a response that the protocol does not allow.
+        did not answer until the codes expired; InvalidResponseError for a response that the protocol does not allow;
+        StoreUnavailableError if the token could not be stored.
         May be cancelled and called again, also by several tasks: none of them loses the token for the others.
         """
         while self._token is None:
@@ -86,6 +93,9 @@ class DeviceAuthorization:
             )
         except OAuthError as error:
             self._handle(error)
+        except StoreUnavailableError as error:
+            # The code has been used, and what it was used for could not be stored as long as there was use in it.
+            self._failure = error
         except (HubUnavailableError, InvalidResponseError) as fault:
             # §3.5: "unilaterally reduce their polling frequency".
             log.warning("The Hub cannot be asked whether a device has been authorized: %s", fault)
