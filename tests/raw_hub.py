@@ -18,13 +18,15 @@ def with_body(body: bytes, *, status: str = "200 OK", headers: str = "") -> byte
     return head.encode("latin-1") + body
 
 
-def says(response: bytes, *, after: float = 0.0) -> Answer:
-    """Answer with these bytes."""
+def says(response: bytes, *, after: float = 0.0, close: bool = False) -> Answer:
+    """Answer with these bytes, ``after`` so many seconds, and perhaps close the connection."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(after)
         writer.write(response)
         await writer.drain()
+        if close:
+            writer.close()
 
     return answer
 
