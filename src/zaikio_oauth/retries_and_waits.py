@@ -24,6 +24,9 @@ CONNECT_TIMEOUT = 5.0
 ATTEMPT_TIMEOUT = 10.0
 """For one attempt, until its whole response has been read, if the request may be repeated without harm."""
 
+SINGLE_USE_ATTEMPT = 10.0
+"""The least time for another attempt with a code or a refresh token: it is not begun if it could not be waited for."""
+
 STALL, STALL_GRACE = 0.5, 1.0
 """How late a deadline has to be to show that the event loop was stalled, and how much longer we then wait.
 

@@ -145,6 +145,21 @@ async def test_retries_back_off_and_end_with_the_deadline(hub_of: Callable[..., 
     assert caught.value.reason == "it answered 500"
 
 
+@pytest.mark.parametrize("kind", [REFRESH, CODE])
+async def test_a_single_use_request_is_not_begun_if_its_response_could_not_be_waited_for(
+    hub_of: Callable[..., HubHttp], kind: RequestKind
+) -> None:
+    """The Hub may perform it, and what the code or refresh token was spent for would be lost: ten seconds are left."""
+    wire = Wire(httpx.Response(429))
+
+    with pytest.raises(HubUnavailableError) as caught:
+        await hub_of(wire).request("POST", "/x", within=11, kind=kind)
+
+    assert caught.value.elapsed < 5
+    assert len(wire.requests) >= 2
+    assert wire.times[-1] - wire.times[0] < 1.1
+
+
 @pytest.mark.parametrize(
     "headers",
     [

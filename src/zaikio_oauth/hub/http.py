@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLContext
 from typing import Any, Final
 
 import httpx
@@ -27,6 +29,7 @@ from zaikio_oauth.retries_and_waits import (
     HUB_DEADLINE,
     LONGEST_BACKOFF,
     LONGEST_RETRY_AFTER,
+    SINGLE_USE_ATTEMPT,
 )
 
 __all__ = ["NOT_JSON", "HubHttp", "HubResponse", "RequestKind"]
@@ -36,6 +39,12 @@ MAX_RESPONSE_BYTES = 1024 * 1024
 
 _TIMEOUT = httpx.Timeout(None, connect=CONNECT_TIMEOUT, pool=CONNECT_TIMEOUT)
 """Reading and writing are limited by our deadlines, because httpx starts its own anew with each chunk."""
+
+
+@cache
+def _tls_context() -> SSLContext:
+    # Reading the certificates takes 30 ms, in which the event loop does nothing else; a process needs them once.
+    return httpx.create_ssl_context()
 
 
 class _NotJson:
@@ -92,7 +101,8 @@ class HubHttp:
         self._host = host
         self._owned = client is None
         # A cookie that the Hub sets in one person's request must not be sent with another's.
-        self._client = client or httpx.AsyncClient(cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])))
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._client = client or httpx.AsyncClient(cookies=cookies, verify=_tls_context())
         self._attempt_timeout = attempt_timeout
 
     async def request(
@@ -167,6 +177,8 @@ class HubHttp:
 
 def _backoff(started: float, within: float, kind: RequestKind) -> Callable[[Exception], bool | float]:
     longest = FIRST_BACKOFF
+    # An attempt that the deadline cuts short may have been performed, and what it was given for is lost.
+    last_start = within - (0.0 if kind is RequestKind.IDEMPOTENT else SINGLE_USE_ATTEMPT)
 
     def decide(error: Exception) -> bool | float:
         """Return the seconds until the next attempt, or False if there is to be none."""
@@ -177,7 +189,7 @@ def _backoff(started: float, within: float, kind: RequestKind) -> Callable[[Exce
         # not for none: the time that it names may have passed.
         pause = max(random.uniform(longest / 2, longest), error.retry_after or 0.0)  # noqa: S311
         longest = min(longest * 2, LONGEST_BACKOFF)
-        return pause if time.monotonic() - started + pause < within else False
+        return pause if time.monotonic() - started + pause < last_start else False
 
     return decide
 
