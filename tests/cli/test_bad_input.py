@@ -191,6 +191,23 @@ def test_a_database_that_cannot_be_used(forks: Forks, tmp_path: Path) -> None:
     )
 
 
+def test_an_address_of_a_database_with_parameters_that_nobody_knows(forks: Forks, tmp_path: Path) -> None:
+    """The parameter is named."""
+    server = f"postgresql://user:{PASSWORD}@127.0.0.1:1/db"
+    check_all(
+        forks,
+        [
+            ([command], {"ZAIKIO_DATABASE_URL": address, **GOOD}, "nonsense")
+            for command in WITH_DATABASE
+            for address in (
+                f"{server}?nonsense=1",
+                f"{server}?pgbouncer=true&nonsense={PASSWORD}",
+                f"sqlite:///{tmp_path}/x.db?nonsense=1",
+            )
+        ],
+    )
+
+
 def test_a_database_that_cannot_be_opened_leaves_no_thread_that_complains(forks: Forks, tmp_path: Path) -> None:
     """The thread of the driver has ended before the event loop does; twenty times in a row."""
     address: str | bytes = f"sqlite:///{tmp_path}/no/such/folder/x.db"
