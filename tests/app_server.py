@@ -23,7 +23,10 @@ class AppServer:
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        config = uvicorn.Config(app, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=20)
+        # The local Hub silences uvicorn, whose loggers belong to the whole process.
+        config = uvicorn.Config(
+            app, log_config=None, log_level="info", lifespan="on", ws="none", timeout_graceful_shutdown=20
+        )
         self._server = uvicorn.Server(config)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))

@@ -60,10 +60,10 @@ async def test_a_callback_for_one_is_not_taken_by_the_other(
     hub.auto_consent(person_id=hub.people[0].id)
     visitor = await visit(client_id, other_hub[1] if elsewhere else None)
     callback = await visitor.consent(await visitor.start("/zaikio/sessions/new", state="mine"))
-    for cookie in visitor.app.cookies.jar:
-        cookie.path = "/"
+    # As a browser sends it if one of the prefixes is below the other, or if somebody has tossed it there.
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.app.cookies.jar)
 
-    answer = await visitor.get(callback.replace("/zaikio/", "/other/"))
+    answer = await visitor.get(callback.replace("/zaikio/", "/other/"), headers={"Cookie": cookies})
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert (await visitor.get("/")).json()["error"]["code"] == "invalid_state"
@@ -152,3 +152,18 @@ async def test_the_authorization_request_names_each_ones_own_client(visit: Calla
         ("warehouse-id", f"{BASE_URL}/zaikio/sessions/approve"),
         ("other-id", f"{BASE_URL}/other/sessions/approve"),
     ]
+
+
+async def test_a_cookie_under_the_name_of_another_flow_is_no_flow(visitor: Visitor, hub: LocalHub) -> None:
+    """Its content says to which state it belongs."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    callback = await visitor.consent(await visitor.start())
+    (own,) = visitor.flows
+    await visitor.start()
+    (other,) = set(visitor.flows) - {own}
+    swapped = {"Cookie": f"{own}={visitor.app.cookies[other]}"}
+
+    await visitor.get(callback, headers=swapped)
+
+    assert visitor.session["zaikio_oauth"]["error"]["code"] == "invalid_state"
+    assert hub.count(path="/oauth/access_token") == 0
