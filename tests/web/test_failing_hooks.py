@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
+from starlette.middleware.sessions import SessionMiddleware
 
 from tests.app_server import AppServer
 from tests.apps import small_app
@@ -111,6 +112,31 @@ async def test_after_approve_that_raises_leaves_no_grant(
     assert len(await revoked_at(hub_url, visitor)) == 1
     for bearer_type, bearer_id in (("Person", other.id), ("Organization", organization.id)):
         assert await zaikio.find_usable_access_token(bearer_type=bearer_type, bearer_id=bearer_id) is None
+
+
+async def test_a_session_that_is_written_anyway_has_the_former_login(
+    make_settings: Callable[..., Settings], hub: LocalHub
+) -> None:
+    """The app may write into the session at every request, so its cookie is sent with the error."""
+    on, hook = switched(HTTPException(403, "no"))
+
+    async def count(request: Request) -> None:
+        request.session["seen"] = request.session.get("seen", 0) + 1
+
+    async with ZaikioOAuth(make_settings(), after_approve=hook) as zaikio:
+        app = FastAPI()
+        app.add_middleware(SessionMiddleware, secret_key="secret")
+        app.include_router(zaikio.router, prefix="/zaikio", dependencies=[Depends(count)])
+        visitor = Visitor(app)
+        await visitor.log_in()
+        before = visitor.session
+        on.append(True)
+        hub.auto_consent(person_id=hub.people[1].id)
+        answer = await visitor.log_in(force_login="true")
+        await visitor.aclose()
+
+    assert answer.status_code == 403
+    assert visitor.session == before | {"seen": 4}
 
 
 @pytest.mark.parametrize("target", [7, {"next": "/"}, ["/"]])
@@ -270,4 +296,19 @@ def test_an_async_listener_is_heard_out_at_the_end_of_a_script(
             await zaikio.get_access_token(bearer_type="Organization", bearer_id="1")
 
     asyncio.run(script())
+    assert heard == ["refused"]
+
+
+async def test_leaving_waits_for_an_async_listener(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """Whoever has left ``async with`` has heard of everything that happened inside."""
+    heard: list[str] = []
+
+    async def listen(event: TokenEvent) -> None:
+        await asyncio.sleep(0.2)
+        heard.append(event.kind)
+
+    async with ZaikioOAuth(make_settings(), on_token_event=listen) as zaikio:
+        hub.fail("client_credentials", status=400, body={"error": "invalid_scope"})
+        with pytest.raises(Exception, match="invalid_scope"):
+            await zaikio.get_access_token(bearer_type="Organization", bearer_id="1")
     assert heard == ["refused"]
