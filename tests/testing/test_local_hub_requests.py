@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -298,6 +299,18 @@ def test_an_answer_can_be_cut_off(browser: httpx2.Client, hub: LocalHub) -> None
     with pytest.raises(httpx2.RemoteProtocolError):
         browser.get("/api/v1/roles")
     assert browser.get("/api/v1/roles").status_code == 200
+
+
+def test_an_answer_can_come_byte_by_byte_without_an_end(browser: httpx2.Client, hub: LocalHub) -> None:
+    """``trickle`` defeats a time-out for each read, and ends when the client is gone; the next request works."""
+    hub.fail("/api/v1/roles", trickle=True)
+
+    with browser.stream("GET", "/api/v1/roles", timeout=1) as answer:
+        received = b"".join(itertools.islice(answer.iter_bytes(), 12))
+    assert answer.status_code == 200
+    assert len(received) >= 12
+    assert browser.get("/api/v1/roles").status_code == 200
+    assert hub.count(path="/api/v1/roles") == 2
 
 
 def test_requests_are_counted_by_client(browser: httpx2.Client, hub: LocalHub) -> None:

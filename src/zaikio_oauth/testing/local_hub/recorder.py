@@ -36,8 +36,10 @@ class Recorder:
             await send(message)
 
         fault = self._state.faults.take(scope["path"], grant_type)
-        faulty = await fault.response() if fault else None
-        await (faulty or self._app)(scope, _replay(messages), recorded)
+        if fault and (faulty := await fault.response()):
+            await faulty(scope, receive, recorded)
+        else:
+            await self._app(scope, _replay(messages), recorded)
 
 
 async def _grant_type_and_client_id(request: Request) -> tuple[str | None, str | None]:

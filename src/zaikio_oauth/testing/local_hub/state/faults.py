@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 __all__ = ["Fault", "Faults"]
 
+_TRICKLE_SECONDS = 0.1
 _BROKEN_JSON = '{"access_token": "trunc'
 
 
@@ -29,6 +32,7 @@ class Fault:
     latency: float = 0.0
     broken_json: bool = False
     disconnect: bool = False
+    trickle: bool = False
 
     async def response(self) -> Response | None:
         """Wait for ``latency``, then return the faulty response, or None if the usual one follows."""
@@ -36,6 +40,8 @@ class Fault:
             await asyncio.sleep(self.latency)
         if self.disconnect:
             return _TruncatedResponse()
+        if self.trickle:
+            return _TricklingResponse()
         if self.broken_json:
             return self._respond(_BROKEN_JSON)
         if isinstance(self.body, str):
@@ -55,6 +61,20 @@ class _TruncatedResponse(Response):
         headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": _BROKEN_JSON.encode()})
+
+
+class _TricklingResponse(Response):
+    """A response that goes on byte by byte, until the client is gone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        for byte in itertools.chain(_BROKEN_JSON.encode(), itertools.repeat(ord("."))):
+            await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TRICKLE_SECONDS):
+                    await receive()
+                    # The request has been read, so this was its end.
+                    return
 
 
 class Faults:

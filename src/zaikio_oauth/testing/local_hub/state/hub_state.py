@@ -169,14 +169,21 @@ class HubState(Directory):
         latency: float = 0.0,
         broken_json: bool = False,
         disconnect: bool = False,
+        trickle: bool = False,
     ) -> None:
         """Fail the next ``times`` requests for a path (``/api/v1/person``) or a grant type; all of them if None.
 
         A path includes all paths that begin with it. A ``body`` that is a string is sent unchanged, anything
         else as JSON. ``latency`` is in seconds; on its own it only delays the usual response. ``disconnect``
-        closes the connection in the middle of the response.
+        closes the connection in the middle of the response, ``trickle`` sends it byte by byte and never
+        ends it (on a real socket, as ``HubServer`` has one).
+
+            hub.fail("refresh_token", status=503, times=None)
+            hub.fail("/api/v1/revoked_access_tokens", trickle=True)
+            hub.fail("authorization_code", status=302, headers={"Location": "https://elsewhere.example"})
         """
-        self.faults.plan(Fault(target, times, status, body, dict(headers or {}), latency, broken_json, disconnect))
+        answer = Fault(target, times, status, body, dict(headers or {}), latency, broken_json, disconnect, trickle)
+        self.faults.plan(answer)
 
     def rate_limit(self, target: str = "/", *, reset_in: float, times: int | None = 1) -> None:
         """Respond with 429 and the instant from which to try again."""
