@@ -88,7 +88,7 @@ class _Flight(Generic[T]):
         self.waiting = 0
         self._clock = asyncio.get_running_loop().time
         self._at_the_database: list[float] = []
-        self.task: asyncio.Task[T] = UninterruptedTask(self._fly(call), name=name)
+        self.task: asyncio.Task[T] = UninterruptedTask(self._fly(call), name=name or "A call")
 
     async def _fly(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         _flying.set(self)

@@ -65,12 +65,11 @@ class TokenManager:
             return virtual
         patience = Patience(seconds)
         stored = await self.grants.find(access_token_id, timedelta(0), patience)
-        if stored is None:
-            return None
+        if stored is None or stored.access_token.valid_for(DEFAULT_VALID_FOR):
+            return stored.access_token if stored else None
         if stored.access_token.expired:
             return await self._refreshed(stored, patience)
-        if not stored.access_token.valid_for(DEFAULT_VALID_FOR):
-            self.refresh_grant.begin(stored)
+        self.refresh_grant.begin(stored)
         return stored.access_token
 
     async def _refreshed(self, stored: StoredToken, patience: Patience) -> AccessToken | None:
