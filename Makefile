@@ -11,7 +11,7 @@ INSTALL := $(PYTHON) -m pip --quiet --disable-pip-version-check install --constr
 DEPENDENCIES := pyproject.toml constraints.txt scripts/make-environment
 ARGS ?=
 
-.PHONY: help demo test check format coverage clean
+.PHONY: help demo test check format coverage mutation clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,11 @@ format: $(VENV)/.tests ## format the code and fix lint errors where possible
 
 coverage: $(VENV)/.tests ## show the lines that the last full test run did not cover
 	@$(PYTHON) -m coverage report
+
+# mutmut is no dependency of the tests, so it is installed only here.
+mutation: $(VENV)/.tests ## change the code in small ways and see whether a test fails (ARGS="web/flow --sample 0")
+	@$(INSTALL) mutmut
+	@$(PYTHON) scripts/mutation $(ARGS)
 
 clean: ## remove generated files
 	@rm -rf $(VENV) test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

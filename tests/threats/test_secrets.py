@@ -185,26 +185,30 @@ async def test_no_flow_shows_a_secret(zaikio: ZaikioOAuth, hub: LocalHub, wire: 
 
 
 async def test_an_error_of_the_database_shows_no_secret(
-    zaikio: ZaikioOAuth, hub: LocalHub, wire: SecretsOnTheWire, make_settings: Callable[..., Settings]
+    hub: LocalHub, wire: SecretsOnTheWire, make_settings: Callable[..., Settings]
 ) -> None:
     """Its statements have tokens as parameters, and its address has a password."""
     organization: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": ORGANIZATION_ID}
-    token = await zaikio.get_access_token(**organization)
-    device = await zaikio.start_device_authorization()
-    hub.approve_device(device.user_code, hub.people[0].id)
-    engine = await engine_of(zaikio)
-    async with engine.connect() as connection:
-        await connection.execute(text("ALTER TABLE zaikio_access_tokens RENAME TO elsewhere"))
     nowhere = make_settings(database_url=f"postgresql://zaikio:{PASSWORD}@127.0.0.1:1/none")
+    async with ZaikioOAuth(make_settings(encryption_keys=KEYS, clients=CLIENTS)) as zaikio:
+        token = await zaikio.get_access_token(**organization)
+        device = await zaikio.start_device_authorization()
+        hub.approve_device(device.user_code, hub.people[0].id)
+        visitor = Visitor(app_of(zaikio))
+        callback = await visitor.consent(await visitor.start())
+        async with (await engine_of(zaikio)).connect() as connection:
+            await connection.execute(text("ALTER TABLE zaikio_access_tokens RENAME TO elsewhere"))
 
-    with everything_in_sight() as sight:
-        await asyncio.gather(
-            sight.attempt("find", zaikio.find_active_access_token(token.id)),
-            sight.attempt("get", zaikio.get_access_token(**organization, valid_for=7200)),
-            sight.attempt("revoke", zaikio.revoke(token)),
-            sight.attempt("device", device.wait()),
-            sight.attempt("no server", ZaikioOAuth(nowhere).__aenter__()),
-        )
+        with everything_in_sight() as sight:
+            await asyncio.gather(
+                sight.attempt("find", zaikio.find_active_access_token(token.id)),
+                sight.attempt("get", zaikio.get_access_token(**organization, valid_for=7200)),
+                sight.attempt("revoke", zaikio.revoke(token)),
+                sight.attempt("device", device.wait()),
+                sight.attempt("no server", ZaikioOAuth(nowhere).__aenter__()),
+                sight.response("callback", visitor.get(callback)),
+            )
+        await visitor.aclose()
 
     assert len(sight.errors) >= 4
     leaks = sight.found(wire.secrets | OF_SETTINGS)
