@@ -127,6 +127,11 @@ TOKEN = {"access_token": "t", "token_type": "bearer", "audiences": ["warehouse"]
         pytest.param({"error": EMOJI * 5000}, id="a code of emoji"),
         pytest.param(TOKEN | {"audiences": [EMOJI * 2000]}, id="an audience"),
         pytest.param(TOKEN | {"bearer": {"id": "1" * 6000, "type": "Person"}}, id="a person"),
+        pytest.param(
+            TOKEN
+            | {"bearer": {"id": "1", "type": "Organization"}, "bearer_on_behalf_of": {"id": EMOJI * 900, "roles": []}},
+            id="on behalf of",
+        ),
         pytest.param(TOKEN | {"bearer": {"id": "1", "type": EMOJI * 3000}}, id="a type"),
         pytest.param(TOKEN | {"token_type": EMOJI * 3000}, id="a type of token"),
         pytest.param(TOKEN | {"expires_in": "9" * 6000}, id="a lifetime"),

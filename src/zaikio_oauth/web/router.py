@@ -35,7 +35,7 @@ _STATUSES = {
     302: "On to the Zaikio Hub",
     303: "On to the next page",
     400: "A parameter or the body is malformed",
-    401: "The signature is not valid",
+    401: "The signature is not valid, or the request is a prefetch",
     403: "The request comes from another site",
     404: "No such client, or it is not configured for this",
     413: "The event is too large",
@@ -140,7 +140,7 @@ class Routers:
     def __init__(self, site: Site) -> None:
         self._site = site
         sessions, connections = Sessions(site), Connections(site)
-        new, approve, log_out = (302, 400, 404), (303, 302, 404), (303, 403, 404)
+        new, approve, log_out = (302, 400, 401, 404), (303, 302, 404), (303, 403, 404)
         connect, subscribe = _ORGANIZATION | _START, _SUBSCRIPTION | _ORGANIZATION | _START
         self.sessions = self._router(
             _Declared("GET", "/sessions/new", sessions.new, "zaikio_new_session", new, _START),
