@@ -120,3 +120,13 @@ async def test_an_unreachable_database_is_reported_without_its_password(
 def test_the_alembic_folder_is_not_a_package() -> None:
     """With an ``__init__.py`` in it, ``import alembic`` would find our folder instead of the library."""
     assert not (Path(__file__).parents[2] / "alembic" / "__init__.py").exists()
+
+
+async def test_several_databases_can_be_migrated_at_once(tmp_path: Path) -> None:
+    """Two instances of one app may start together; Alembic itself works on one database at a time."""
+    databases = [Database(f"sqlite+aiosqlite:///{tmp_path}/{number}.db", [KEY]) for number in range(4)]
+    try:
+        await asyncio.gather(*(database.open(auto_migrate=True) for database in databases))
+    finally:
+        for database in databases:
+            await database.aclose()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import inspect, text
@@ -9,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.retries_and_waits import FIRST_POLL
 from zaikio_oauth.store.tables import Tables
 
 __all__ = ["VERSION_TABLE", "directory", "missing_columns", "upgrade"]
@@ -17,6 +22,9 @@ VERSION_TABLE = "zaikio_oauth_alembic_version"
 """The table with our revision. It is not Alembic's default, because the app's own Alembic may use the same database."""
 
 _ADVISORY_LOCK = 0x7A61696B
+
+_in_this_process = threading.Lock()
+"""Held while a migration runs: Alembic keeps what it works on in a global of the process."""
 
 
 def directory() -> Path:
@@ -41,9 +49,19 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+@asynccontextmanager
+async def _turn() -> AsyncIterator[None]:
+    while not _in_this_process.acquire(blocking=False):  # noqa: ASYNC110 (those who wait may be in other threads)
+        await asyncio.sleep(FIRST_POLL)
+    try:
+        yield
+    finally:
+        _in_this_process.release()
+
+
 async def upgrade(engine: AsyncEngine) -> None:
-    """Migrate the database to the newest revision; processes that start at the same time take turns."""
-    async with engine.connect() as connection:
+    """Migrate the database to the newest revision; those who start together, also in one process, take turns."""
+    async with _turn(), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             # The driver begins no transaction before DDL, so we do, and acquire the write lock at once.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
