@@ -5,42 +5,65 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-# Reads one case after the other, and forks a process for each of them.
+# Reads a list of cases, and forks a process for each of them, some of which run at once.
 _FORKING = """
 import json, os, sys
-from pathlib import Path
 import zaikio_oauth.cli.commands, aiosqlite, asyncpg, alembic.command, uvicorn
 from zaikio_oauth.cli import main
+
+def run(case):
+    for descriptor, path in enumerate([os.devnull, case["stdout"], case["stderr"]]):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
+    os.chdir(case["cwd"])
+    os.environ.update({name: os.fsdecode(bytes.fromhex(value)) for name, value in case["environment"].items()})
+    sys.argv = ["zaikio-oauth", *(os.fsdecode(bytes.fromhex(value)) for value in case["arguments"])]
+    status = 1
+    try:
+        main()
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+    finally:
+        # Without the end of an interpreter, which takes half a second. Threads that are left have time to complain.
+        import time
+        time.sleep(0.03)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
 for line in sys.stdin:
-    case = json.loads(line)
-    child = os.fork()
-    if not child:
-        for descriptor, path in enumerate([os.devnull, case["stdout"], case["stderr"]]):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
-        os.chdir(case["cwd"])
-        os.environ.update({name: os.fsdecode(bytes.fromhex(value)) for name, value in case["environment"].items()})
-        sys.argv = ["zaikio-oauth", *(os.fsdecode(bytes.fromhex(value)) for value in case["arguments"])]
-        status = 1
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-        finally:
-            # As at the end of every process: threads first, then the streams.
-            import threading
-            threading._shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    running, statuses = {}, {}
+
+    def wait():
+        child, status = os.wait()
+        statuses[running.pop(child)] = os.waitstatus_to_exitcode(status)
+
+    for number, case in enumerate(json.loads(line)):
+        while len(running) >= 8:
+            wait()
+        child = os.fork()
+        if not child:
+            run(case)
+        running[child] = number
+    while running:
+        wait()
+    print(json.dumps([statuses[number] for number in sorted(statuses)]), flush=True)
 """
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line and the variables that are set."""
+
+    arguments: list[str | bytes]
+    environment: dict[str, str | bytes] = field(default_factory=dict)
+    stdout: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -66,27 +89,34 @@ class Forks:
             env=environment,
         )
 
-    def run(
-        self, arguments: list[str | bytes], environment: dict[str, str | bytes], *, stdout: Path | None = None
-    ) -> Ended:
-        """Run the command to its end."""
-        streams = [self._cwd / ".stdout", self._cwd / ".stderr"]
-        for stream in streams:
-            stream.write_bytes(b"")
-        case: dict[str, Any] = {
-            "arguments": [_hex(argument) for argument in arguments],
-            "environment": {name: _hex(value) for name, value in environment.items()},
-            "stdout": str(stdout or streams[0]),
-            "stderr": str(streams[1]),
-            "cwd": str(self._cwd),
-        }
+    def run(self, *cases: Case) -> list[Ended]:
+        """Run the command with each of the cases, and return how it ended each time."""
+        sent = [self._with_files(number, case) for number, case in enumerate(cases)]
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(case) + "\n")
+        self._process.stdin.write(json.dumps(sent) + "\n")
         self._process.stdin.flush()
-        status = self._process.stdout.readline()
-        assert status, self._process.communicate()[1]
-        return Ended(int(status), streams[0].read_text(errors="replace"), streams[1].read_text(errors="replace"))
+        statuses = self._process.stdout.readline()
+        assert statuses, self._process.communicate()[1]
+        return [
+            Ended(status, *(self._file(number, stream).read_text(errors="replace") for stream in ("stdout", "stderr")))
+            for number, status in enumerate(json.loads(statuses))
+        ]
+
+    def _file(self, number: int, stream: str) -> Path:
+        return self._cwd / f".{number}.{stream}"
+
+    def _with_files(self, number: int, case: Case) -> dict[str, Any]:
+        files = {stream: self._file(number, stream) for stream in ("stdout", "stderr")}
+        for file in files.values():
+            file.write_bytes(b"")
+        return {
+            "arguments": [_hex(argument) for argument in case.arguments],
+            "environment": {name: _hex(value) for name, value in case.environment.items()},
+            "stdout": str(case.stdout or files["stdout"]),
+            "stderr": str(files["stderr"]),
+            "cwd": str(self._cwd),
+        }
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.forks import Ended, Forks
+from tests.cli.forks import Case, Ended, Forks
 from tests.cli.test_commands import COMMAND, environment, run
 from tests.data import KEY, OTHER_KEY
 
@@ -57,10 +57,11 @@ def complaint(ended: Ended, expected: str) -> str | None:
 
 def check_all(forks: Forks, cases: list[tuple[list[str | bytes], dict[str, str | bytes], str]]) -> None:
     """Run all cases, and name each one that does not end in one clear line."""
+    ended = forks.run(*(Case(arguments, settings) for arguments, settings, _ in cases))
     complaints = {
         f"{arguments} {dict(itertools.islice(settings.items(), 1))}"[:200]: found
-        for arguments, settings, expected in cases
-        if (found := complaint(forks.run(arguments, settings), expected))
+        for (arguments, settings, expected), end in zip(cases, ended, strict=True)
+        if (found := complaint(end, expected))
     }
     assert not complaints, "\n".join(f"{case}\n    {found}" for case, found in complaints.items())
 
@@ -219,7 +220,7 @@ def test_a_database_that_cannot_be_opened_leaves_no_thread_that_complains(forks:
 
 def test_output_that_cannot_be_written(forks: Forks) -> None:
     """A full disk is an error like any other."""
-    ended = forks.run(["generate-key"], {}, stdout=Path("/dev/full"))
+    (ended,) = forks.run(Case(["generate-key"], stdout=Path("/dev/full")))
 
     assert complaint(ended, "No space left on device") is None
 
