@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 
 import pytest
 
@@ -57,3 +59,23 @@ async def test_a_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> Non
     await background.finish()
 
     assert [record.levelno for record in caplog.records if record.exc_info] == [logging.ERROR]
+
+
+async def test_work_that_nobody_waits_for_is_kept() -> None:
+    """An event loop has only weak references to its tasks, so one that nobody keeps may vanish half done."""
+    background, waiting, done = Background(), [], []
+
+    async def work() -> None:
+        answer = asyncio.get_running_loop().create_future()
+        waiting.append(weakref.ref(answer))
+        done.append(await answer)
+
+    background.start(work())
+    await asyncio.sleep(0)
+    gc.collect()
+    answer = waiting[0]()
+    assert answer is not None
+    answer.set_result("finished")
+    await background.finish()
+
+    assert done == ["finished"]
