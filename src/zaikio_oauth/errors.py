@@ -208,7 +208,8 @@ class StoreUnavailableError(ZaikioOAuthError):
 class DecryptionError(ZaikioOAuthError):
     """Raised when none of the configured encryption keys decrypts a stored token.
 
-    ``access_token_id`` names the row. Nothing is deleted: add the missing key again, behind the first one.
+    ``access_token_id`` names the row. Nothing is deleted: add the missing key again, behind the first one. A ciphertext
+    is good for its own row and column only, so one that was copied elsewhere raises this too.
 
         try:
             await rotate_encryption_keys()
@@ -220,5 +221,5 @@ class DecryptionError(ZaikioOAuthError):
         self.access_token_id = access_token_id
         super().__init__(
             f"No key of ZAIKIO_ENCRYPTION_KEYS decrypts the access token {access_token_id}; "
-            "append the key under which it was stored."
+            "append the key under which it was stored, or find out who has copied it there."
         )

@@ -271,3 +271,29 @@ async def test_many_tokens_can_be_stored_concurrently(repository: AccessTokenRep
     stored: list[AccessToken] = await asyncio.gather(*(repository.add(some_access_token()) for _ in range(40)))
 
     assert len({token.id for token in stored}) == 40
+
+
+@pytest.mark.parametrize(
+    ("requested", "asked", "found"),
+    [
+        ("mill.jobs.r", "mill.jobs.r", True),
+        ("mill.jobs.r", "mill.Jobs.r", False),
+        ("Mill.jobs.r", "mill.jobs.r", False),
+        ("mill.j_bs.r", "mill.j_bs.r", True),
+        ("mill.jobs.r", "mill.j_bs.r", False),
+        ("mill.jobs.r", "mill.j%.r", False),
+        ("mill.jobs.rw", "mill.jobs.r", True),
+        ("mill.jobs.r", "jobs.r", False),
+        ("mühle.jobs.r", "MÜHLE.jobs.r", False),
+        ("mill.j\\bs.r", "mill.j\\bs.r", True),
+    ],
+)
+async def test_scopes_are_compared_exactly(
+    repository: AccessTokenRepository, requested: str, asked: str, found: bool
+) -> None:
+    """On both databases alike: with their case, without wildcards, and as a whole."""
+    await repository.add(some_access_token(requested_scopes=(requested, "mill.other.r")))
+
+    usable = await repository.find_usable(SEARCH._replace(requested_scopes=(asked,)), HALF_A_MINUTE)
+
+    assert (usable is not None) == found

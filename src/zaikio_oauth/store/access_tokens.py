@@ -13,21 +13,20 @@ from sqlalchemy import (
     Executable,
     Row,
     Select,
-    Text,
     Update,
     and_,
     delete,
     or_,
     select,
-    type_coerce,
     update,
 )
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import AccessToken, OnBehalfOf
+from zaikio_oauth.access_token import AccessToken, OnBehalfOf, Secret
 from zaikio_oauth.errors import DecryptionError
-from zaikio_oauth.store.columns import UNDECRYPTABLE, join_scopes, split_scopes
+from zaikio_oauth.store.columns import join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.encryption import Place
 from zaikio_oauth.store.storing import Storing
 
 __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
@@ -74,6 +73,7 @@ class AccessTokenRepository:
         self._table = database.tables.access_tokens
         self._revocations = database.tables.revocations
         self._cipher = database.cipher
+        self._contains = database.contains
         self._insert = database.insert
         self._storing = Storing()
         # The ids of rows that are being added, and that nobody has deleted meanwhile.
@@ -84,7 +84,7 @@ class AccessTokenRepository:
         stored = token.model_copy(update={"id": str(uuid.uuid4())})
         values = {
             **_grant_values(stored),
-            **_token_values(stored),
+            **self._token_values(stored),
             "version": 1,
             "created_at": stored.created_at,
             "updated_at": stored.created_at,
@@ -133,7 +133,7 @@ class AccessTokenRepository:
         stays as it is and is returned.
         """
         values = {
-            **_token_values(token),
+            **self._token_values(token),
             "version": stored.version + 1,
             "updated_at": datetime.now(UTC),
         }
@@ -165,7 +165,7 @@ class AccessTokenRepository:
         statement = delete(self._table).where(self._table.c.id == access_token_id).returning(self._table)
         row = (await self._statements.run(statement)).first
         self._adding.discard(access_token_id)
-        return None if row is None or row.revoked_at is not None else _stored_token(row)
+        return None if row is None or row.revoked_at is not None else self._stored_token(row)
 
     def close(self) -> None:
         """Try only a little longer to store what could not be stored yet, because the process is about to end."""
@@ -192,21 +192,27 @@ class AccessTokenRepository:
         A row that is refreshed at the same moment is skipped, because a refresh encrypts with the first key anyway.
         """
         column = self._table.c
-        token, refresh_token = type_coerce(column.token, Text), type_coerce(column.refresh_token, Text)
-        chosen = select(column.id, token.label("token"), refresh_token.label("refresh_token"))
-        statement = chosen.where(column.id > after).order_by(column.id).limit(batch)
+        statement = (
+            select(column.id, column.token, column.refresh_token)
+            .where(column.id > after)
+            .order_by(column.id)
+            .limit(batch)
+        )
         done = Reencrypted(last=None, changed=0, undecryptable=())
         for row in (await self._statements.run(statement)).rows:
             done = replace(done, last=row.id)
             ciphertexts = {"token": row.token, "refresh_token": row.refresh_token}
             if all(text is None or self._cipher.under_first_key(text) for text in ciphertexts.values()):
                 continue
-            plain = {name: text and self._cipher.decrypt(text) for name, text in ciphertexts.items()}
-            if any(plain[name] is None for name, text in ciphertexts.items() if text is not None):
+            try:
+                secrets = self._decrypted(row)
+            except DecryptionError:
                 done = replace(done, undecryptable=(*done.undecryptable, row.id))
                 continue
-            unchanged = and_(column.id == row.id, token == row.token)
-            result = await self._statements.run(update(self._table).where(unchanged).values(plain))
+            unchanged = and_(column.id == row.id, column.token == row.token)
+            result = await self._statements.run(
+                update(self._table).where(unchanged).values(self._encrypted(row.id, *secrets))
+            )
             done = replace(done, changed=done.changed + result.rowcount)
         return done
 
@@ -225,7 +231,7 @@ class AccessTokenRepository:
 
     async def _first(self, *statements: Executable) -> StoredToken | None:
         row = (await self._statements.run(*statements)).first
-        return None if row is None else _stored_token(row)
+        return None if row is None else self._stored_token(row)
 
     def _current(self, access_token_id: str) -> Select[Any]:
         return select(self._table).where(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
@@ -235,9 +241,10 @@ class AccessTokenRepository:
         # A lost key can make any number of rows unreadable, so all are read at once if the first one is.
         for statement in (newest.limit(1), newest):
             for row in (rows := (await self._statements.run(statement)).rows):
-                if _decrypted(row):
-                    return _stored_token(row)
-                self._on_undecryptable(row.id)
+                try:
+                    return self._stored_token(row)
+                except DecryptionError:
+                    self._on_undecryptable(row.id)
             if not rows:
                 break
         return None
@@ -246,10 +253,7 @@ class AccessTokenRepository:
         column = self._table.c
         asked = (
             or_(
-                *(
-                    column.requested_scopes.contains(join_scopes([each]), autoescape=True)
-                    for each in scope_rules.spellings(scope)
-                )
+                *(self._contains(column.requested_scopes, join_scopes([each])) for each in scope_rules.spellings(scope))
             )
             for scope in search.requested_scopes
         )
@@ -265,6 +269,56 @@ class AccessTokenRepository:
             *asked,
         )
 
+    def _token_values(self, token: AccessToken) -> dict[str, Any]:
+        """Return the columns that each refresh sets anew."""
+        return {
+            "jti": token.jti,
+            "bearer_type": token.bearer_type,
+            "bearer_id": token.bearer_id,
+            "on_behalf_of": token.on_behalf_of.model_dump(mode="json") if token.on_behalf_of else None,
+            "scopes": join_scopes(token.scopes),
+            **self._encrypted(token.id, token.token, token.refresh_token),
+            "expires_at": token.expires_at,
+            "refresh_expires_at": token.refresh_expires_at,
+        }
+
+    def _stored_token(self, row: Row[Any]) -> StoredToken:
+        """Return the row as a value; raises DecryptionError."""
+        secret, refresh_secret = self._decrypted(row)
+        # model_construct, because the values were validated when they were stored and this is the hot path.
+        token = AccessToken.model_construct(
+            id=row.id,
+            jti=row.jti,
+            audience=row.audience,
+            bearer_type=row.bearer_type,
+            bearer_id=row.bearer_id,
+            on_behalf_of=OnBehalfOf(**row.on_behalf_of) if row.on_behalf_of else None,
+            scopes=split_scopes(row.scopes),
+            requested_scopes=split_scopes(row.requested_scopes),
+            token=secret,
+            refresh_token=refresh_secret,
+            expires_at=row.expires_at,
+            refresh_expires_at=row.refresh_expires_at,
+            created_at=row.created_at,
+            delegated_from=row.delegated_from,
+        )
+        return StoredToken(token, row.version)
+
+    def _encrypted(self, row_id: str, token: str, refresh_token: str | None) -> dict[str, str | None]:
+        """Return the two columns that are encrypted."""
+        return {
+            "token": self._cipher.encrypt(token, Place(row_id, "token")),
+            "refresh_token": refresh_token and self._cipher.encrypt(refresh_token, Place(row_id, "refresh_token")),
+        }
+
+    def _decrypted(self, row: Row[Any]) -> tuple[Secret, Secret | None]:
+        """Return the token and the refresh token of a row; raises DecryptionError."""
+        token = self._cipher.decrypt(row.token, Place(row.id, "token"))
+        refresh_token = row.refresh_token and self._cipher.decrypt(row.refresh_token, Place(row.id, "refresh_token"))
+        if token is None or (refresh_token is None and row.refresh_token is not None):
+            raise DecryptionError(row.id)
+        return token, refresh_token
+
 
 def _grant_values(token: AccessToken) -> dict[str, Any]:
     """Return the columns that a refresh leaves alone."""
@@ -274,45 +328,3 @@ def _grant_values(token: AccessToken) -> dict[str, Any]:
         "requested_scopes": join_scopes(token.requested_scopes),
         "delegated_from": token.delegated_from,
     }
-
-
-def _token_values(token: AccessToken) -> dict[str, Any]:
-    """Return the columns that each refresh sets anew."""
-    return {
-        "jti": token.jti,
-        "bearer_type": token.bearer_type,
-        "bearer_id": token.bearer_id,
-        "on_behalf_of": token.on_behalf_of.model_dump(mode="json") if token.on_behalf_of else None,
-        "scopes": join_scopes(token.scopes),
-        "token": token.token,
-        "refresh_token": token.refresh_token,
-        "expires_at": token.expires_at,
-        "refresh_expires_at": token.refresh_expires_at,
-    }
-
-
-def _decrypted(row: Row[Any]) -> bool:
-    return row.token is not UNDECRYPTABLE and row.refresh_token is not UNDECRYPTABLE
-
-
-def _stored_token(row: Row[Any]) -> StoredToken:
-    if not _decrypted(row):
-        raise DecryptionError(row.id)
-    # model_construct, because the values were validated when they were stored and this is the hot path.
-    token = AccessToken.model_construct(
-        id=row.id,
-        jti=row.jti,
-        audience=row.audience,
-        bearer_type=row.bearer_type,
-        bearer_id=row.bearer_id,
-        on_behalf_of=OnBehalfOf(**row.on_behalf_of) if row.on_behalf_of else None,
-        scopes=split_scopes(row.scopes),
-        requested_scopes=split_scopes(row.requested_scopes),
-        token=row.token,
-        refresh_token=row.refresh_token,
-        expires_at=row.expires_at,
-        refresh_expires_at=row.refresh_expires_at,
-        created_at=row.created_at,
-        delegated_from=row.delegated_from,
-    )
-    return StoredToken(token, row.version)

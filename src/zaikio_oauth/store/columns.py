@@ -1,50 +1,29 @@
-"""Column types: encrypted text, instants in UTC, and lists of scopes."""
+"""Column types: ciphertexts, instants in UTC, and lists of scopes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import DateTime, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from zaikio_oauth.access_token import Secret
-from zaikio_oauth.store.encryption import Cipher
 
-__all__ = ["UNDECRYPTABLE", "EncryptedText", "UtcDateTime", "join_scopes", "split_scopes"]
-
-
-class _Undecryptable:
-    def __repr__(self) -> str:
-        return "<undecryptable>"
+__all__ = ["Ciphertext", "UtcDateTime", "join_scopes", "split_scopes"]
 
 
-UNDECRYPTABLE: Final = _Undecryptable()
-"""The value of a column that no key decrypts. Whoever reads the row knows its id and raises DecryptionError."""
-
-
-class EncryptedText(TypeDecorator[Any]):
-    """Text that is encrypted in the database; what no key decrypts is read as UNDECRYPTABLE."""
+class Ciphertext(TypeDecorator[Any]):
+    """Text that is shown nowhere, because logs and reports of errors contain rows."""
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, cipher: Cipher) -> None:
-        super().__init__()
-        self.cipher = cipher
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Encrypt."""
-        return None if value is None else self.cipher.encrypt(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | _Undecryptable | None:
-        """Decrypt."""
-        if value is None:
-            return None
-        plaintext = self.cipher.decrypt(value)
-        return UNDECRYPTABLE if plaintext is None else Secret(plaintext)
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Secret | None:
+        """Return a text whose ``repr`` shows nothing."""
+        return None if value is None else Secret(value)
 
 
 class UtcDateTime(TypeDecorator[datetime]):

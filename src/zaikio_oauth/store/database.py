@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Iterable
 from typing import Any, TypeVar
 
+from sqlalchemy import ColumnElement, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError
@@ -33,7 +34,7 @@ class Database:
 
     def __init__(self, url: str, encryption_keys: Iterable[str], **engine_options: Any) -> None:
         self.cipher = Cipher(encryption_keys)
-        self.tables = Tables(self.cipher)
+        self.tables = Tables()
         self._url, self._engine_options = url, engine_options
         self.engine = make_engine(url, engine_options)
         options = self.engine.sync_engine.get_execution_options()
@@ -42,6 +43,11 @@ class Database:
         )
         # Both databases have INSERT … ON CONFLICT, each with a construct of its own in SQLAlchemy.
         self.insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+
+    def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+        """Return the condition that the column contains this text exactly. LIKE would ignore case on SQLite."""
+        position = func.strpos if self.engine.dialect.name == "postgresql" else func.instr
+        return position(column, text) > 0
 
     def __repr__(self) -> str:
         return f"<Database {self.name}>"

@@ -1,18 +1,31 @@
-"""Fernet encryption under the first of several keys."""
+"""Fernet encryption under the first of several keys, bound to the place where the ciphertext is stored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-__all__ = ["Cipher"]
+from zaikio_oauth.access_token import Secret
+
+__all__ = ["Cipher", "Place"]
+
+_FORMAT = "\x01"
+
+
+class Place(NamedTuple):
+    """The row, by its id, and the column in which a ciphertext is stored."""
+
+    row: str
+    column: str
 
 
 class Cipher:
     """Encrypts under the first key and decrypts with any, as ``MultiFernet`` does (itsdangerous orders keys reversely).
 
-    ``keys`` are URL-safe base64 Fernet keys.
+    ``keys`` are URL-safe base64 Fernet keys. Fernet has no associated data, so the place is part of the plaintext: who
+    can write to the database cannot give one row's token to another.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
@@ -20,16 +33,18 @@ class Cipher:
         self._first = fernets[0]
         self._all = MultiFernet(fernets)
 
-    def encrypt(self, plaintext: str) -> str:
-        """Return the ciphertext, as URL-safe text."""
-        return self._all.encrypt(plaintext.encode()).decode("ascii")
+    def encrypt(self, plaintext: str, place: Place) -> str:
+        """Return a ciphertext for this place, as URL-safe text."""
+        return self._all.encrypt((_bound_to(place) + plaintext).encode()).decode("ascii")
 
-    def decrypt(self, ciphertext: str) -> str | None:
-        """Return the plaintext, or None if no key decrypts it."""
+    def decrypt(self, ciphertext: str, place: Place) -> Secret | None:
+        """Return the plaintext, or None if no key decrypts it or if it was made for another place."""
         try:
-            return self._all.decrypt(ciphertext.encode()).decode()
+            plaintext = Secret(self._all.decrypt(ciphertext.encode()).decode())
         except (InvalidToken, UnicodeError):
             return None
+        bound_to = _bound_to(place)
+        return Secret(plaintext[len(bound_to) :]) if plaintext.startswith(bound_to) else None
 
     def under_first_key(self, ciphertext: str) -> bool:
         """Return True if the ciphertext needs no re-encryption."""
@@ -38,3 +53,8 @@ class Cipher:
         except (InvalidToken, UnicodeError):
             return False
         return True
+
+
+def _bound_to(place: Place) -> str:
+    # With their lengths, so that no two places begin alike.
+    return _FORMAT + "".join(f"{len(name)}:{name}" for name in place)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, Index, MetaData, String, Table, Text
 
-from zaikio_oauth.store.columns import EncryptedText, UtcDateTime
-from zaikio_oauth.store.encryption import Cipher
+from zaikio_oauth.store.columns import Ciphertext, UtcDateTime
 
 __all__ = ["Tables"]
 
 
 class Tables:
-    """The tables of one database, whose secret columns are bound to a cipher."""
+    """The tables of one database."""
 
-    def __init__(self, cipher: Cipher) -> None:
-        self.cipher = cipher
+    def __init__(self) -> None:
         self.metadata = MetaData()
         self.access_tokens = Table(
             "zaikio_access_tokens",
@@ -27,8 +25,8 @@ class Tables:
             Column("on_behalf_of", JSON(none_as_null=True)),
             Column("scopes", Text, nullable=False),
             Column("requested_scopes", Text, nullable=False),
-            Column("token", EncryptedText(cipher), nullable=False),
-            Column("refresh_token", EncryptedText(cipher)),
+            Column("token", Ciphertext, nullable=False),
+            Column("refresh_token", Ciphertext),
             Column("version", BigInteger, nullable=False),
             Column("expires_at", UtcDateTime, nullable=False),
             Column("refresh_expires_at", UtcDateTime),
