@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from tests.apps import small_app
 from tests.data import KEY, SECRET
+from tests.fuzz.budget import Budget
 from tests.visitor import BASE_URL, Visitor
 from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.store.database import Database
@@ -107,3 +108,9 @@ async def visitor(app: FastAPI) -> AsyncIterator[Visitor]:
     visiting = Visitor(app)
     yield visiting
     await visiting.aclose()
+
+
+@pytest.fixture
+def budget() -> Budget:
+    """Return how long a fuzzer runs."""
+    return Budget.from_environment()

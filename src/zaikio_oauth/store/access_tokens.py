@@ -148,14 +148,14 @@ class AccessTokenRepository:
 
         return await self._until_stored(token, write)
 
-    async def drop_refresh_token(self, stored: StoredToken) -> None:
-        """Delete a refresh token that the Hub no longer accepts, unless the row has changed since."""
+    async def drop_refresh_token(self, stored: StoredToken) -> bool:
+        """Delete a refresh token that the Hub no longer accepts; return False if the row has changed since."""
         statement = (
             update(self._table)
             .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
             .values(refresh_token=None, refresh_expires_at=None)
         )
-        await self._statements.run(statement)
+        return bool((await self._statements.run(statement)).rowcount)
 
     async def delete(self, access_token_id: str) -> StoredToken | None:
         """Delete the row, if it exists, and return what was in it at that moment, unless it was revoked.

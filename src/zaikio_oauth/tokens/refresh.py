@@ -93,7 +93,9 @@ class Refresh:
         except InvalidGrantError:
             if rescued := await self._changed_by_another(stored, lease):
                 return rescued
-            await self.grants.drop_refresh_token(stored)
+            # Another process may have stored its result since the last look.
+            if not await self.grants.drop_refresh_token(stored) and (rescued := await self._changed_since(stored)):
+                return rescued
             raise
         fresh = _refreshed_token(old, await self.roles.resolved(response))
         replaced = await self.grants.replace(stored, fresh)

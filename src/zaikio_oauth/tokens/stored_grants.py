@@ -104,10 +104,10 @@ class StoredGrants:
         self.forget(token.id)
         return replaced
 
-    async def drop_refresh_token(self, stored: StoredToken) -> None:
-        """Delete a refresh token that the Hub no longer accepts, unless the grant has changed since."""
+    async def drop_refresh_token(self, stored: StoredToken) -> bool:
+        """Delete a refresh token that the Hub no longer accepts; return False if the grant has changed since."""
         with at_the_database():
-            await self.access_tokens.drop_refresh_token(stored)
+            return await self.access_tokens.drop_refresh_token(stored)
 
     async def delete(self, access_token_id: str) -> AccessToken | None:
         """Delete the grant, if it exists, and return what was stored at that moment, unless it was revoked.

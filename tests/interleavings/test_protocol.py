@@ -1,0 +1,135 @@
+"""The lease and the refresh under every schedule: who goes next, who crashes, who is stopped longer than a lease lives.
+
+``make fuzz`` explores further: more faults in one run, three processes, for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fuzz.budget import Budget
+from tests.interleavings.explorer import Explorer, Scenario
+from tests.interleavings.promises import faults, faults_of_a_logout
+from tests.interleavings.stores import DoubleStore, RealStore
+from tests.interleavings.world import Process
+from zaikio_oauth import AccessToken
+
+TWO: Scenario = {"a": Process.find_active, "b": Process.find_active}
+THREE: Scenario = {**TWO, "c": Process.find_active}
+WORKERS: Scenario = {"a": Process.get, "b": Process.get}
+LOGOUT: Scenario = {"a": Process.find_active, "b": Process.log_out}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """The warnings of thousands of runs say nothing."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def explored(budget: Budget, name: str, explorer: Explorer, runs: int | None) -> Explorer:
+    """Explore within the budget, and report."""
+    if budget.seconds is None:
+        explorer.explore(runs=runs)
+    else:
+        explorer.explore(seconds=budget.seconds)
+    counts = {"schedules": explorer.runs, "states": explorer.states}
+    budget.tell(f"{name}{', all there are' if explorer.complete else ''}", counts)
+    assert {fault: "; ".join(schedule) for fault, schedule in explorer.bad.items()} == {}
+    return explorer
+
+
+def test_two_processes_that_refresh_at_once(budget: Budget) -> None:
+    """Every schedule of two healthy processes: one request, one new token for both, no lease left."""
+    explorer = explored(budget, "two processes", Explorer(TWO, DoubleStore(), check=faults), None)
+    assert explorer.complete and explorer.runs > 1000
+
+
+def test_a_process_is_killed(budget: Budget) -> None:
+    """A ``kill -9`` before any step: the other process goes on when the lease is over, and loses nothing."""
+    explored(budget, "two processes, a crash", Explorer(TWO, DoubleStore(), crashes=1, check=faults), 1000)
+
+
+def test_a_process_is_stopped(budget: Budget) -> None:
+    """A SIGSTOP for longer than a lease before any step: who wakes overwrites nothing, and nobody is logged out."""
+    explored(budget, "two processes, a stop", Explorer(TWO, DoubleStore(), stalls=1, check=faults), 700)
+
+
+def test_a_logout_during_a_refresh(budget: Budget) -> None:
+    """Whatever the order of a logout and a refresh: nothing is stored, and nothing lives on at the Hub."""
+    explored(budget, "a logout", Explorer(LOGOUT, DoubleStore(), check=faults_of_a_logout), 1000)
+
+
+def test_three_processes(budget: Budget) -> None:
+    """Three healthy processes, as far as the budget goes."""
+    explored(budget, "three processes", Explorer(THREE, DoubleStore(), check=faults), 500)
+
+
+@pytest.mark.parametrize("crashes, stalls", [(1, 1), (2, 1), (0, 2)])
+def test_three_processes_at_random(budget: Budget, crashes: int, stalls: int) -> None:
+    """Random schedules of three processes with several faults in each."""
+    explorer = Explorer(THREE, DoubleStore(), crashes=crashes, stalls=stalls, check=faults)
+    ends, seed = time.monotonic() + (budget.seconds or 0.0), budget.seed
+    while explorer.runs < 100 or time.monotonic() < ends:
+        run = explorer.walk(seed + explorer.runs)
+        broken = {fault: "; ".join(run.actions) for fault in faults(run)}
+        assert broken == {}, f"seed {seed + explorer.runs - 1}"
+    budget.tell(f"three processes, {crashes} crashes and {stalls} stops at random", {"schedules": explorer.runs})
+
+
+# ── what the exploration has found ─────────────────────────────────────────────────────────────────
+
+
+def test_a_result_that_is_stored_after_the_last_look_counts() -> None:
+    """A stopped process stores its token just before the refused one would drop the refresh token: nobody is out."""
+    run = Explorer(TWO, DoubleStore(), stalls=1).replay(
+        "a does asks the Hub",
+        "a does hears from the Hub",
+        "a stalls",
+        "b does asks the Hub",
+        "b does hears from the Hub",
+        # The grace has passed, b has looked for the last time and is about to drop the refresh token.
+        "a goes on | b does update access_tokens",
+        "a does update access_tokens",
+        "b does update access_tokens",
+    )
+    assert [outcome.value.token for outcome in run.outcomes.values()] == ["access-2", "access-2"]
+
+
+def test_a_logout_revokes_what_is_in_the_row_when_it_is_deleted() -> None:
+    """A refresh that is stored between a logout's look and its deletion does not survive the logout."""
+    run = Explorer(LOGOUT, DoubleStore()).replay(
+        "b does select access_tokens",
+        "a does asks the Hub",
+        "a does hears from the Hub",
+        "a does update access_tokens",
+        "b does delete access_tokens",
+    )
+    assert (run.row, run.world.hub.live, run.world.hub.access) == (None, set(), {"access-1"})
+
+
+# ── the double ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("scenario", [TWO, LOGOUT, WORKERS], ids=["two", "logout", "workers"])
+def test_the_double_of_the_store_is_like_the_real_one(scenario: Scenario) -> None:
+    """The same schedules on a real SQLite with the library's own SQL: the same steps, rows and answers."""
+    double = Explorer(scenario, DoubleStore(), crashes=1, stalls=1)
+    real = Explorer(scenario, RealStore(), crashes=1, stalls=1)
+    for seed in range(12):
+        run = double.walk(seed)
+        again = real.replay(*run.actions)
+        assert again.actions == run.actions
+        assert [row and row[1:] for row in again.rows] == [row and row[1:] for row in run.rows]
+        assert {name: _told(each.value) for name, each in again.outcomes.items()} == {
+            name: _told(each.value) for name, each in run.outcomes.items()
+        }
+
+
+def _told(value: object) -> object:
+    return value.token if isinstance(value, AccessToken) else type(value)
