@@ -175,6 +175,27 @@ async def test_a_rotation_does_not_undo_a_concurrent_refresh(tokens: AccessToken
     assert {each.access_token.token for each in found if each} == {"the-secret-next"}
 
 
+async def test_a_rotation_does_not_bring_back_a_dropped_refresh_token(
+    tokens: AccessTokenRepository, database: Database
+) -> None:
+    """The Hub has refused it after the rotation has read the row."""
+    # The rotation goes by id, so the last rows are dropped before it comes to them.
+    ids = sorted([(await tokens.add(some_access_token())).id for _ in range(20)], reverse=True)
+    rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
+    rotating = AccessTokenRepository(rekeyed)
+    refused = [await rotating.get(token_id) for token_id in ids]
+
+    async def drop() -> None:
+        for row in filter(None, refused):
+            await rotating.drop_refresh_token(row)
+
+    await asyncio.gather(rotating.reencrypt("", 100), drop())
+
+    found = [await rotating.get(token_id) for token_id in ids]
+    await rekeyed.aclose()
+    assert {each.access_token.refresh_token for each in found if each} == {None}
+
+
 async def test_a_scheduler_in_the_app_can_clean_up(zaikio: ZaikioOAuth, tokens: AccessTokenRepository) -> None:
     """The example in the documentation works with APScheduler."""
     await tokens.add(some_access_token(expires_at=PAST, refresh_token=None))

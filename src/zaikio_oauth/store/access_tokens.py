@@ -209,7 +209,12 @@ class AccessTokenRepository:
             except DecryptionError:
                 done = replace(done, undecryptable=(*done.undecryptable, row.id))
                 continue
-            unchanged = and_(column.id == row.id, column.token == row.token)
+            # Also the refresh token, which is deleted alone when the Hub no longer accepts it.
+            unchanged = and_(
+                column.id == row.id,
+                column.token == row.token,
+                column.refresh_token.is_not_distinct_from(row.refresh_token),
+            )
             result = await self._statements.run(
                 update(self._table).where(unchanged).values(self._encrypted(row.id, *secrets))
             )
