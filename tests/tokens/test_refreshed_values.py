@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
 from tests.data import PERSON_ID, some_access_token
+from tests.inside import engine_of, mark_revoked, parts_of
 from tests.visitor import expiring_token
-from zaikio_oauth import AccessToken, InvalidGrantError, ZaikioOAuth
+from zaikio_oauth import AccessToken, InvalidGrantError, Settings, ZaikioOAuth
+from zaikio_oauth.retries_and_waits import LEASE_TAKE_OVER_GRACE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import LocalHub
@@ -47,18 +52,31 @@ async def test_a_refreshed_token_of_unknown_lifetime_lives_for_ten_minutes(
     assert 590 < seconds_from_now((await zaikio.refresh(token)).expires_at) <= 600
 
 
-@pytest.mark.parametrize(
-    "missing", [{"refresh_token": None}, {"refresh_expires_at": datetime.now(UTC) - timedelta(seconds=1)}]
-)
-async def test_a_grant_without_a_refresh_token_is_not_refreshed(
-    zaikio: ZaikioOAuth, hub: LocalHub, missing: dict[str, object]
-) -> None:
-    """The error is that of a refused refresh token (RFC 6749 §5.2), and the Hub is not asked."""
+async def refusal(zaikio: ZaikioOAuth, token: AccessToken) -> tuple[str, str | None]:
+    """Return code and description of the error with which a refresh ends."""
     with pytest.raises(InvalidGrantError) as caught:
-        await zaikio.refresh(some_access_token(id="x", **missing))
+        await zaikio.refresh(token)
+    return caught.value.code, caught.value.description
 
-    assert caught.value.code == "invalid_grant"
-    assert hub.count(path="/oauth/access_token") == 0
+
+async def test_a_grant_without_a_refresh_token_is_not_refreshed(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """One by client credentials has none. The error is that of a refused one (RFC 6749 §5.2); the Hub is not asked."""
+    hub.grant("warehouse-id", "Person", PERSON_ID, ["zaikio.person.r"])
+    token = await zaikio.get_access_token(bearer_id=PERSON_ID)
+
+    assert await refusal(zaikio, token) == ("invalid_grant", "there is no refresh token, or it has expired")
+    assert hub.count(grant_type="refresh_token") == 0
+
+
+async def test_a_grant_that_is_gone_is_not_refreshed(zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken) -> None:
+    """The error says so, and the Hub is not asked."""
+    await zaikio.revoke(token)
+    asked = hub.count(grant_type="refresh_token")
+
+    code, description = await refusal(zaikio, token)
+
+    assert (code, "logged out or revoked" in (description or "")) == ("invalid_grant", True)
+    assert hub.count(grant_type="refresh_token") == asked
 
 
 async def test_a_refresh_token_without_an_expiry_is_found(database: Database) -> None:
@@ -70,3 +88,27 @@ async def test_a_refresh_token_without_an_expiry_is_found(database: Database) ->
 
     assert found is not None
     assert found.access_token.id == stored.id
+
+
+async def test_a_refused_refresh_is_refused_at_once(zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken) -> None:
+    """Only a process from which the lease was taken waits for what another one may have got."""
+    hub.spend_refresh_tokens()
+    started = time.monotonic()
+
+    with pytest.raises(InvalidGrantError):
+        await zaikio.refresh(token)
+
+    assert time.monotonic() - started < LEASE_TAKE_OVER_GRACE - 1
+
+
+async def test_what_was_read_of_a_revocation_is_believed_for_a_moment(make_settings: Callable[..., Settings]) -> None:
+    """An API asks the database once for each token and ``cache_ttl``, also while it cannot be used."""
+    async with ZaikioOAuth(make_settings(cache_ttl=60)) as zaikio:
+        await mark_revoked(zaikio, ["revoked"])
+        revocation_list = (await parts_of(zaikio)).revocation_list
+        answers = [await revocation_list.contains(jti) for jti in ("revoked", "valid")]
+        async with (await engine_of(zaikio)).connect() as connection:
+            await connection.execute(text("ALTER TABLE zaikio_revocations RENAME TO elsewhere"))
+        answers += [await revocation_list.contains(jti) for jti in ("revoked", "valid")]
+
+    assert answers == [True, False, True, False]
