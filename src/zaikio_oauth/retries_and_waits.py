@@ -125,7 +125,7 @@ DEVICE_LONGEST_PAUSE = 60.0
 WEBHOOK_DEADLINE = 0.7
 """Loom waits for one second; when this has passed it is asked to deliver the event again."""
 
-LOGOUT_DEADLINE = 6.0
+LOGOUT_DEADLINE = 5.0
 """How long a person who logs out waits; the session is cleared in any case, and the rest happens in the background."""
 
 FIRST_LOGOUT_RETRY, LONGEST_LOGOUT_RETRY = 1.0, 30.0
@@ -133,3 +133,8 @@ FIRST_LOGOUT_RETRY, LONGEST_LOGOUT_RETRY = 1.0, 30.0
 
 PAGE_RETRY_AFTER = 10
 """``Retry-After`` of a 503, in whole seconds."""
+
+# ── Code of the app ────────────────────────────────────────────────────────────────────────────────
+
+LISTENER_DEADLINE = 10.0
+"""For an async listener of token events to deal with one of them; a shutdown waits for it."""

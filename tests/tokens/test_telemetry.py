@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -71,6 +73,32 @@ async def test_a_failing_listener_has_no_effect(
     async with ZaikioOAuth(make_settings(), on_token_event=fail) as zaikio:
         await cause_every_event(zaikio, hub)
     assert "A listener of token events failed" in caplog.text
+
+
+def test_an_async_listener_that_never_ends_stops_no_shutdown(
+    make_settings: Callable[..., Settings], hub: LocalHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither leaving nor the end of a script waits for ever for a listener, such as one whose queue is full."""
+
+    async def wait_for_ever(event: TokenEvent) -> None:
+        await asyncio.Event().wait()
+
+    async def leave() -> None:
+        async with ZaikioOAuth(make_settings(), on_token_event=wait_for_ever) as zaikio:
+            with pytest.raises(OAuthError):
+                await zaikio.get_access_token(bearer_type="Organization", bearer_id="nobody")
+
+    async def script() -> None:
+        zaikio = ZaikioOAuth(make_settings(), on_token_event=wait_for_ever)
+        with pytest.raises(OAuthError):
+            await zaikio.get_access_token(bearer_type="Organization", bearer_id="nobody")
+        await leave()
+
+    started = time.monotonic()
+    asyncio.run(script())
+
+    assert time.monotonic() - started < 25
+    assert caplog.text.count("A listener of token events was cancelled") == 2
 
 
 async def test_opentelemetry_receives_spans_and_metrics(make_settings: Callable[..., Settings], hub: LocalHub) -> None:

@@ -62,6 +62,40 @@ def give_session(visitor: Visitor, content: Any) -> None:
     visitor.app.cookies.set("session", value, domain="testserver.local")
 
 
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        (b"x=\xff&y=\xc3\xbc", "x=%FF&y=%C3%BC"),
+        (b"x=%ff&y={}|^`\"'<>[]", "x=%ff&y={}|^`\"'<>[]"),
+    ],
+)
+async def test_a_page_view_may_have_any_bytes_in_its_query(zaikio: ZaikioOAuth, query: bytes, kept: str) -> None:
+    """Servers pass on what is no UTF-8; the person is sent to the login, and back to the same address."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/me",
+        "raw_path": b"/me",
+        "query_string": query,
+        "headers": [(b"host", b"testserver"), (b"accept", b"text/html")],
+        "server": ("testserver", 80),
+    }
+    await small_app(zaikio)(scope, receive, send)
+
+    assert sent[0]["status"] == 303
+    assert query_of(dict(sent[0]["headers"])[b"location"].decode()) == {"origin": f"/me?{kept}"}
+
+
 @pytest.mark.parametrize("key", ["zaikio_oauth", "origin", "zaikio_access_token_id", "zaikio_person_id"])
 async def test_any_content_of_the_session_is_survived(visitor: Visitor, hub: LocalHub, key: str) -> None:
     """The app, or another library, may have written anything under our keys; nobody is logged in by it."""

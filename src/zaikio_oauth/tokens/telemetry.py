@@ -1,6 +1,7 @@
 """What happens to tokens, as events: always in the log, and for the app's listener and OpenTelemetry if they exist.
 
-A listener may be sync or async. Whoever tells of an event neither waits for it nor hears of its failure.
+A listener may be sync or async. Whoever tells of an event neither waits for it nor hears of its failure; an async one
+has ten seconds, because a shutdown waits for it.
 
 No event contains a token, a code, a secret or a key.
 """
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, OAuthError
+from zaikio_oauth.retries_and_waits import LISTENER_DEADLINE
 from zaikio_oauth.store.single_flight import UninterruptedTask
 
 try:
@@ -156,8 +158,13 @@ class Telemetry:
 
 async def _heard_out(answer: Awaitable[object]) -> None:
     try:
-        await answer
+        # The end of the event loop waits for this task, so it has to end.
+        async with asyncio.timeout(LISTENER_DEADLINE) as limit:
+            await answer
     except Exception:
+        if limit.expired():
+            log.error("A listener of token events was cancelled: it took over %.0f s.", LISTENER_DEADLINE)  # noqa: TRY400
+            return
         log.exception("A listener of token events failed.")
 
 

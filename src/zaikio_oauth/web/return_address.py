@@ -18,6 +18,7 @@ MAX_ORIGIN_BYTES = 1024
 
 _PATH_PARAMETER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~"
+_QUERY_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
 
@@ -57,7 +58,8 @@ class PublicAddress:
 
     def current(self) -> str:
         """Return this request's path and query as the browser sees them."""
-        query = self.request.url.query
+        # As bytes, because a client may send bytes that are no text; what has been encoded stays as it is.
+        query = quote(self.request.scope["query_string"], safe=_QUERY_CHARACTERS)
         return self.path(quote(self._inside, safe=_PATH_CHARACTERS)) + (f"?{query}" if query else "")
 
     def contains(self, url: str) -> bool:
