@@ -11,7 +11,7 @@ INSTALL := $(PYTHON) -m pip --quiet --disable-pip-version-check install --constr
 DEPENDENCIES := pyproject.toml constraints.txt scripts/make-environment
 ARGS ?=
 
-.PHONY: help demo test check format coverage mutation clean
+.PHONY: help demo test check format fuzz coverage mutation clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ check: $(VENV)/.tests ## run the linter, the format check and the type checker
 
 format: $(VENV)/.tests ## format the code and fix lint errors where possible
 	@$(PYTHON) -m ruff check --fix --quiet . && $(PYTHON) -m ruff format .
+
+fuzz: $(VENV)/.tests ## look for faults with random data and schedules, for so many minutes (ARGS=60)
+	@scripts/fuzz $(PYTHON) $(or $(strip $(ARGS)),10)
 
 coverage: $(VENV)/.tests ## show the lines that the last full test run did not cover
 	@$(PYTHON) -m coverage report

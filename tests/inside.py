@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from typing import Any
 
@@ -36,3 +37,11 @@ async def replace_row(tokens: AccessTokenRepository, token: AccessToken) -> Stor
 def client_name_of(zaikio: ZaikioOAuth) -> str:
     """Return the default client of the current context."""
     return runtime_of(zaikio).client_name
+
+
+async def settled(zaikio: ZaikioOAuth) -> None:
+    """Wait until nothing goes on in the background of this event loop."""
+    tasks = runtime_of(zaikio).background._tasks
+    while running := tasks.get(asyncio.get_running_loop()):
+        await asyncio.wait(running)
+    await (await parts_of(zaikio)).flights.drain()

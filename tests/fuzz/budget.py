@@ -27,8 +27,8 @@ class Budget:
 
     @classmethod
     def from_environment(cls) -> Budget:
-        """Read ``ZAIKIO_FUZZ_SECONDS``, which ``make fuzz`` sets for each fuzzer."""
-        seconds = os.environ.get("ZAIKIO_FUZZ_SECONDS")
+        """Read ``ZAIKIO_TEST_FUZZ_SECONDS``, which ``make fuzz`` sets for each fuzzer."""
+        seconds = os.environ.get("ZAIKIO_TEST_FUZZ_SECONDS")
         return cls(float(seconds) if seconds else None)
 
     def rounds(self, *, lives: int, steps: int = 50) -> Iterator[settings]:
@@ -40,7 +40,7 @@ class Budget:
             "suppress_health_check": list(HealthCheck),
         }
         if self.seconds is None:
-            phases = (Phase.generate,)
+            phases = (Phase.generate, Phase.shrink)
             yield settings(**common, max_examples=lives, derandomize=True, phases=phases, print_blob=False)
             return
         ends = time.monotonic() + self.seconds

@@ -19,6 +19,7 @@ from joserfc import jws
 from pydantic import BaseModel
 
 from tests.data import KEY, ORGANIZATION_ID, SECRET
+from tests.fuzz.budget import Budget
 from tests.raw_hub import RawHub, says, with_body
 from zaikio_oauth import HubUnavailableError, InvalidResponseError, Settings, ZaikioOAuth, ZaikioOAuthError
 from zaikio_oauth.hub.delegation_endpoint import delegate
@@ -40,12 +41,13 @@ TOKEN = KEYS.sign({"iss": "ZAI"})
 
 
 def examples(count: int) -> settings:
-    """Return settings for so many examples, the same ones each time."""
+    """Return settings for so many examples, the same ones each time; in ``make fuzz`` for more, and others."""
+    seconds = Budget.from_environment().seconds
     return settings(
-        max_examples=count,
+        max_examples=count * max(1, int(seconds or 0) // 10),
         deadline=None,
         database=None,
-        derandomize=True,
+        derandomize=seconds is None,
         suppress_health_check=list(HealthCheck),
     )
 

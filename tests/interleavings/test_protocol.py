@@ -34,10 +34,10 @@ def quiet() -> Iterator[None]:
 
 def explored(budget: Budget, name: str, explorer: Explorer, runs: int | None) -> Explorer:
     """Explore within the budget, and report."""
-    if budget.seconds is None:
+    if budget.seconds is None or runs is None:
         explorer.explore(runs=runs)
     else:
-        explorer.explore(seconds=budget.seconds)
+        explorer.explore(seconds=budget.seconds, seed=budget.seed)
     counts = {"schedules": explorer.runs, "states": explorer.states}
     budget.tell(f"{name}{', all there are' if explorer.complete else ''}", counts)
     assert {fault: "; ".join(schedule) for fault, schedule in explorer.bad.items()} == {}
