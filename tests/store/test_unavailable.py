@@ -11,11 +11,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.apps import small_app
 from tests.environment.plugin import unavailable
 from tests.environment.postgresql import PostgresqlServer, PostgresqlUnavailable
 from tests.environment.tcp_proxy import TcpProxy
 from tests.inside import engine_of
-from tests.visitor import expiring_token
+from tests.visitor import Visitor, expiring_token
 from zaikio_oauth import AccessToken, ConfigurationError, Settings, StoreUnavailableError, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import STATEMENT_DEADLINE
 from zaikio_oauth.testing import LocalHub
@@ -181,6 +182,46 @@ async def test_a_backend_that_is_killed_in_a_statement_costs_nobody_anything(set
         await asyncio.sleep(0.2)
     assert await reading == token
     await nothing_left_behind(setup)
+
+
+@pytest.mark.parametrize("by", ["revoke", "logout"])
+async def test_a_deletion_whose_answer_is_lost_revokes_what_it_has_deleted(setup: Setup, hub: LocalHub, by: str) -> None:
+    """The row is gone when it is tried again; what was in it, which the caller never held, ends at the Hub."""
+    token = await expiring_token(setup.zaikio, hub)
+    fresh = await setup.zaikio.refresh(token)
+    visitor = Visitor(small_app(setup.zaikio))
+    await visitor.app.post("/remember", json={"zaikio_access_token_id": token.id})
+    await setup.admin.execute(
+        "CREATE FUNCTION slowly() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(1); RETURN OLD; END' LANGUAGE plpgsql; "
+        "CREATE TRIGGER slowly BEFORE DELETE ON zaikio_access_tokens FOR EACH ROW EXECUTE FUNCTION slowly()"
+    )
+
+    async def give_up() -> None:
+        if by == "logout":
+            await visitor.app.delete("/zaikio/session")
+            return
+        with pytest.raises(StoreUnavailableError):
+            await setup.zaikio.revoke(token)
+
+    leaving = asyncio.create_task(give_up())
+    while not await setup.admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+        await asyncio.sleep(0.02)
+    setup.proxy.stall()
+    while await setup.admin.fetchval("SELECT count(*) FROM zaikio_access_tokens"):
+        await asyncio.sleep(0.02)
+    await leaving
+    assert fresh.jti not in hub.grants.revoked()
+    setup.proxy.cut()
+    setup.proxy.restore()
+    if by == "revoke":
+        await setup.zaikio.revoke(token)
+
+    for _ in range(400):
+        if fresh.jti in hub.grants.revoked():
+            break
+        await asyncio.sleep(0.05)
+    assert fresh.jti in hub.grants.revoked()
+    await visitor.aclose()
 
 
 async def test_what_the_hub_issues_during_an_outage_is_stored_after_it(

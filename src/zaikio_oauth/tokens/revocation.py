@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from zaikio_oauth.access_token import ASSUMED_LIFETIME, DEFAULT_VALID_FOR, AccessToken
@@ -33,6 +33,8 @@ class Revocation:
     grants: StoredGrants
     flights: SingleFlight
     telemetry: Telemetry
+    about_to_delete: dict[str, AccessToken] = field(default_factory=dict, repr=False)
+    """What was read before a deletion of which nobody knows yet whether it has happened, by id."""
 
     async def revoke(self, token: AccessToken) -> None:
         """Delete the grant, then revoke at the Hub what was stored; runs to its end although the caller is gone.
@@ -80,16 +82,19 @@ class Revocation:
 
     async def _deleted(self, access_token_id: str) -> AccessToken | None:
         try:
-            before = await self.grants.get(access_token_id)
+            row = await self.grants.get(access_token_id)
         except DecryptionError:
-            before = None
+            row = None
+        if row is not None:
+            self.about_to_delete[access_token_id] = row.access_token
         try:
             deleted = await self.grants.delete(access_token_id)
         except DecryptionError as error:
             log.warning("Access token %s is deleted, but cannot be revoked at the Hub: %s", access_token_id, error)
             return None
-        # A deletion whose connection breaks is made again, and then finds nothing.
-        return before.access_token if deleted is None and before is not None else deleted
+        # A deletion whose answer was lost, by a broken connection or by a time-out, is made again and finds nothing.
+        before = self.about_to_delete.pop(access_token_id, None)
+        return deleted or before
 
     async def _end_at_hub(self, token: AccessToken) -> None:
         await self._revoke_at_hub(token)
