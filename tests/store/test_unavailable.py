@@ -185,7 +185,9 @@ async def test_a_backend_that_is_killed_in_a_statement_costs_nobody_anything(set
 
 
 @pytest.mark.parametrize("by", ["revoke", "logout"])
-async def test_a_deletion_whose_answer_is_lost_revokes_what_it_has_deleted(setup: Setup, hub: LocalHub, by: str) -> None:
+async def test_a_deletion_whose_answer_is_lost_revokes_what_it_has_deleted(
+    setup: Setup, hub: LocalHub, by: str
+) -> None:
     """The row is gone when it is tried again; what was in it, which the caller never held, ends at the Hub."""
     token = await expiring_token(setup.zaikio, hub)
     fresh = await setup.zaikio.refresh(token)

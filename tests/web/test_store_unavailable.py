@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from hashlib import sha256
 from typing import Annotated
 
+import asyncpg
 import httpx2
 import pytest
 from fastapi import FastAPI, Security
@@ -100,6 +101,33 @@ async def test_everybody_is_told_to_come_back(
     assert (await visitor.get("/api", headers=authorization)).status_code == 200
     assert (await deliver(visitor, "some-jti")).status_code == 200
     assert "Traceback" not in caplog.text
+
+
+async def test_a_page_does_not_wait_until_the_database_is_open(
+    app: FastAPI, proxy: TcpProxy, postgresql_url: str
+) -> None:
+    """An app that is mounted in another one opens at its first request, while another process may be migrating."""
+    visitor = Visitor(app)
+    await visitor.app.post("/remember", json={"zaikio_access_token_id": "some-id"})
+    migrating = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    await migrating.execute("BEGIN; CREATE TABLE zaikio_access_tokens (id text)")
+
+    async def seconds_of(path: str) -> tuple[httpx2.Response, float]:
+        started = time.monotonic()
+        return await visitor.get(path), time.monotonic() - started
+
+    (me, me_took), (maybe, maybe_took) = await asyncio.gather(seconds_of("/me"), seconds_of("/maybe"))
+    await migrating.close()
+
+    assert (me.status_code, me.headers["retry-after"], maybe.json()) == (503, "10", "nobody")
+    assert 4 < me_took < 9
+    assert 1 < maybe_took < 6
+    for _ in range(100):
+        if (await visitor.get("/me")).status_code == 401:
+            break
+        await asyncio.sleep(0.1)
+    assert (await visitor.get("/me")).status_code == 401
+    await visitor.aclose()
 
 
 async def test_a_callback_can_be_completed_later(visitor: Visitor, hub: LocalHub, proxy: TcpProxy) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.hub.syntax import is_bearer_id
-from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF
+from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF, MIGRATION_TIMEOUT
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import TokenSearch
+from zaikio_oauth.store.single_flight import Patience
 from zaikio_oauth.tokens.background import Background
 from zaikio_oauth.tokens.parts import Parts, open_parts
 from zaikio_oauth.tokens.telemetry import Listener, Telemetry
@@ -122,12 +123,17 @@ class Runtime:
         wanted = client.scopes_for(bearer_type) if scopes is None else scope_rules.parse(scopes)
         return TokenSearch(name, bearer_type, bearer_id, wanted)
 
-    def use(self, configuration: Configuration | None = None) -> _Use:
+    def patience(self, seconds: float) -> Patience:
+        """Return the patience of a caller who waits so long in all, for ``use`` and for what is done inside it."""
+        return Patience(seconds)
+
+    def use(self, configuration: Configuration | None = None, *, patience: Patience | None = None) -> _Use:
         """Return an async context manager for one call, which gives the Parts and keeps them open until it ends.
 
-        The parts are of this configuration, or of the present one.
+        The parts are of this configuration, or of the present one. If they have to be opened, the call waits for that
+        as long as its ``patience`` lasts, by default HUB_DEADLINE, and then raises StoreUnavailableError.
         """
-        return _Use(self, configuration)
+        return _Use(self, configuration, patience)
 
     async def enter(self) -> None:
         """Keep open what this event loop opens until ``leave``.
@@ -146,7 +152,8 @@ class Runtime:
         started = time.monotonic()
         while True:
             try:
-                async with self.use() as parts:
+                # It may have to migrate, or to wait for another process that does.
+                async with self.use(patience=Patience(MIGRATION_TIMEOUT)) as parts:
                     return parts.revocation_list.needed()
             except StoreUnavailableError as error:
                 elapsed = time.monotonic() - started
@@ -188,17 +195,18 @@ class Runtime:
 class _Use:
     """One call that uses the parts. A class, because every page view goes through it."""
 
-    __slots__ = ("_configuration", "_opened", "_runtime")
+    __slots__ = ("_configuration", "_opened", "_patience", "_runtime")
 
-    def __init__(self, runtime: Runtime, configuration: Configuration | None) -> None:
+    def __init__(self, runtime: Runtime, configuration: Configuration | None, patience: Patience | None) -> None:
         self._runtime = runtime
         self._configuration = configuration
+        self._patience = patience
 
     async def __aenter__(self) -> Parts:
         self._opened = opened = self._runtime.open_here(self._configuration)
         opened.calls += 1
         try:
-            return opened.parts or await opened.wait()
+            return opened.parts or await opened.wait(self._patience or Patience())
         except BaseException:
             opened.end_call()
             raise
@@ -221,10 +229,13 @@ class _Opened:
         # Marks an exception as retrieved: every caller may have gone away meanwhile.
         self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
 
-    async def wait(self) -> Parts:
+    async def wait(self, patience: Patience) -> Parts:
         """Return the parts once they are open; raises ConfigurationError or StoreUnavailableError."""
-        # Shielded, because several callers wait for the same opening.
-        return await asyncio.shield(self._opening)
+        # Not awaited, because several callers wait for the same opening, which goes on without them.
+        done, _ = await asyncio.wait([self._opening], timeout=patience.left)
+        if not done:
+            raise StoreUnavailableError("it has not been opened in time", elapsed=patience.elapsed)
+        return self._opening.result()
 
     def end_call(self) -> None:
         """Note that a call has ended."""

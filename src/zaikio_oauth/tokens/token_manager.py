@@ -55,15 +55,14 @@ class TokenManager:
             return stored.access_token if stored else None
         return await self._refreshed(stored, patience)
 
-    async def find_living(self, access_token_id: str, seconds: float) -> AccessToken | None:
+    async def find_living(self, access_token_id: str, patience: Patience) -> AccessToken | None:
         """Return that token, for a page: at once as long as it lives, and refreshed once it has expired, or None.
 
-        One that expires soon is refreshed in the background. Waits for ``seconds`` at most, then raises
-        HubUnavailableError or StoreUnavailableError.
+        One that expires soon is refreshed in the background. When ``patience`` ends, raises HubUnavailableError or
+        StoreUnavailableError.
         """
         if virtual := self._virtual(access_token_id):
             return virtual
-        patience = Patience(seconds)
         stored = await self.grants.find(access_token_id, timedelta(0), patience)
         if stored is None or stored.access_token.valid_for(DEFAULT_VALID_FOR):
             return stored.access_token if stored else None

@@ -37,7 +37,7 @@ _UNAVAILABLE = (HubUnavailableError, InvalidResponseError, OAuthError, StoreUnav
 class _SessionSecurity(SecurityBase):
     """The session cookie as a security scheme of OpenAPI."""
 
-    patience = PAGE_PATIENCE
+    seconds = PAGE_PATIENCE
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -56,8 +56,9 @@ class _SessionSecurity(SecurityBase):
         if access_token_id is None:
             return None
         try:
-            async with self.site.runtime.use() as parts:
-                return await parts.tokens.find_living(access_token_id, self.patience)
+            patience = self.site.runtime.patience(self.seconds)
+            async with self.site.runtime.use(patience=patience) as parts:
+                return await parts.tokens.find_living(access_token_id, patience)
         except DecryptionError:
             # The person can log in again; the operator has to add the missing key.
             log.exception("The access token of a session cannot be decrypted.")
@@ -117,7 +118,7 @@ class OptionalAccessToken(_SessionSecurity):
             return {"logged in": token is not None}
     """
 
-    patience = OPTIONAL_PATIENCE
+    seconds = OPTIONAL_PATIENCE
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken | None:
         """Return the token of this request, or None."""
