@@ -87,13 +87,14 @@ async def test_on_error_may_choose_the_page_that_shows_the_error(visiting: Calla
         assert (await visitor.get("/")).json()["error"]["code"] == "invalid_state"
 
 
-async def test_on_error_may_return_a_response(visiting: Callable[..., Visitor]) -> None:
+@pytest.mark.parametrize("status", [200, 400])
+async def test_on_error_may_return_a_response(visiting: Callable[..., Visitor], status: int) -> None:
     """The error is then not kept in the session."""
-    visitor = visiting(on_error=lambda request, error: HTMLResponse(error.message, status_code=400))
+    visitor = visiting(on_error=lambda request, error: HTMLResponse(error.message, status_code=status))
 
     answer = await visitor.get("/zaikio/sessions/approve?code=x")
 
-    assert (answer.status_code, "log in again" in answer.text) == (400, True)
+    assert (answer.status_code, "log in again" in answer.text) == (status, True)
     assert (await visitor.get("/")).json()["error"] is None
 
 
@@ -127,7 +128,9 @@ async def test_verify_state_accepts_a_state_that_the_app_has_created(
 
     await visitor.get(await visitor.consent(link + "forged"))
     assert (await visitor.get("/me")).status_code == 401
-    await visitor.get(await visitor.consent(link + "mailed-to-anna"))
+    await visitor.app.post("/remember", json={"origin": "/claimed"})
+    answer = await visitor.get(await visitor.consent(link + "mailed-to-anna"))
+    assert answer.headers["location"] == "/claimed"
     assert (await visitor.get("/me")).json()["scopes"] == ["zaikio.person.r"]
     assert asked == ["forged", "mailed-to-anna"]
 
