@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.operations import OPERATIONS, Operation
+from tests.faults.operations import OPERATIONS
 from tests.faults.stage import HUB_SECONDS, Stage, nothing_left_behind
 
 SLOW = (
@@ -36,12 +36,12 @@ class Fault:
 class Cells:
     """The operations of one stage, by name: each one ``before`` the fault, which hits it, and one ``during`` it."""
 
-    def __init__(self, stage: Stage, fault: Fault, operations: Iterable[type[Operation]], times: Iterable[str]) -> None:
+    def __init__(self, stage: Stage, fault: Fault, times: tuple[str, ...]) -> None:
         self.stage = stage
         self.fault = fault
         self.failures: list[str] = []
         self.seen: list[str] = []
-        self.cells = {f"{fault.name}, {kind.__name__}, {when}": kind(stage) for when in times for kind in operations}
+        self.cells = {f"{fault.name}, {kind.__name__}, {when}": kind(stage) for when in times for kind in OPERATIONS}
         self._begun: list[asyncio.Task[None]] = []
 
     async def prepare(self) -> None:
@@ -73,10 +73,6 @@ class Cells:
         for cell in self.cells.values():
             await cell.close()
 
-    def report(self) -> None:
-        """Fail if a promise was broken; the message also says what the others were told."""
-        assert not self.failures, "\n".join(["promises were broken:", *self.failures, "", *self.seen])
-
     async def _attempt(self, name: str, call: Callable[[], Awaitable[Any]]) -> None:
         try:
             self.seen.append(f"{name}: {await call()}")
@@ -84,44 +80,54 @@ class Cells:
             self.failures.append(f"{name}: {_described(error)}")
 
 
-async def assert_promises_are_kept(
-    stage: Stage, fault: Fault, operations: Iterable[type[Operation]] = OPERATIONS
-) -> None:
-    """Play the fault and fail with one line for each operation that broke a promise."""
-    cells = Cells(stage, fault, operations, ("before", "during"))
-    async with _no_traces(cells), stage.zaikio:
-        await cells.prepare()
-        cells.begin("before")
-        await asyncio.sleep(HUB_SECONDS / 2)
-        await cells.suffer()
-        await cells.verify()
-    cells.report()
+async def assert_promises_are_kept(*plays: tuple[Stage, Fault]) -> None:
+    """Play each fault on its stage, all at once; fail with one line for each operation that broke a promise."""
+    several = [Cells(stage, fault, ("before", "during")) for stage, fault in plays]
+    async with _no_traces(several):
+        await asyncio.gather(*(_play(cells) for cells in several))
+    _report(several)
 
 
-async def assert_promises_are_kept_from_the_start(
-    stage: Stage, fault: Fault, operations: Iterable[type[Operation]] = OPERATIONS
-) -> None:
+async def assert_promises_are_kept_from_the_start(stage: Stage, fault: Fault) -> None:
     """Play a fault that is there before anything is open."""
-    cells = Cells(stage, fault, operations, ("during",))
-    async with _no_traces(cells):
+    cells = Cells(stage, fault, ("during",))
+    async with _no_traces([cells]):
         async with stage.zaikio:
             await cells.prepare()
         await cells.suffer()
         async with stage.zaikio:
             await cells.verify()
-    cells.report()
+    _report([cells])
+
+
+async def _play(cells: Cells) -> None:
+    async with cells.stage.zaikio:
+        await cells.prepare()
+        cells.begin("before")
+        await asyncio.sleep(HUB_SECONDS / 2)
+        await cells.suffer()
+        await cells.verify()
 
 
 @asynccontextmanager
-async def _no_traces(cells: Cells) -> AsyncIterator[None]:
+async def _no_traces(several: list[Cells]) -> AsyncIterator[None]:
     """Report what is left behind: tasks, files, connections, complaints of asyncio."""
     with nothing_left_behind() as left:
         yield
         # asyncio closes transports in the next round of the loop, the server ends its side a moment later.
         await asyncio.sleep(0.2)
-        if connections := await cells.stage.connections():
-            left.append(f"{connections} connections to the database are left")
-    cells.failures += [f"{cells.fault.name}, at the end: {each}" for each in left]
+        for cells in several:
+            if connections := await cells.stage.connections():
+                left.append(f"{connections} connections to the database are left")
+    several[0].failures += [f"at the end: {each}" for each in left]
+
+
+def _report(several: list[Cells]) -> None:
+    """Fail if a promise was broken; the message also says what the others were told."""
+    broken = [failure for cells in several for failure in cells.failures]
+    assert not broken, "\n".join(
+        ["promises were broken:", *broken, "", *(each for cells in several for each in cells.seen)]
+    )
 
 
 async def _called(call: Callable[[], Any]) -> None:

@@ -61,6 +61,7 @@ class Stage:
         self.direct_settings = settings_for(hub_url, direct_url, encryption_keys=[KEY])
         self.zaikio = ZaikioOAuth(self.settings)
         self.app = app_of(self.zaikio)
+        self.consenting = asyncio.Lock()
 
     def visitor(self) -> Visitor:
         """Return a browser of its own."""
@@ -82,6 +83,11 @@ class Stage:
     def issued(self, bearer_id: str) -> list[Any]:
         """Return the tokens that the Hub has issued to this bearer, the oldest first."""
         return [token for token in list(self.hub.grants._tokens.values()) if token.bearer.id == bearer_id]
+
+    def assert_issued(self, bearer_id: str, count: int) -> None:
+        """Fail unless the Hub has issued so many tokens to this bearer."""
+        issued = [f"{token.jti} until {token.expires_at:.1f}" for token in self.issued(bearer_id)]
+        assert len(issued) == count, f"{len(issued)} tokens were issued, not {count}: {issued}"
 
     async def stored(self) -> set[str]:
         """Return the ids of the tokens in the database."""
@@ -156,7 +162,7 @@ def app_of(zaikio: ZaikioOAuth) -> FastAPI:
 
 @contextmanager
 def nothing_left_behind() -> Iterator[list[str]]:
-    """Yield a list; at the end, add to it what was left behind: tasks, files, sockets, complaints of asyncio."""
+    """Yield a list; at the end, add to it what was left behind: tasks, database files, complaints of asyncio."""
     complaints: list[str] = []
     found = _Complaints()
     logging.getLogger("asyncio").addHandler(found)

@@ -124,6 +124,11 @@ async def cancel_everywhere(database_url: str, kinds: tuple[type[Operation], ...
     assert len(cells) >= len(kinds)
 
 
+async def test_what_asks_the_hub_is_cancelled_at_every_await(database_url: str) -> None:
+    """What the Hub gave is stored or revoked, everybody stays logged in, and nothing is left behind."""
+    await cancel_everywhere(database_url, WITH_A_HUB)
+
+
 async def test_what_asks_only_the_database_is_cancelled_at_every_await(database_url: str) -> None:
     """An event that is delivered again is taken, and a clean-up or a rotation goes on where it was."""
     await cancel_everywhere(database_url, WITHOUT_A_HUB)

@@ -52,6 +52,32 @@ async def callback_of(installed: Installation, process: Process) -> tuple[Browse
     return browser, await browser.consent(await browser.start(force_login="true"))
 
 
+async def test_a_process_is_stopped_for_15_seconds(installed: Installation) -> None:
+    """The Hub's answers lie in the socket: the login succeeds, and the refresh is not lost, nor for another process."""
+    first, second = installed.start(2)
+    tab = await installed.log_in(first, lifetime=1)
+    newcomer, callback = await callback_of(installed, first)
+    elsewhere = tab.at(second)
+    await asyncio.sleep(1.2)
+    both_asked = await asked(installed, "authorization_code", "refresh_token", latency=1)
+    approving, working = asyncio.create_task(newcomer.get(callback)), asyncio.create_task(tab.work())
+    await both_asked
+    first.send(signal.SIGSTOP)
+    others = [asyncio.create_task(elsewhere.page()), asyncio.create_task(elsewhere.work())]
+    await asyncio.sleep(STOPPED)
+    first.send(signal.SIGCONT)
+
+    grant = tab.session["zaikio_access_token_id"]
+    assert (await approving).status_code == 303
+    assert "zaikio_access_token_id" in newcomer.session
+    assert (await working).get("id") == grant
+    assert (await others[0])[0] in (200, 503)
+    assert (await others[1]).get("id") == grant
+    assert await elsewhere.page() == (200, grant)
+    assert await tab.page() == (200, grant)
+    assert len(installed.issued(tab.person)) == 2
+
+
 async def test_an_event_loop_is_blocked_for_15_seconds(on_sqlite: Installation) -> None:
     """A ``time.sleep`` in the loop of the process that refreshes costs nobody the grant, in no process."""
     first, second = on_sqlite.start(2)

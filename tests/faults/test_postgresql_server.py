@@ -1,0 +1,43 @@
+"""The PostgreSQL server itself stops, crashes, or has no connection left. Each test has a server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from tests.faults.cells import Fault, assert_promises_are_kept
+from tests.faults.postgresql_stage import on_own_server
+
+pytestmark = pytest.mark.postgresql
+
+
+async def test_the_server_is_restarted() -> None:
+    """It is shut down while everything is under way, and is back three seconds later."""
+    async with on_own_server() as (on, server):
+        fault = Fault(
+            "restarted, down for 3 s",
+            partial(asyncio.to_thread, server.shut_down),
+            3,
+            partial(asyncio.to_thread, server.restart),
+        )
+        await assert_promises_are_kept((on.stage, fault))
+
+
+async def test_the_server_crashes() -> None:
+    """It is killed with signal 9 while everything is under way, and is back two seconds later."""
+    async with on_own_server() as (on, server):
+        fault = Fault(
+            "crashed, down for 2 s",
+            partial(asyncio.to_thread, server.crash),
+            2,
+            partial(asyncio.to_thread, server.restart),
+        )
+        await assert_promises_are_kept((on.stage, fault))
+
+
+async def test_the_server_has_no_connection_left() -> None:
+    """Others have taken every connection, for four seconds."""
+    async with on_own_server(max_connections=30) as (on, _):
+        await assert_promises_are_kept((on.stage, Fault("out of connections", on.occupy, 4, on.close)))
