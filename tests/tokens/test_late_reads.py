@@ -8,10 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
-from tests.inside import mark_revoked
+from tests.inside import engine_of, mark_revoked
 from tests.visitor import expiring_token
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -69,10 +71,10 @@ async def test_a_grant_that_was_read_during_an_event_is_not_kept(
 ) -> None:
     """The same for an event that says that its token is revoked."""
 
-    def event() -> asyncio.Task[None]:
+    def revoking() -> asyncio.Task[None]:
         return asyncio.create_task(mark_revoked(zaikio, [token.jti or ""]))
 
-    await give_up_while_reading(zaikio, token, tmp_path / "app.db", event)
+    await give_up_while_reading(zaikio, token, tmp_path / "app.db", revoking)
 
     assert await zaikio.find_active_access_token(token.id) is None
 
@@ -83,3 +85,27 @@ async def test_readers_do_not_wait_for_a_writer(zaikio: ZaikioOAuth, token: Acce
         started = time.monotonic()
         assert await zaikio.find_active_access_token(token.id) is not None
         assert time.monotonic() - started < 2
+
+
+async def test_a_grant_that_another_process_refreshed_between_two_reads_is_not_refreshed_again(
+    zaikio: ZaikioOAuth, hub: LocalHub, tmp_path: Path
+) -> None:
+    """A worker finds no token that is valid, looks for one to refresh, and finds the fresh one: no second request."""
+    token = await expiring_token(zaikio, hub)
+    engine = await engine_of(zaikio)
+    selects: list[str] = []
+
+    def refresh_elsewhere(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if not selects:
+            other = sqlite3.connect(tmp_path / "app.db", isolation_level=None)
+            other.execute("UPDATE zaikio_access_tokens SET version = 2, expires_at = datetime('now', '+1 hour')")
+            other.close()
+        selects.append(statement)
+
+    event.listen(engine.sync_engine, "after_cursor_execute", refresh_elsewhere)
+    found = await zaikio.get_access_token(bearer_id=token.bearer_id)
+
+    assert (found.id, found.token) == (token.id, token.token)
+    assert found.expires_in > 3000
+    assert len(selects) == 2
+    assert hub.count(grant_type="refresh_token") == 0

@@ -96,6 +96,9 @@ class TokenManager:
         if usable := await self.find_usable(search, valid_for, patience):
             return usable
         if refreshable := await self.grants.find_refreshable(search, patience):
+            if refreshable.access_token.valid_for(valid_for):
+                # Refreshed by somebody else since the look before.
+                return refreshable.access_token
             # One that no key decrypts has just been refreshed by a process that has other keys.
             with suppress(InvalidGrantError, DecryptionError):
                 return await self.refresh_grant(refreshable, patience)
