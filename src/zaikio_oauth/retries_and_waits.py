@@ -1,11 +1,15 @@
-"""Every number that says how long we try, wait or keep asking; in seconds unless its type says otherwise.
+"""Every number that says how long we try, wait or keep asking, and the deadline that keeps to it.
 
-How long before its expiry a token counts as expired is in ``access_token``, how long a login may take in ``web.flow``.
+In seconds unless its type says otherwise. How long before its expiry a token counts as expired is in
+``access_token``, how long a login may take in ``web.flow``.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import timedelta
+from types import TracebackType
 
 # ── One call to the Hub ────────────────────────────────────────────────────────────────────────────
 
@@ -30,7 +34,7 @@ SINGLE_USE_ATTEMPT = 10.0
 STALL, STALL_GRACE = 0.5, 1.0
 """How late a deadline has to be to show that the event loop was stalled, and how much longer we then wait.
 
-A response that arrived meanwhile lies in the socket and only has to be read.
+A response of the Hub or of the database that arrived meanwhile lies in the socket and only has to be read.
 """
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 5.0
@@ -138,3 +142,55 @@ PAGE_RETRY_AFTER = 10
 
 LISTENER_DEADLINE = 10.0
 """For an async listener of token events to deal with one of them; a shutdown waits for it."""
+
+# ── How a deadline is kept ─────────────────────────────────────────────────────────────────────────
+
+
+class Deadline:
+    """Cancels the body of ``async with`` after ``seconds`` and raises TimeoutError; None means never.
+
+    If the event loop was stalled (the process was stopped, or something blocked the loop), the deadline may be over
+    when the loop goes on, although the answer lies in the socket. The body then has a moment more to read it.
+
+        async with Deadline(5):
+            await connection.read()
+    """
+
+    # No generator: an event loop that ends closes its generators, but may still have something to store.
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        self._timeout = timeout = asyncio.timeout(None)
+        await timeout.__aenter__()
+        if self._seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._due = Due(self._seconds, lambda: timeout.reschedule(loop.time()))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._seconds is not None:
+            self._due.cancel()
+        await self._timeout.__aexit__(kind, error, traceback)
+
+
+class Due:
+    """Calls ``call`` after ``seconds``, and a moment later if the event loop was stalled, unless it is cancelled."""
+
+    def __init__(self, seconds: float, call: Callable[[], object]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._call = call
+        self._at = self._loop.time() + seconds
+        self._handle = self._loop.call_at(self._at, self._decide)
+
+    def cancel(self) -> None:
+        """Call nothing any more."""
+        self._handle.cancel()
+
+    def _decide(self) -> None:
+        if self._loop.time() - self._at > STALL:
+            self._handle = self._loop.call_later(STALL_GRACE, self._call)
+        else:
+            self._call()

@@ -21,7 +21,6 @@ import stamina
 
 from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
-from zaikio_oauth.hub.deadline import deadline
 from zaikio_oauth.retries_and_waits import (
     ATTEMPT_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -30,6 +29,7 @@ from zaikio_oauth.retries_and_waits import (
     LONGEST_BACKOFF,
     LONGEST_RETRY_AFTER,
     SINGLE_USE_ATTEMPT,
+    Deadline,
 )
 
 __all__ = ["NOT_JSON", "HubHttp", "HubResponse", "RequestKind"]
@@ -130,7 +130,7 @@ class HubHttp:
         credentials = httpx.BasicAuth(*auth) if auth else None
         started = time.monotonic()
         try:
-            async with deadline(within):
+            async with Deadline(within):
                 backoff = _backoff(started, within, kind)
                 async for attempt in stamina.retry_context(on=backoff, attempts=None, timeout=None):
                     with attempt:
@@ -151,7 +151,7 @@ class HubHttp:
         self, request: httpx.Request, credentials: httpx.BasicAuth | None, kind: RequestKind
     ) -> HubResponse:
         try:
-            async with deadline(self._attempt_timeout if kind is RequestKind.IDEMPOTENT else None):
+            async with Deadline(self._attempt_timeout if kind is RequestKind.IDEMPOTENT else None):
                 return await self._response(request, credentials)
         except TimeoutError:
             failure = _Failure("no response in time", acted=True)

@@ -9,13 +9,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 from zaikio_oauth.errors import HubUnavailableError, StoreUnavailableError, ZaikioOAuthError
-from zaikio_oauth.retries_and_waits import FIRST_POLL, HUB_DEADLINE, LONGEST_POLL
+from zaikio_oauth.retries_and_waits import FIRST_POLL, HUB_DEADLINE, LONGEST_POLL, Deadline
 
 __all__ = [
     "Patience",
@@ -54,6 +54,13 @@ class Patience:
     def left(self) -> float:
         """How many seconds it may still wait; 0 at the end."""
         return max(0.0, self.seconds - self.elapsed)
+
+    async def wait(self, task: asyncio.Task[Any]) -> bool:
+        """Wait for the task, which nothing here cancels; return False if patience ends first."""
+        with suppress(TimeoutError):
+            async with Deadline(self.left):
+                await asyncio.wait([task])
+        return task.done()
 
 
 class UninterruptedTask(asyncio.Task[T]):
@@ -147,8 +154,7 @@ class SingleFlight:
         try:
             if patience is None:
                 return await asyncio.shield(flight.task)
-            done, _ = await asyncio.wait([flight.task], timeout=patience.left)
-            if not done:
+            if not await patience.wait(flight.task):
                 raise flight.not_yet(patience.elapsed)
             return flight.task.result()
         finally:

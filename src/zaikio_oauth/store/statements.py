@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE
+from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, Deadline, Due
 from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
 from zaikio_oauth.store.single_flight import SingleFlight
 
@@ -42,8 +41,9 @@ class Statements:
     nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled but statements
     are not, not even by the end of the event loop.
 
-    A caller waits at most ``deadline`` seconds. Then the connection to PostgreSQL is cut, because over a network that
-    swallows everything nothing else ends the statement; SQLite ends it by its own time-out, in its thread.
+    A caller waits at most ``deadline`` seconds, or for ever if it is None. Then the connection to PostgreSQL is cut,
+    because over a network that swallows everything nothing else ends the statement; SQLite ends it by its own
+    time-out, in its thread.
     """
 
     def __init__(self, engine: AsyncEngine, *, deadline: float | None, in_transactions: bool = False) -> None:
@@ -56,14 +56,14 @@ class Statements:
         """Run the statements in order and return the outcome of the last one; raises StoreUnavailableError."""
         started = time.monotonic()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._deadline):
+            async with Deadline(self._deadline):
                 return await self._running.run_to_end(lambda: self._run(statements))
         raise TOO_SLOW.error(time.monotonic() - started)
 
     async def drain(self) -> None:
         """Wait for all statements under way, within reason."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(DATABASE_DEADLINE):
+            async with Deadline(DATABASE_DEADLINE):
                 await self._running.drain()
                 return
         log.error("The database is closed although a statement has not ended within %.0f s.", DATABASE_DEADLINE)
@@ -92,7 +92,7 @@ class Statements:
         outcome = Outcome((), 0)
         # Not "async with": that returns the connection in a task of its own, which the end of the loop would cancel.
         connection = await self._connect()
-        cutting = None if self._deadline is None else self._cut_after(self._deadline, connection)
+        cut = None if self._deadline is None else self._cut_after(self._deadline, connection)
         try:
             for statement in statements:
                 result = await connection.execute(statement)
@@ -101,8 +101,8 @@ class Statements:
                 await connection.commit()
         finally:
             await connection.close()
-            if cutting is not None:
-                cutting.cancel()
+            if cut is not None:
+                cut.cancel()
         return outcome
 
     async def _connect(self) -> AsyncConnection:
@@ -111,8 +111,8 @@ class Statements:
         except TimeoutError:
             raise ConnectionError from None
 
-    def _cut_after(self, seconds: float, connection: AsyncConnection) -> asyncio.TimerHandle | None:
+    def _cut_after(self, seconds: float, connection: AsyncConnection) -> Due | None:
         pooled = connection.sync_connection.connection if connection.sync_connection else None
         # asyncpg has it, aiosqlite has not: it aborts the socket, and what waits for an answer fails.
         terminate = getattr(pooled and pooled.driver_connection, "terminate", None)
-        return terminate and asyncio.get_running_loop().call_later(seconds, terminate)
+        return terminate and Due(seconds, terminate)

@@ -232,8 +232,7 @@ class _Opened:
     async def wait(self, patience: Patience) -> Parts:
         """Return the parts once they are open; raises ConfigurationError or StoreUnavailableError."""
         # Not awaited, because several callers wait for the same opening, which goes on without them.
-        done, _ = await asyncio.wait([self._opening], timeout=patience.left)
-        if not done:
+        if not await patience.wait(self._opening):
             raise StoreUnavailableError("it has not been opened in time", elapsed=patience.elapsed)
         return self._opening.result()
 
