@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -56,3 +56,14 @@ async def test_the_databases_own_log_has_no_values(
     assert any("INSERT INTO zaikio_access_tokens" in line for line in lines)
     shown = "".join(lines)
     assert [value for value in (stored.id, stored.jti, stored.bearer_id, "gAAAA") if value and value in shown] == []
+
+
+async def test_no_more_rows_are_deleted_than_one_batch(repository: AccessTokenRepository) -> None:
+    """A statement that deletes a million rows would hold them all until its end."""
+    past = datetime.now(UTC) - timedelta(hours=1)
+    for _ in range(5):
+        await repository.add(some_access_token(expires_at=past, refresh_token=None, refresh_expires_at=None))
+
+    deleted = [await repository.delete_unusable(datetime.now(UTC), batch=2) for _ in range(4)]
+
+    assert deleted == [2, 2, 1, 0]

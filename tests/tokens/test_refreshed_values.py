@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.data import PERSON_ID, some_access_token
 from tests.inside import engine_of, mark_revoked, parts_of
 from tests.visitor import expiring_token
-from zaikio_oauth import AccessToken, InvalidGrantError, Settings, ZaikioOAuth
+from zaikio_oauth import AccessToken, InvalidGrantError, Settings, TokenEvent, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import LEASE_TAKE_OVER_GRACE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
@@ -112,3 +112,14 @@ async def test_what_was_read_of_a_revocation_is_believed_for_a_moment(make_setti
         answers += [await revocation_list.contains(jti) for jti in ("revoked", "valid")]
 
     assert answers == [True, False, True, False]
+
+
+async def test_a_revocation_at_the_hub_is_an_event(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """It names the grant, so that an app can say that it is over."""
+    hub.grant("warehouse-id", "Person", PERSON_ID, ["zaikio.person.r"])
+    events: list[TokenEvent] = []
+    async with ZaikioOAuth(make_settings(), on_token_event=events.append) as zaikio:
+        token = await zaikio.get_access_token(bearer_id=PERSON_ID)
+        await zaikio.revoke(token)
+
+    assert [(event.kind, event.access_token_id) for event in events] == [("obtained", token.id), ("revoked", token.id)]
