@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
-import pytest
-
+from tests.environment.postgresql import ExistingServer
 from tests.faults.cells import Fault, assert_promises_are_kept, assert_promises_are_kept_from_the_start
-from tests.faults.postgresql_stage import OnPostgresql, on_postgresql
+from tests.faults.postgresql_stage import new_database, on_postgresql
 
 
-@pytest.fixture
-async def on(postgresql_url: str) -> AsyncIterator[OnPostgresql]:
-    """Yield a stage on the server of all tests."""
-    async with on_postgresql(postgresql_url) as on:
-        yield on
-
-
-async def test_the_database_is_gone_at_the_start(on: OnPostgresql) -> None:
+async def test_the_database_is_gone_at_the_start(postgresql_url: str) -> None:
     """It cannot be reached when it is first needed, for four seconds."""
-    fault = Fault("gone at the start", on.proxy.refuse, 4, on.proxy.restore)
-    await assert_promises_are_kept_from_the_start(on.stage, fault)
+    async with on_postgresql(postgresql_url) as on:
+        fault = Fault("gone at the start", on.proxy.refuse, 4, on.proxy.restore)
+        await assert_promises_are_kept_from_the_start(on.stage, fault)
 
 
-async def test_the_database_becomes_read_only(on: OnPostgresql) -> None:
-    """A fail-over has left the app with a standby, for four seconds."""
-    await assert_promises_are_kept((on.stage, Fault("read-only", on.read_only, 4, on.writable)))
-
-
-async def test_backends_are_killed_in_a_statement(on: OnPostgresql) -> None:
-    """For three seconds, every connection whose statement waits for a lock is ended twice a second."""
-    await assert_promises_are_kept((on.stage, Fault("backends killed", on.lock_and_kill, 3, on.stop_killing)))
-
-
-async def test_the_tables_are_locked_for_5_seconds(on: OnPostgresql) -> None:
-    """A migration or a backup holds the tables."""
-    await assert_promises_are_kept((on.stage, Fault("locked for 5 s", on.lock, 5, on.close)))
+async def test_the_database_cannot_be_used_for_some_seconds(postgresql_server: ExistingServer) -> None:
+    """A fail-over leaves the app with a standby; waiting statements are killed twice a second; tables are locked."""
+    async with AsyncExitStack() as stack:
+        standby, killing, locked = [
+            await stack.enter_async_context(on_postgresql(await new_database(postgresql_server))) for _ in range(3)
+        ]
+        await assert_promises_are_kept(
+            (standby.stage, Fault("read-only for 4 s", standby.read_only, 4, standby.writable)),
+            (killing.stage, Fault("backends killed for 3 s", killing.lock_and_kill, 3, killing.stop_killing)),
+            (locked.stage, Fault("locked for 5 s", locked.lock, 5, locked.close)),
+        )

@@ -52,9 +52,9 @@ async def callback_of(installed: Installation, process: Process) -> tuple[Browse
     return browser, await browser.consent(await browser.start(force_login="true"))
 
 
-async def test_a_process_is_stopped_for_15_seconds(installed: Installation) -> None:
+async def stopped(installed: Installation) -> None:
     """The Hub's answers lie in the socket: the login succeeds, and the refresh is not lost, nor for another process."""
-    first, second = installed.start(2)
+    first, second = await asyncio.to_thread(installed.start, 2)
     tab = await installed.log_in(first, lifetime=1)
     newcomer, callback = await callback_of(installed, first)
     elsewhere = tab.at(second)
@@ -78,13 +78,13 @@ async def test_a_process_is_stopped_for_15_seconds(installed: Installation) -> N
     assert len(installed.issued(tab.person)) == 2
 
 
-async def test_an_event_loop_is_blocked_for_15_seconds(on_sqlite: Installation) -> None:
+async def blocked(installed: Installation) -> None:
     """A ``time.sleep`` in the loop of the process that refreshes costs nobody the grant, in no process."""
-    first, second = on_sqlite.start(2)
-    tab = await on_sqlite.log_in(first, lifetime=1)
+    first, second = await asyncio.to_thread(installed.start, 2)
+    tab = await installed.log_in(first, lifetime=1)
     elsewhere = tab.at(second)
     await asyncio.sleep(1.2)
-    hub_asked = await asked(on_sqlite, "refresh_token", latency=1)
+    hub_asked = await asked(installed, "refresh_token", latency=1)
     working = asyncio.create_task(tab.work())
     await hub_asked
     blocking = asyncio.create_task(tab.at(first).get(f"/block/{STOPPED}"))
@@ -97,12 +97,12 @@ async def test_an_event_loop_is_blocked_for_15_seconds(on_sqlite: Installation) 
     assert (await others[0])[0] in (200, 503)
     assert (await others[1]).get("id") == grant
     assert await elsewhere.page() == (200, grant)
-    assert len(on_sqlite.issued(tab.person)) == 2
+    assert len(installed.issued(tab.person)) == 2
 
 
 async def test_a_process_is_asked_to_end(installed: Installation) -> None:
     """After SIGTERM the login and the refresh under way succeed, and then the process ends without a complaint."""
-    first, second = installed.start(2)
+    first, second = await asyncio.to_thread(installed.start, 2)
     tab = await installed.log_in(first, lifetime=1)
     newcomer, callback = await callback_of(installed, first)
     await asyncio.sleep(1.2)
@@ -123,13 +123,13 @@ async def test_a_process_is_asked_to_end(installed: Installation) -> None:
     assert len(installed.issued(tab.person)) == 2
 
 
-async def test_a_process_is_killed(on_sqlite: Installation) -> None:
+async def killed_while_the_hub_is_asked(installed: Installation) -> None:
     """After ``kill -9`` while the Hub is asked, another process refreshes, and the person can log in there."""
-    first, second = on_sqlite.start(2)
-    tab = await on_sqlite.log_in(first, lifetime=1)
-    newcomer, callback = await callback_of(on_sqlite, first)
+    first, second = await asyncio.to_thread(installed.start, 2)
+    tab = await installed.log_in(first, lifetime=1)
+    newcomer, callback = await callback_of(installed, first)
     await asyncio.sleep(1.2)
-    both_asked = await asked(on_sqlite, "authorization_code", "refresh_token", latency=60)
+    both_asked = await asked(installed, "authorization_code", "refresh_token", latency=60)
     requests = [asyncio.create_task(newcomer.get(callback)), asyncio.create_task(tab.page())]
     await both_asked
     first.end(signal.SIGKILL)
@@ -140,25 +140,25 @@ async def test_a_process_is_killed(on_sqlite: Installation) -> None:
     while (page := await elsewhere.page()) != (200, grant):
         assert page[0] == 503
         assert time.monotonic() - killed < LEASE_SECONDS + 10
-    assert len(on_sqlite.issued(tab.person)) == 2
+    assert len(installed.issued(tab.person)) == 2
     again = newcomer.at(second)
     reloaded = await again.get(callback.replace(first.url, second.url))
     assert (reloaded.status_code, again.session.get("zaikio_access_token_id")) == (303, None)
-    on_sqlite.hub.auto_consent(person_id=newcomer.person)
+    installed.hub.auto_consent(person_id=newcomer.person)
     await again.log_in(force_login="true")
     assert (await again.page())[0] == 200
 
 
-async def test_a_process_is_killed_after_the_hub_has_answered(on_sqlite: Installation) -> None:
+async def killed_after_the_hub_has_answered(installed: Installation) -> None:
     """Nobody else knows what the Hub gave it, so that person has to log in again; there is no error page."""
-    first, second = on_sqlite.start(2)
-    tab = await on_sqlite.log_in(first, lifetime=1)
+    first, second = await asyncio.to_thread(installed.start, 2)
+    tab = await installed.log_in(first, lifetime=1)
     await asyncio.sleep(1.2)
-    hub_asked = await asked(on_sqlite, "refresh_token", latency=0.5)
+    hub_asked = await asked(installed, "refresh_token", latency=0.5)
     viewing = asyncio.create_task(tab.page())
     await hub_asked
     first.send(signal.SIGSTOP)
-    while on_sqlite.hub.count(grant_type="refresh_token") < 1:
+    while installed.hub.count(grant_type="refresh_token") < 1:
         await asyncio.sleep(0.02)
     first.end(signal.SIGKILL)
     await asyncio.gather(viewing, return_exceptions=True)
@@ -168,6 +168,16 @@ async def test_a_process_is_killed_after_the_hub_has_answered(on_sqlite: Install
     while (page := await elsewhere.page())[0] == 503:
         assert time.monotonic() - killed < LEASE_SECONDS + 20
     assert page[0] == 401
-    on_sqlite.hub.auto_consent(person_id=tab.person)
+    installed.hub.auto_consent(person_id=tab.person)
     await elsewhere.log_in(force_login="true")
     assert (await elsewhere.page())[0] == 200
+
+
+async def test_a_process_stands_still_for_15_seconds(installed: Installation, on_sqlite: Installation) -> None:
+    """It is stopped, or its event loop is blocked: nobody loses a grant, in no process."""
+    await asyncio.gather(stopped(installed), blocked(on_sqlite))
+
+
+async def test_a_process_is_killed(installed: Installation, on_sqlite: Installation) -> None:
+    """Whoever can be saved is, by another process, and nobody sees an error page."""
+    await asyncio.gather(killed_while_the_hub_is_asked(on_sqlite), killed_after_the_hub_has_answered(installed))
