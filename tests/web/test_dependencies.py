@@ -5,14 +5,14 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, Security, WebSocket
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from tests.apps import small_app
 from tests.data import OTHER_KEY
 from tests.visitor import Visitor, query_of
-from zaikio_oauth import AccessToken, ConfigurationError, Settings, ZaikioOAuth
+from zaikio_oauth import AccessToken, BearerToken, ConfigurationError, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -277,3 +277,22 @@ async def test_no_cache_keeps_the_errors_of_a_dependency(visitor: Visitor) -> No
         (403, "no-store"),
         (401, "no-store"),
     ]
+
+
+async def test_no_cache_keeps_the_errors_of_a_bearer_token(zaikio: ZaikioOAuth, hub: LocalHub, hub_url: str) -> None:
+    """Neither one about the request, nor one about the token."""
+    app = small_app(zaikio)
+
+    @app.get("/api")
+    async def api(token: Annotated[BearerToken, Security(zaikio.bearer_token, scopes=["warehouse.stock.r"])]) -> str:
+        return token.subject_id
+
+    valid = hub.mint_token("warehouse-id", hub.people[0].id, "zaikio.person.r", issuer=hub_url)
+    visitor = Visitor(app)
+    requests = [[], [("Authorization", "Bearer x")], [("Authorization", "Bearer x")] * 2]
+    requests += [[("Authorization", f"Bearer {valid}")]]
+    answers = [await visitor.get("/api", headers=headers) for headers in requests]
+    await visitor.aclose()
+
+    assert [answer.status_code for answer in answers] == [401, 401, 400, 403]
+    assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}

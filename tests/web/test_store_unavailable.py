@@ -146,6 +146,34 @@ async def test_a_callback_can_be_completed_later(visitor: Visitor, hub: LocalHub
     assert (await visitor.get("/me")).status_code == 200
 
 
+async def test_a_callback_whose_flow_is_noted_twice_logs_in(
+    visitor: Visitor, proxy: TcpProxy, postgresql_url: str
+) -> None:
+    """The connection breaks before the database can say that the flow is noted as used, so it is noted again."""
+    await visitor.app.delete("/zaikio/session")
+    callback = await visitor.consent(await visitor.start(origin="/page"))
+    admin = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    await admin.execute(
+        "CREATE FUNCTION slowly() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(1); RETURN NEW; END' LANGUAGE plpgsql; "
+        "CREATE TRIGGER slowly BEFORE INSERT ON zaikio_used_flows FOR EACH ROW EXECUTE FUNCTION slowly()"
+    )
+    noted = "SELECT count(*) FROM zaikio_used_flows"
+    before = await admin.fetchval(noted)
+
+    answering = asyncio.create_task(visitor.get(callback))
+    while not await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+        await asyncio.sleep(0.02)
+    proxy.stall()
+    while await admin.fetchval(noted) == before:
+        await asyncio.sleep(0.02)
+    proxy.cut()
+    proxy.restore()
+
+    assert (await answering).headers["location"] == "/page"
+    assert (await visitor.get("/me")).status_code == 200
+    await admin.close()
+
+
 async def test_a_logout_happens_at_once_and_is_completed_later(
     visitor: Visitor, hub: LocalHub, proxy: TcpProxy
 ) -> None:

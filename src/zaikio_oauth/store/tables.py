@@ -64,6 +64,8 @@ class Tables:
             self.metadata,
             Column("digest", String(64), primary_key=True),
             Column("expires_at", UtcDateTime, nullable=False),
+            # Which callback it was, so that one that has to write twice recognizes its own row.
+            Column("used_by", String(36)),
             Index("ix_zaikio_used_flows_expires_at", "expires_at"),
         )
 

@@ -108,6 +108,4 @@ def _challenge(
     if scopes and code != "invalid_token":
         parameters["scope"] = " ".join(scopes)
     challenge = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
-    return connection_error(
-        connection, status_code, detail, {"WWW-Authenticate": challenge, "Cache-Control": "no-store"}
-    )
+    return connection_error(connection, status_code, detail, {"WWW-Authenticate": challenge})
