@@ -11,7 +11,7 @@ INSTALL := $(PYTHON) -m pip --quiet --disable-pip-version-check install --constr
 DEPENDENCIES := pyproject.toml constraints.txt scripts/make-environment
 ARGS ?=
 
-.PHONY: help demo test check format fuzz coverage mutation clean
+.PHONY: help demo test check format fuzz soak coverage mutation clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ format: $(VENV)/.tests ## format the code and fix lint errors where possible
 
 fuzz: $(VENV)/.tests ## look for faults with random data and schedules, for so many minutes (ARGS=60)
 	@scripts/fuzz $(PYTHON) $(or $(strip $(ARGS)),10)
+
+soak: $(VENV)/.tests ## let four processes live through faults and kills, for so many minutes (ARGS=10)
+	@$(PYTHON) -m tests.soak $(or $(strip $(ARGS)),10)
 
 coverage: $(VENV)/.tests ## show the lines that the last full test run did not cover
 	@$(PYTHON) -m coverage report

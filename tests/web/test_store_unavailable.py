@@ -19,7 +19,7 @@ from tests.data import SECRET
 from tests.environment.tcp_proxy import TcpProxy
 from tests.visitor import Visitor, query_of
 from zaikio_oauth import BearerToken, Settings, ZaikioOAuth
-from zaikio_oauth.testing import LocalHub
+from zaikio_oauth.testing import HubApp, LocalHub
 
 pytestmark = pytest.mark.postgresql
 
@@ -216,3 +216,20 @@ async def test_a_shutdown_does_not_wait_for_the_database(
         started = time.monotonic()
     assert time.monotonic() - started < 20
     assert f"Access token {token_id} was not revoked: the database could not be used" in caplog.text
+
+
+async def test_a_shutdown_tries_once_more_to_log_out(app: FastAPI, hub: LocalHub, proxy: TcpProxy) -> None:
+    """The database may be back since the last try, and nobody comes after the shutdown."""
+    with AppServer(app) as server:
+        hub.apps[0] = HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[server.url])
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as browser:
+            async with httpx2.AsyncClient() as at_the_hub:
+                start = await browser.get("/zaikio/sessions/new")
+                back = (await at_the_hub.get(start.headers["location"])).headers["location"]
+            await browser.get("/zaikio/sessions/approve", params=query_of(back))
+            assert (await browser.get("/me")).status_code == 200
+            proxy.refuse()
+            assert (await browser.delete("/zaikio/session")).status_code == 303
+            proxy.restore()
+    revoked = [made.status_code for made in hub.requests if made.method == "POST" and "revoked" in made.path]
+    assert revoked == [201]

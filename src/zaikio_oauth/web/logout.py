@@ -34,8 +34,10 @@ class Logout:
             self._runtime.background.start(self._until_it_succeeds(access_token_id))
 
     async def _until_it_succeeds(self, access_token_id: str) -> None:
-        pause = FIRST_LOGOUT_RETRY
-        while await self._runtime.background.pause(pause):
+        pause, going_on = FIRST_LOGOUT_RETRY, True
+        while going_on:
+            # Also at the end, when the pause is cut short: the database may be back since the last try.
+            going_on = await self._runtime.background.pause(pause)
             if await self._succeeds(access_token_id):
                 log.info("Access token %s is revoked, now that the database can be used again.", access_token_id)
                 return
