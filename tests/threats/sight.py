@@ -20,7 +20,7 @@ import rich.traceback
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.tracing import collect_spans
+from tests.tracing import collecting_spans
 
 SECRET_FIELDS = {"client_secret", "code", "code_verifier", "refresh_token", "access_token", "device_code"}
 
@@ -158,14 +158,13 @@ class Sight(logging.Handler):
 @contextmanager
 def everything_in_sight() -> Iterator[Sight]:
     """Collect the log at DEBUG, spans, warnings and what the event loop complains of, while the body runs."""
-    sight, root = Sight(), logging.getLogger()
-    spans, loop = collect_spans(), asyncio.get_running_loop()
+    sight, root, loop = Sight(), logging.getLogger(), asyncio.get_running_loop()
     level = root.level
     root.addHandler(sight)
     root.setLevel(logging.DEBUG)
     loop.set_exception_handler(lambda loop, context: sight.show("event loop", context))
     try:
-        with warnings.catch_warnings(record=True) as warned:
+        with collecting_spans() as spans, warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             yield sight
     finally:

@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tests.apps import small_app
 from tests.inside import mark_revoked
-from tests.tracing import collect_spans
+from tests.tracing import collecting_spans
 from tests.visitor import Visitor
 from zaikio_oauth import OAuthError, Settings, TokenEvent, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -103,11 +103,12 @@ def test_an_async_listener_that_never_ends_stops_no_shutdown(
 
 async def test_opentelemetry_receives_spans_and_metrics(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
     """This happens if OpenTelemetry is installed and configured."""
-    exporter, reader = collect_spans(), InMemoryMetricReader()
+    reader = InMemoryMetricReader()
     metrics.set_meter_provider(MeterProvider([reader]))
 
-    async with ZaikioOAuth(make_settings()) as zaikio:
-        secrets = await cause_every_event(zaikio, hub)
+    with collecting_spans() as exporter:
+        async with ZaikioOAuth(make_settings()) as zaikio:
+            secrets = await cause_every_event(zaikio, hub)
 
     spans = [span for span in exporter.get_finished_spans() if span.name.startswith("zaikio_oauth.")]
     assert [span.name for span in spans] == [
