@@ -29,7 +29,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "settings": ("errors scopes access_token", "cryptography pydantic pydantic_settings"),
     # Neither knows the other.
     "hub": (VALUES, "httpx joserfc stamina"),
-    "store": (VALUES, "aiosqlite alembic cryptography sqlalchemy stamina"),
+    "store": (VALUES, "aiosqlite alembic cryptography sqlalchemy"),
     "resource_server": (f"{VALUES} hub store", "pydantic"),
     "tokens": (f"{VALUES} hub store resource_server", "opentelemetry"),
     # Never the database, and of the Hub only the events that it delivers.

@@ -128,7 +128,7 @@ class World:
         endpoint, roles = TokenEndpoint(http), Roles(http)
         grants = StoredGrants(access_tokens, TokenCache(0), flights)
         revocation = Revocation(SETTINGS, http, endpoint, grants, flights, telemetry)
-        issuance = Issuance(SETTINGS, http, endpoint, roles, grants, leases, flights, telemetry)
+        issuance = Issuance(SETTINGS, http, endpoint, roles, grants, revocation, leases, flights, telemetry)
         refresh = Refresh(SETTINGS, endpoint, roles, revocation, grants, leases, flights, telemetry)
         return Process(self, TokenManager(SETTINGS, grants, issuance, refresh), revocation)
 

@@ -398,7 +398,7 @@ async def test_logging_out_works_while_the_hub_is_down(
 
     assert visitor.session == {}
     assert await zaikio.find_active_access_token(access_token_id) is None
-    assert f"{access_token_id} is deleted, but was not revoked" in caplog.text
+    assert f"{access_token_id} is no longer stored, but was not revoked" in caplog.text
 
 
 async def test_an_organizations_token_creates_no_session(

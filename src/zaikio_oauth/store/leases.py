@@ -104,7 +104,8 @@ class Lease:
             return True
         seen = await self._repository.read(self._key)
         if seen is not None and seen.holder == self._holder:
-            # Written through a connection that broke before it could say so.
+            # Written through a connection that broke before it could say so, perhaps over another holder's.
+            self.taken_over = True
             return True
         now = asyncio.get_running_loop().time()
         if seen is None or seen != self._watched:

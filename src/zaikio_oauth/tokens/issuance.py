@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import ASSUMED_LIFETIME, AccessToken
-from zaikio_oauth.errors import ConfigurationError, InvalidResponseError, InvalidScopesError
+from zaikio_oauth.errors import ConfigurationError, InvalidResponseError, InvalidScopesError, StoreUnavailableError
 from zaikio_oauth.hub.delegation_endpoint import delegate
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse, request_device_authorization
 from zaikio_oauth.hub.http import HubHttp
@@ -21,6 +21,7 @@ from zaikio_oauth.settings import Settings, same_app
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, once_across_processes
+from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
@@ -39,6 +40,7 @@ class Issuance:
     token_endpoint: TokenEndpoint
     roles: Roles
     grants: StoredGrants
+    revocation: Revocation
     leases: LeaseRepository
     flights: SingleFlight
     telemetry: Telemetry
@@ -158,7 +160,12 @@ class Issuance:
         return await self.flights.run_to_end(request, patience=patience, name="A delegation")
 
     async def _store(self, token: AccessToken, grant_type: str) -> AccessToken:
-        stored = await self.grants.add(token)
+        try:
+            stored = await self.grants.add(token)
+        except StoreUnavailableError:
+            # Refused for good, or the process ends: nobody will ever hold it.
+            await self.revocation.revoke_or_warn(token)
+            raise
         self.telemetry.tell(TokenEvent.of("obtained", stored, grant_type=grant_type))
         return stored
 

@@ -74,7 +74,7 @@ async def open_parts(
     revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
     grants = StoredGrants(access_tokens, cache, flights)
     revocation = Revocation(settings, http, token_endpoint, grants, flights, telemetry)
-    issuance = Issuance(settings, http, token_endpoint, roles, grants, leases, flights, telemetry)
+    issuance = Issuance(settings, http, token_endpoint, roles, grants, revocation, leases, flights, telemetry)
     refresh = Refresh(settings, token_endpoint, roles, revocation, grants, leases, flights, telemetry)
     revocation_list = RevocationList(
         http=http,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zaikio_oauth.access_token import ASSUMED_LIFETIME, AccessToken
-from zaikio_oauth.errors import InvalidGrantError
+from zaikio_oauth.errors import InvalidGrantError, StoreUnavailableError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
@@ -98,7 +98,12 @@ class Refresh:
                 return rescued
             raise
         fresh = _refreshed_token(old, await self.roles.resolved(response))
-        replaced = await self.grants.replace(stored, fresh)
+        try:
+            replaced = await self.grants.replace(stored, fresh)
+        except StoreUnavailableError:
+            # Refused for good, or the process ends: nobody will ever hold it.
+            await self.revocation.revoke_or_warn(fresh)
+            raise
         if replaced is None:
             # Logged out or revoked while the Hub was asked, so nobody may have what it has just issued.
             await self.revocation.revoke_or_warn(fresh)

@@ -78,7 +78,8 @@ class Revocation:
         try:
             await self._end_at_hub(token)
         except ZaikioOAuthError as error:
-            log.warning("Access token %s is deleted, but was not revoked at the Hub: %s", token.id, error)
+            name = token.id or f"of {token.bearer_type}/{token.bearer_id}"
+            log.warning("Access token %s is no longer stored, but was not revoked at the Hub: %s", name, error)
 
     async def _deleted(self, access_token_id: str) -> AccessToken | None:
         try:
