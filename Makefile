@@ -19,12 +19,13 @@ help: ## list the commands
 demo: $(VENV)/.demo ## serve the demo app and a local Hub (ARGS="--port 9000")
 	@exec $(PYTHON) -m demo_app $(ARGS)
 
+# Many tests wait for deadlines rather than compute, so there are more processes than cores.
 # A subset of the tests cannot reach the coverage that is required of all of them.
 test: $(VENV)/.tests ## run all tests (some of them: ARGS="-k login")
 	@ZAIKIO_TEST_CHROMIUM="$$(scripts/find-program Chromium 'chromium fonts-liberation' CHROMIUM chromium chromium-browser google-chrome)" \
 	ZAIKIO_TEST_PGBOUNCER="$$(scripts/find-program PgBouncer pgbouncer PGBOUNCER pgbouncer /usr/sbin/pgbouncer)" \
 	ZAIKIO_TEST_FAKETIME="$$(scripts/find-program faketime faketime FAKETIME faketime)" \
-	$(PYTHON) -m pytest -n 2 $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
+	$(PYTHON) -m pytest -n 4 --dist worksteal $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
 
 check: $(VENV)/.tests ## run the linter, the format check and the type checker
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
