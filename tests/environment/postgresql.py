@@ -27,8 +27,9 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 TRIES = 3
 
-# The data is temporary, so it does not need to be written to the disk.
-SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# The data is temporary, so it does not need to reach the disk. But it has to reach the kernel with each commit: some
+# tests crash the server, and without synchronous_commit it would lose what it has said to be committed.
+SETTINGS = ("fsync=off", "full_page_writes=off")
 
 # The shell is replaced by the server. Next to it, a reader waits for the end of the pipe that the tests hold. The pipe
 # ends when they stop the server, and also when they are killed and can no longer stop it.

@@ -49,6 +49,7 @@ class Report:
     counts: Counter[str]
     faults: Counter[str]
     lost: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -59,6 +60,8 @@ class Report:
         lines += [f"  {number:7} {name}" for name, number in sorted(self.faults.items())]
         lines += ["", f"Grants lost in the hands of a killed process: {len(self.lost)}"]
         lines += [f"  {each}" for each in self.lost]
+        lines += ["", f"Logouts that a killed process still had to do when the database was back: {len(self.pending)}"]
+        lines += [f"  {each}" for each in self.pending]
         lines += ["", "In the end:"]
         lines += [f"  {name}: {value}" for name, value in self.figures.items()]
         lines += ["", f"Broken promises: {len(self.wrong)}"]
@@ -242,14 +245,18 @@ async def _look(people: People, client: httpx2.AsyncClient, grant: Grant) -> Non
         if response is not None and response.status_code == 401:
             grant.out = True
             return
-        # A logout that the database has not taken at once is tried again after half a minute at most.
-        if response is not None and response.status_code == 200 and not grant.logged_out_by:
+        # A logout that the database has not taken at once is tried again after half a minute at most, if the process
+        # still lives.
+        over = grant.logged_out_by is None or grant.logged_out_by in people.fleet.killed
+        if response is not None and response.status_code == 200 and over:
             return
         await asyncio.sleep(1.0)
     people.wrong.append(f"{grant.id}: no page in a minute after everything had recovered")
 
 
-async def _account(report: Report, people: People, fleet: Fleet, zaikio: ZaikioOAuth) -> None:
+async def _account(  # noqa: C901 (a list of promises)
+    report: Report, people: People, fleet: Fleet, zaikio: ZaikioOAuth
+) -> None:
     """Account for every grant, here and at the Hub."""
     repository = (await parts_of(zaikio)).access_tokens
     rows = (await repository._statements.run(select(repository._table))).rows
@@ -278,6 +285,8 @@ async def _account(report: Report, people: People, fleet: Fleet, zaikio: ZaikioO
             report.wrong.append(f"{name} has logged out, and the grant is still stored")
         if grant is not None and grant.logged_out_by and not grant.out and grant.logged_out_by not in fleet.killed:
             report.wrong.append(f"{name} has logged out, and the old session still works")
+        if here and grant is not None and grant.logged_out_by in fleet.killed:
+            report.pending.append(f"{name}, by {grant.logged_out_by}")
     report.figures["logins at the Hub"] = len(chains)
     report.figures["of them stored and live"] = sum(
         each.token in stored and each.token in live for each in chains.values()
