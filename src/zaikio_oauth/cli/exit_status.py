@@ -74,11 +74,14 @@ def _message(error: Exception) -> str:
 
 
 def _say(message: str) -> int:
+    """Print the message on stderr, and return the status."""
     lines = "; ".join(line.strip() for line in message.splitlines() if line.strip()).replace(":; ", ": ")
     # What comes from outside must neither move the cursor nor break the line.
     shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in lines)
     try:
         print(f"zaikio-oauth: {shown}", file=sys.stderr, flush=True)  # noqa: T201
+        # What could not be written is still in the buffer, and Python tries again at its end.
+        sys.stdout.flush()
     except OSError:
         _discard_output()
     return INVALID
