@@ -25,7 +25,7 @@ test: $(VENV)/.tests ## run all tests (some of them: ARGS="-k login")
 	@ZAIKIO_TEST_CHROMIUM="$$(scripts/find-program Chromium 'chromium fonts-liberation' CHROMIUM chromium chromium-browser google-chrome)" \
 	ZAIKIO_TEST_PGBOUNCER="$$(scripts/find-program PgBouncer pgbouncer PGBOUNCER pgbouncer /usr/sbin/pgbouncer)" \
 	ZAIKIO_TEST_FAKETIME="$$(scripts/find-program faketime faketime FAKETIME faketime)" \
-	$(PYTHON) -m pytest -n 4 --dist worksteal $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
+	$(PYTHON) -m pytest -n 3 --dist worksteal $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
 
 check: $(VENV)/.tests ## run the linter, the format check and the type checker
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
