@@ -19,6 +19,7 @@ from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, OAuthError
 from zaikio_oauth.retries_and_waits import LISTENER_DEADLINE
 from zaikio_oauth.store.single_flight import UninterruptedTask
+from zaikio_oauth.tokens.background import LoopTasks
 
 try:
     from opentelemetry import metrics, trace
@@ -80,8 +81,7 @@ class Telemetry:
     def __init__(self, listener: Listener | None = None) -> None:
         self._listener = listener
         self._undecryptable: set[str] = set()
-        # By event loop, because a task belongs to the one in which it was started.
-        self._hearing: dict[asyncio.AbstractEventLoop, set[asyncio.Task[None]]] = {}
+        self._hearing = LoopTasks()
         self._tracer = trace.get_tracer("zaikio_oauth") if trace else None
         self._counter = (
             metrics.get_meter("zaikio_oauth").create_counter(
@@ -114,25 +114,12 @@ class Telemetry:
                 log.exception("A listener of token events failed.")
             else:
                 if isinstance(answer, Awaitable):
-                    self._hear_out(answer)
+                    # In a task, so that nobody waits for it who only tells.
+                    self._hearing.add(UninterruptedTask(_heard_out(answer)))
 
     async def drain(self) -> None:
         """Wait for the async listeners that this event loop is running, so that a shutdown loses no event."""
-        while tasks := self._hearing.get(asyncio.get_running_loop()):
-            await asyncio.wait(tasks)
-
-    def _hear_out(self, answer: Awaitable[object]) -> None:
-        """Await an async listener in a task, so that nobody waits for it who only tells."""
-        loop = asyncio.get_running_loop()
-        task = UninterruptedTask(_heard_out(answer))
-        self._hearing.setdefault(loop, set()).add(task)
-        task.add_done_callback(self._heard)
-
-    def _heard(self, task: asyncio.Task[None]) -> None:
-        tasks = self._hearing[task.get_loop()]
-        tasks.discard(task)
-        if not tasks:
-            del self._hearing[task.get_loop()]
+        await self._hearing.wait()
 
     @contextmanager
     def asking(self, grant_type: str, client_name: str, *, pending: Collection[str] = ()) -> Iterator[None]:
