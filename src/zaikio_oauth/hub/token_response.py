@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import REFRESH_TOKEN_LIFETIME, OnBehalfOf
+from zaikio_oauth.access_token import ASSUMED_LIFETIME, REFRESH_TOKEN_LIFETIME, OnBehalfOf
 from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.error_response import successful_body
 from zaikio_oauth.hub.http import HubResponse
@@ -36,7 +36,7 @@ class TokenResponse:
     has_roles: bool
     """True if ``on_behalf_of`` has the roles; otherwise they may be in ``role_bits``."""
     role_bits: int | None
-    expires_at: datetime | None
+    expires_at: datetime
     refresh_expires_at: datetime | None
     jti: str | None
 
@@ -136,9 +136,10 @@ def role_bits(roles: Any) -> int | None:
     return roles if type(roles) is int and 0 <= roles < 1 << 256 else None
 
 
-def _expires_at(expires_in: Any, exp: Any, received_at: datetime) -> datetime | None:
+def _expires_at(expires_in: Any, exp: Any, received_at: datetime) -> datetime:
     if expires_in is None:
-        return datetime.fromtimestamp(exp, UTC) if type(exp) in (int, float) and 0 < exp < 1e11 else None
+        stated = type(exp) in (int, float) and 0 < exp < 1e11
+        return datetime.fromtimestamp(exp, UTC) if stated else received_at + ASSUMED_LIFETIME
     return instant_of(expires_in, received_at)
 
 

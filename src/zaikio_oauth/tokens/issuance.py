@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import ASSUMED_LIFETIME, AccessToken
+from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import ConfigurationError, InvalidResponseError, InvalidScopesError, StoreUnavailableError
 from zaikio_oauth.hub.delegation_endpoint import delegate
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse, request_device_authorization
@@ -210,7 +210,6 @@ def _delegated_token(
 
 
 def _unstored_token(audience: str, response: TokenResponse, requested_scopes: str | Iterable[str]) -> AccessToken:
-    now = datetime.now(UTC)
     requested = tuple(scope_rules.unprefixed(scope) for scope in scope_rules.parse(requested_scopes))
     return AccessToken(
         id="",
@@ -223,9 +222,9 @@ def _unstored_token(audience: str, response: TokenResponse, requested_scopes: st
         requested_scopes=requested,
         token=response.token,
         refresh_token=response.refresh_token,
-        expires_at=response.expires_at or now + ASSUMED_LIFETIME,
+        expires_at=response.expires_at,
         refresh_expires_at=response.refresh_expires_at,
-        created_at=now,
+        created_at=datetime.now(UTC),
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from zaikio_oauth.access_token import ASSUMED_LIFETIME, AccessToken
+from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import InvalidGrantError, StoreUnavailableError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
@@ -145,7 +144,7 @@ def _refreshed_token(old: AccessToken, response: TokenResponse) -> AccessToken:
     changes: dict[str, Any] = {
         "jti": response.jti,
         "token": response.token,
-        "expires_at": response.expires_at or datetime.now(UTC) + ASSUMED_LIFETIME,
+        "expires_at": response.expires_at,
     }
     if response.scopes is not None:
         changes["scopes"] = response.scopes

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from zaikio_oauth.access_token import ASSUMED_LIFETIME, DEFAULT_VALID_FOR, AccessToken
-from zaikio_oauth.errors import DecryptionError, HubUnavailableError, InvalidGrantError, ZaikioOAuthError
+from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
+from zaikio_oauth.errors import DecryptionError, InvalidGrantError, ZaikioOAuthError
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
@@ -57,16 +56,13 @@ class Revocation:
             await self._revoke_at_hub(token)
 
     async def log_out(self, access_token_id: str) -> None:
-        """Delete the grant and revoke at the Hub what was stored; if the Hub does not, or not soon, log a warning.
+        """Delete the grant and revoke at the Hub what was stored; if the Hub does not, log a warning.
 
         Raises StoreUnavailableError if it could not be deleted.
         """
-        with suppress(HubUnavailableError):
-            await self.flights.run_to_end(
-                lambda: self._log_out(access_token_id),
-                patience=Patience(REVOCATION_DEADLINE),
-                name=f"The logout of access token {access_token_id}",
-            )
+        await self.flights.run_to_end(
+            lambda: self._log_out(access_token_id), name=f"The logout of access token {access_token_id}"
+        )
 
     async def _log_out(self, access_token_id: str) -> None:
         deleted = await self._deleted(access_token_id)
@@ -109,8 +105,8 @@ class Revocation:
         client = self.settings.client(token.audience)
         with self.telemetry.span("refresh_token", client_name=token.audience):
             response = await self.token_endpoint.refresh_token(client, refresh_token=token.refresh_token or "")
-        expires_at = response.expires_at or datetime.now(UTC) + ASSUMED_LIFETIME
-        return token.model_copy(update={"jti": response.jti, "token": response.token, "expires_at": expires_at})
+        changes = {"jti": response.jti, "token": response.token, "expires_at": response.expires_at}
+        return token.model_copy(update=changes)
 
     async def _revoke_at_hub(self, token: AccessToken) -> None:
         if not token.expired:
