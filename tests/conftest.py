@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.apps import small_app
-from tests.data import KEY, SECRET
+from tests.data import KEY, SECRET, some_client
 from tests.fuzz.budget import Budget
 from tests.visitor import BASE_URL, Visitor
 from zaikio_oauth import Settings, ZaikioOAuth
@@ -75,12 +75,7 @@ def make_settings(hub_url: str, tmp_path: Path) -> Callable[..., Settings]:
             "database_url": f"sqlite:///{tmp_path}/app.db",
             "encryption_keys": [KEY],
             "clients": {
-                "warehouse": {
-                    "client_id": "warehouse-id",
-                    "client_secret": SECRET,
-                    "default_scopes": ["zaikio.person.r"],
-                    "organization_scopes": ["zaikio.organization.r"],
-                },
+                "warehouse": some_client(),
                 "kiosk": {"client_id": "kiosk-id", "default_scopes": ["zaikio.person.r"]},
             },
         }

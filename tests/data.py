@@ -14,6 +14,26 @@ PERSON_ID = "383663bc-149a-5b76-b50d-ee039046c12e"
 ORGANIZATION_ID = "b1475f65-236c-58b8-96e1-e1778b43beb7"
 
 
+TOKEN_RESPONSE = {
+    "access_token": "an-opaque-token",
+    "audiences": ["warehouse"],
+    "scope": "zaikio.person.r",
+    "expires_in": 3600,
+    "bearer": {"id": "29b2", "type": "Person"},
+}
+
+
+def some_client(**changes: Any) -> dict[str, Any]:
+    """Return the settings of the client ``warehouse``, for which ``LocalHub`` has an app, as JSON values."""
+    return {
+        "client_id": "warehouse-id",
+        "client_secret": SECRET,
+        "default_scopes": ["zaikio.person.r"],
+        "organization_scopes": ["zaikio.organization.r"],
+        **changes,
+    }
+
+
 def some_access_token(**changes: Any) -> AccessToken:
     """Return a person's token that is valid for an hour and has a refresh token."""
     now = datetime.now(UTC)

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -103,13 +104,22 @@ def postgresql_server() -> Iterator[ExistingServer]:
     if existing := os.environ.get("ZAIKIO_TEST_POSTGRESQL_URL"):
         yield ExistingServer(existing)
         return
-    server = PostgresqlServer()
+    with own_postgresql_server() as server:
+        yield server
+
+
+@contextmanager
+def own_postgresql_server(**options: Any) -> Iterator[PostgresqlServer]:
+    """Yield a server of one's own, which may be stopped; skip the test, or fail, if there can be none."""
+    server = PostgresqlServer(**options)
     try:
         server.start()
     except PostgresqlUnavailable as error:
         unavailable("postgresql", str(error))
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

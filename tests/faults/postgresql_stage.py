@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 from sqlalchemy import make_url
 
-from tests.environment.plugin import unavailable
-from tests.environment.postgresql import ExistingServer, PostgresqlServer, PostgresqlUnavailable
+from tests.environment.plugin import own_postgresql_server
+from tests.environment.postgresql import ExistingServer, PostgresqlServer
 from tests.environment.tcp_proxy import TcpProxy
 from tests.faults.stage import Stage, a_hub
 from zaikio_oauth.testing import HubServer
@@ -131,17 +131,10 @@ async def on_postgresql(url: str) -> AsyncIterator[OnPostgresql]:
 @asynccontextmanager
 async def on_own_server(max_connections: int = 300) -> AsyncIterator[tuple[OnPostgresql, PostgresqlServer]]:
     """Yield a stage without a proxy, and its server, which no other test uses, so that it may be stopped."""
-    hub, server = a_hub(), PostgresqlServer(max_connections=max_connections)
-    try:
-        server.start()
-    except PostgresqlUnavailable as error:
-        unavailable("postgresql", str(error))
-    try:
-        with HubServer(hub) as hub_server:
-            url = await new_database(server)
-            yield OnPostgresql(Stage(hub, hub_server.url, url, url), None, url), server
-    finally:
-        server.stop()
+    hub = a_hub()
+    with own_postgresql_server(max_connections=max_connections) as server, HubServer(hub) as hub_server:
+        url = await new_database(server)
+        yield OnPostgresql(Stage(hub, hub_server.url, url, url), None, url), server
 
 
 async def new_database(server: ExistingServer) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-from tests.data import KEY, SECRET
+from tests.data import KEY, SECRET, some_client
 from tests.faults.stage import stored_in
 from tests.visitor import Visitor
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
@@ -100,7 +100,7 @@ class BrowserOverHttp(Visitor):
 
     async def work(self) -> dict[str, Any]:
         """Return what a worker of that process gets for the person."""
-        return (await self.get(f"/work/Person/{self.person}")).json()
+        return (await self.get(f"/jobs/Person/{self.person}")).json()
 
 
 class Installation:
@@ -113,14 +113,7 @@ class Installation:
             "database_url": database_url,
             "encryption_keys": [KEY],
             "auto_migrate": True,
-            "clients": {
-                "warehouse": {
-                    "client_id": "warehouse-id",
-                    "client_secret": SECRET,
-                    "default_scopes": ["zaikio.person.r"],
-                    "organization_scopes": ["zaikio.organization.r"],
-                }
-            },
+            "clients": {"warehouse": some_client()},
         }
         self._processes: list[Process] = []
         self._browsers: list[BrowserOverHttp] = []

@@ -23,7 +23,7 @@ def app_with_workers(zaikio: ZaikioOAuth) -> FastAPI:
     """Return the small app with routes that do what a worker does, and that do what no app should."""
     app = app_of(zaikio)
 
-    @app.get("/work/{bearer_type}/{bearer_id}")
+    @app.get("/jobs/{bearer_type}/{bearer_id}")
     async def work(bearer_type: str, bearer_id: str) -> dict[str, Any]:
         try:
             async with zaikio.with_auth(bearer_type=bearer_type, bearer_id=bearer_id) as token:

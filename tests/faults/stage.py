@@ -14,7 +14,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.apps import small_app
-from tests.data import KEY, OTHER_KEY, SECRET
+from tests.data import KEY, OTHER_KEY, SECRET, some_client
 from tests.visitor import BASE_URL, Visitor
 from zaikio_oauth import BearerToken, Settings, ZaikioOAuth
 from zaikio_oauth.testing import HubApp, LocalHub
@@ -39,15 +39,7 @@ def settings_for(hub_url: str, database_url: str, **changes: Any) -> Settings:
         "database_url": database_url,
         "encryption_keys": [OTHER_KEY, KEY],
         "auto_migrate": True,
-        "clients": {
-            "warehouse": {
-                "client_id": "warehouse-id",
-                "client_secret": SECRET,
-                "default_scopes": ["zaikio.person.r"],
-                "organization_scopes": ["zaikio.organization.r"],
-                "webhook_secret": WEBHOOK_SECRET,
-            }
-        },
+        "clients": {"warehouse": some_client(webhook_secret=WEBHOOK_SECRET)},
     }
     return Settings(**values | changes)
 

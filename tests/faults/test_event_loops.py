@@ -163,7 +163,7 @@ async def test_a_script_ends_while_the_hub_is_asked(installed: Installation) -> 
     assert (status, errors) == (0, "")
     assert await browser.page() == (200, browser.session["zaikio_access_token_id"])
     assert len(installed.issued(browser.person)) == 2
-    worked = (await browser.get(f"/work/Organization/{organization}")).json()
+    worked = (await browser.get(f"/jobs/Organization/{organization}")).json()
     assert worked["jti"] == installed.issued(organization)[0].jti
     assert len(installed.issued(organization)) == 1
     assert {issued.jti for issued in installed.issued(parent)} <= await installed.stored()

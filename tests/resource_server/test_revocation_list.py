@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.apps import small_app
-from tests.data import KEY, SECRET, some_access_token
+from tests.data import KEY, some_access_token, some_client
 from tests.inside import mark_revoked, parts_of
 from tests.raw_hub import RawHub, drips, says, with_body
 from tests.visitor import Visitor
@@ -36,12 +36,7 @@ LIST = "/api/v1/revoked_access_tokens.json"
 @pytest.fixture
 async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
     """Yield an instance with a webhook for the client ``warehouse``."""
-    client = {
-        "client_id": "warehouse-id",
-        "client_secret": SECRET,
-        "default_scopes": ["zaikio.person.r"],
-        "webhook_secret": WEBHOOK_SECRET,
-    }
+    client = some_client(webhook_secret=WEBHOOK_SECRET)
     async with ZaikioOAuth(make_settings(clients={"warehouse": client, "kiosk": {"client_id": "b"}})) as opened:
         yield opened
 

@@ -162,7 +162,7 @@ class People:
             while self.running:
                 await asyncio.sleep(self.random.uniform(0.1, 0.5))
                 clean = self.random.random() < 0.03
-                path = "/clean" if clean else f"/work/{self.random.choice(organization_ids)}"
+                path = "/clean" if clean else f"/jobs/{self.random.choice(organization_ids)}"
                 _, response = await self.ask(client, "GET", path)
                 if response is None or response.status_code == 503:
                     continue

@@ -21,7 +21,7 @@ def app_of(zaikio: ZaikioOAuth) -> FastAPI:
     """Return the app with routes for what is no page."""
     app = small_app(zaikio)
 
-    @app.get("/work/{bearer_id}")
+    @app.get("/jobs/{bearer_id}")
     async def work(bearer_id: str) -> dict[str, Any]:
         try:
             async with zaikio.with_auth(bearer_type="Organization", bearer_id=bearer_id) as token:

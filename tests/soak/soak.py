@@ -20,7 +20,7 @@ import asyncpg
 import httpx2
 from sqlalchemy import select
 
-from tests.data import KEY, SECRET
+from tests.data import KEY, SECRET, some_client
 from tests.environment.postgresql import PostgresqlServer
 from tests.inside import parts_of
 from tests.soak.fleet import Fleet
@@ -165,15 +165,7 @@ async def _soak(seconds: float, seed: int, server: PostgresqlServer, folder: Pat
         "encryption_keys": [KEY],
         "base_url": "http://testserver",
         "cache_ttl": 1,
-        "clients": {
-            "warehouse": {
-                "client_id": "warehouse-id",
-                "client_secret": SECRET,
-                "default_scopes": ["zaikio.person.r"],
-                "organization_scopes": ["zaikio.organization.r"],
-                "webhook_secret": WEBHOOK_SECRET,
-            }
-        },
+        "clients": {"warehouse": some_client(webhook_secret=WEBHOOK_SECRET)},
     }
     async with ZaikioOAuth(Settings(**settings, auto_migrate=True)) as zaikio:
         fleet = Fleet(hub, settings, folder)

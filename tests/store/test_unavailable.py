@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from tests.apps import small_app
-from tests.environment.plugin import unavailable
-from tests.environment.postgresql import PostgresqlServer, PostgresqlUnavailable
+from tests.environment.plugin import own_postgresql_server
+from tests.environment.postgresql import PostgresqlServer
 from tests.environment.tcp_proxy import TcpProxy
 from tests.inside import engine_of
 from tests.visitor import Visitor, expiring_token
@@ -270,13 +270,8 @@ async def nothing_left_behind(setup: Setup) -> None:
 @pytest.fixture
 def own_server() -> Iterator[PostgresqlServer]:
     """Yield a server that may be killed."""
-    server = PostgresqlServer()
-    try:
-        server.start()
-    except PostgresqlUnavailable as error:
-        unavailable("postgresql", str(error))
-    yield server
-    server.stop()
+    with own_postgresql_server() as server:
+        yield server
 
 
 async def test_a_server_that_crashes_and_comes_back_loses_nothing(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data import ORGANIZATION_ID, SECRET
+from tests.data import ORGANIZATION_ID, some_client
 from tests.visitor import Visitor
 from zaikio_oauth import Settings, ZaikioOAuth, ZaikioOAuthError
 from zaikio_oauth.testing import LocalHub
@@ -125,13 +125,7 @@ def bombs(size: int) -> dict[str, bytes]:
 @pytest.fixture
 async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
     """Yield an instance with a webhook."""
-    client = {
-        "client_id": "warehouse-id",
-        "client_secret": SECRET,
-        "default_scopes": ["zaikio.person.r"],
-        "organization_scopes": ["zaikio.organization.r"],
-        "webhook_secret": "shared",
-    }
+    client = some_client(webhook_secret="shared")
     async with ZaikioOAuth(make_settings(clients={"warehouse": client})) as opened:
         yield opened
 

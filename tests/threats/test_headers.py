@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from tests.apps import small_app
-from tests.data import SECRET
+from tests.data import some_client
 from tests.visitor import Visitor, query_of
 from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -53,12 +53,7 @@ def consenting(hub: LocalHub) -> None:
 @pytest.fixture
 async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
     """Yield an instance with a webhook."""
-    client = {
-        "client_id": "warehouse-id",
-        "client_secret": SECRET,
-        "default_scopes": ["zaikio.person.r"],
-        "webhook_secret": "shared",
-    }
+    client = some_client(webhook_secret="shared")
     async with ZaikioOAuth(make_settings(clients={"warehouse": client})) as opened:
         yield opened
 

@@ -21,6 +21,7 @@ from playwright.async_api import Page
 from starlette.types import Message, Scope
 
 from tests.apps import small_app
+from tests.data import TOKEN_RESPONSE
 from tests.threats.addresses import SITE, addresses
 from tests.visitor import query_of
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
@@ -28,19 +29,11 @@ from zaikio_oauth.testing import LocalHub
 
 pytestmark = pytest.mark.browser
 
-TOKEN = {
-    "access_token": "an-opaque-token",
-    "audiences": ["warehouse"],
-    "scope": "zaikio.person.r",
-    "expires_in": 3600,
-    "bearer": {"id": "29b2", "type": "Person"},
-}
-
 
 @pytest.fixture(autouse=True)
 def every_code_is_accepted(hub: LocalHub) -> None:
     """The token endpoint answers at once, so that a thousand logins are quick."""
-    hub.fail("authorization_code", times=None, status=200, body=TOKEN)
+    hub.fail("authorization_code", times=None, status=200, body=TOKEN_RESPONSE)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from hashlib import sha256
 import pytest
 
 from tests.apps import small_app
-from tests.data import SECRET
+from tests.data import SECRET, some_client
 from tests.visitor import Visitor
 from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -31,12 +31,7 @@ RATE = 10_000 / 60
 @pytest.fixture
 async def zaikio(make_settings: Callable[..., Settings]) -> AsyncIterator[ZaikioOAuth]:
     """Yield an instance with a webhook."""
-    client = {
-        "client_id": "warehouse-id",
-        "client_secret": SECRET,
-        "default_scopes": ["zaikio.person.r"],
-        "webhook_secret": SHARED,
-    }
+    client = some_client(webhook_secret=SHARED)
     async with ZaikioOAuth(make_settings(clients={"warehouse": client})) as opened:
         yield opened
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.data import KEY, SECRET
+from tests.data import KEY, some_client
 from tests.visitor import expiring_token
 from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import LEASE_SECONDS
@@ -38,14 +38,7 @@ def settings(make_settings: Callable[..., Settings], database: Database, databas
         "host": settings.host,
         "database_url": settings.database_url,
         "encryption_keys": [KEY],
-        "clients": {
-            "warehouse": {
-                "client_id": "warehouse-id",
-                "client_secret": SECRET,
-                "default_scopes": ["zaikio.person.r"],
-                "organization_scopes": ["zaikio.organization.r"],
-            }
-        },
+        "clients": {"warehouse": some_client()},
     }
 
 

@@ -20,20 +20,12 @@ import pytest
 
 from tests.app_server import AppServer
 from tests.apps import small_app
-from tests.data import KEY, SECRET
+from tests.data import KEY, SECRET, TOKEN_RESPONSE
 from tests.visitor import Visitor, query_of
 from zaikio_oauth import LoginError, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
 from zaikio_oauth.web.flow import LIFETIME
 from zaikio_oauth.web.flow_cookie import flow_fernet
-
-TOKEN = {
-    "access_token": "an-opaque-token",
-    "audiences": ["warehouse"],
-    "scope": "zaikio.person.r",
-    "expires_in": 3600,
-    "bearer": {"id": "29b2", "type": "Person"},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +70,7 @@ async def test_a_double_click_logs_in_once(
     make_settings: Callable[..., Settings], hub: LocalHub, processes: Callable[..., Any]
 ) -> None:
     """Both responses lead to the origin, and only the first writes a cookie, so whichever comes last changes nothing."""
-    hub.fail("authorization_code", status=200, body=TOKEN, latency=0.5, times=None)
+    hub.fail("authorization_code", status=200, body=TOKEN_RESPONSE, latency=0.5, times=None)
     with processes(make_settings()) as urls:
         async with httpx2.AsyncClient(timeout=60) as browser:
             # The listening socket queues this request until its process has started.
@@ -193,7 +185,7 @@ async def test_a_state_of_the_app_is_used_once_with_the_same_code(
     make_settings: Callable[..., Settings], hub: LocalHub
 ) -> None:
     """A double click on the way back from a mailed link is no failed login either."""
-    hub.fail("authorization_code", status=200, body=TOKEN, latency=0.3, times=None)
+    hub.fail("authorization_code", status=200, body=TOKEN_RESPONSE, latency=0.3, times=None)
     async with ZaikioOAuth(make_settings(), verify_state=lambda request, state: state == "mailed") as zaikio:
         visitor = Visitor(small_app(zaikio))
         callback = "/zaikio/sessions/approve?state=mailed&code=x"
