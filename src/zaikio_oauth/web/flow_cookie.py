@@ -144,6 +144,9 @@ def _load(text: str) -> Flow | None:
     if version != _FORMAT:
         return None
     flow = Flow(**dict(zip((field.name for field in fields(Flow)), values, strict=True)))
-    verifier = flow.code_verifier and Secret(flow.code_verifier)
-    flow = replace(flow, code_verifier=verifier)
-    return replace(flow, scopes=tuple(flow.scopes), parameters=tuple((name, value) for name, value in flow.parameters))
+    return replace(
+        flow,
+        scopes=tuple(flow.scopes),
+        code_verifier=flow.code_verifier and Secret(flow.code_verifier),
+        parameters=tuple((name, value) for name, value in flow.parameters),
+    )
