@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from typing import Any
 
@@ -41,7 +40,5 @@ def client_name_of(zaikio: ZaikioOAuth) -> str:
 
 async def settled(zaikio: ZaikioOAuth) -> None:
     """Wait until nothing goes on in the background of this event loop."""
-    tasks = runtime_of(zaikio).background._tasks
-    while running := tasks.get(asyncio.get_running_loop()):
-        await asyncio.wait(running)
+    await runtime_of(zaikio).background._tasks.wait()
     await (await parts_of(zaikio)).flights.drain()
