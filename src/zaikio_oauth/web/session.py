@@ -165,14 +165,16 @@ class LoginSession:
 
     def store_error(self, error: LoginError) -> None:
         """Store the error until ``pop_error`` reads it."""
-        self._write({"code": error.code, "description": error.description, "language": error.language})
+        # The session notices a change only if one of its own keys is set, so the nested part is replaced as a whole.
+        told = {"code": error.code, "description": error.description, "language": error.language}
+        self._session[_OURS] = {_ERROR: told}
 
     def pop_error(self) -> LoginError | None:
         """Return the stored error and remove it."""
         error = self._read()
         if error is None:
             return None
-        self._write(None)
+        del self._session[_OURS]
         language = error.get("language")
         if not is_language(language):
             language = preferred_language(self._connection)
@@ -181,20 +183,9 @@ class LoginSession:
     def remove_error(self) -> None:
         """Remove the error of an earlier attempt."""
         if self._read() is not None:
-            self._write(None)
+            del self._session[_OURS]
 
     def _read(self) -> dict[str, Any] | None:
         ours = self._session.get(_OURS)
         error = ours.get(_ERROR) if isinstance(ours, dict) else None
         return error if isinstance(error, dict) else None
-
-    def _write(self, error: dict[str, Any] | None) -> None:
-        # The session notices a change only if one of its own keys is set, so the nested part is replaced.
-        before = self._session.get(_OURS)
-        ours = {key: value for key, value in before.items() if key != _ERROR} if isinstance(before, dict) else {}
-        if error:
-            ours[_ERROR] = error
-        if ours:
-            self._session[_OURS] = ours
-        else:
-            self._session.pop(_OURS, None)
