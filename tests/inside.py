@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from zaikio_oauth import AccessToken, ZaikioOAuth
 from zaikio_oauth.application import runtime_of
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.tokens.blocking_portal import portal
 from zaikio_oauth.tokens.parts import Parts
 
 
@@ -42,3 +44,13 @@ async def settled(zaikio: ZaikioOAuth) -> None:
     """Wait until nothing goes on in the background of this event loop."""
     await runtime_of(zaikio).background._tasks.wait()
     await (await parts_of(zaikio)).flights.drain()
+
+
+@contextmanager
+def open_for_sync_code(zaikio: ZaikioOAuth) -> Iterator[ZaikioOAuth]:
+    """Close what sync code has opened with it, which otherwise stays open as long as the process."""
+    portal.call(zaikio.__aenter__)
+    try:
+        yield zaikio
+    finally:
+        portal.call(lambda: zaikio.__aexit__(None, None, None))

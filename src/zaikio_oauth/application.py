@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-)
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
@@ -18,6 +13,7 @@ from fastapi import APIRouter
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, Secret, as_timedelta
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.tokens.auth_context import AroundAuth, AuthContext
 from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
 from zaikio_oauth.tokens.key_rotation import rotate_encryption_keys
 from zaikio_oauth.tokens.runtime import Runtime
@@ -28,9 +24,7 @@ from zaikio_oauth.web.hooks import AfterApprove, AfterDestroy, Hooks, Locale, On
 from zaikio_oauth.web.router import Routers
 from zaikio_oauth.web.site import Site
 
-__all__ = ["AroundAuth", "ZaikioOAuth", "default", "runtime_of"]
-
-AroundAuth = Callable[[AccessToken], AbstractAsyncContextManager[Any] | AbstractContextManager[Any]]
+__all__ = ["ZaikioOAuth", "default", "runtime_of"]
 
 
 class Options(TypedDict, total=False):
@@ -167,8 +161,7 @@ class ZaikioOAuth:
         """
         return self._runtime.with_client(client_name)
 
-    @asynccontextmanager
-    async def with_auth(
+    def with_auth(
         self,
         access_token: AccessToken | None = None,
         *,
@@ -177,39 +170,37 @@ class ZaikioOAuth:
         client_name: str | None = None,
         scopes: str | Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
-    ) -> AsyncIterator[AccessToken]:
-        """Give the body an access token, inside the hook ``around_auth``.
+    ) -> AuthContext:
+        """Give the body of ``async with``, or of ``with`` in sync code, an access token, inside ``around_auth``.
 
         ``access_token``: the token to use. Without it, the arguments of ``get_access_token`` say which one to get:
         ``bearer_id`` (the UUID), ``bearer_type`` (``"Person"`` or ``"Organization"``), ``client_name`` (by default that
         of ``with_client``, else the default client), ``scopes`` (by default the client's) and ``valid_for`` (how much
         longer the token must be valid, a ``timedelta`` or seconds).
 
-        Raises TypeError without ``access_token`` and ``bearer_id``, and what ``get_access_token`` raises:
-        BearerDoesNotExistError, InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError,
-        UnknownClientError, ConfigurationError.
+        Raises TypeError without ``access_token`` and ``bearer_id``, RuntimeError for ``with`` in a thread whose event
+        loop is running, and what ``get_access_token`` raises: BearerDoesNotExistError, InvalidScopesError, OAuthError,
+        HubUnavailableError, InvalidResponseError, UnknownClientError, ConfigurationError.
 
             async with with_auth(bearer_type="Organization", bearer_id=organization_id) as access_token:
                 headers = {"Authorization": f"Bearer {access_token.token}"}
                 await client.get("https://hub.zaikio.com/api/v1/organization", headers=headers)
         """
-        if access_token is None:
-            if bearer_id is None:
-                raise TypeError("with_auth() needs an AccessToken or bearer_id=")
-            access_token = await self.get_access_token(
-                bearer_id=bearer_id,
+        if access_token is None and bearer_id is None:
+            raise TypeError("with_auth() needs an AccessToken or bearer_id=")
+
+        async def find() -> AccessToken:
+            if access_token is not None:
+                return access_token
+            return await self.get_access_token(
+                bearer_id=bearer_id or "",
                 bearer_type=bearer_type,
                 client_name=client_name,
                 scopes=scopes,
                 valid_for=valid_for,
             )
-        async with AsyncExitStack() as stack:
-            around = self._around_auth(access_token) if self._around_auth else None
-            if isinstance(around, AbstractAsyncContextManager):
-                await stack.enter_async_context(around)
-            elif around is not None:
-                stack.enter_context(around)
-            yield access_token
+
+        return AuthContext(find, around_auth=lambda: self._around_auth)
 
     async def get_access_token(
         self,

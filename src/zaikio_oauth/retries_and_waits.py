@@ -143,6 +143,9 @@ PAGE_RETRY_AFTER = 10
 LISTENER_DEADLINE = 10.0
 """For an async listener of token events to deal with one of them; a shutdown waits for it."""
 
+PORTAL_POLL = 0.1
+"""How often the end of the process checks whether threads are still inside ``with with_auth(…)``."""
+
 # ── How a deadline is kept ─────────────────────────────────────────────────────────────────────────
 
 

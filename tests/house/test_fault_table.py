@@ -1,4 +1,4 @@
-"""The pages about faults and single flight name the test of each row, and no test of a fault is missing there."""
+"""The pages about faults, single flight and sync code name the test of each row, and no test of a fault is missing there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 SINGLE_FLIGHT = ROOT / "docs" / "single-flight.md"
+SYNC_CODE = ROOT / "docs" / "sync-code.md"
 
 
 def names_of_tests(folder: Path) -> set[str]:
@@ -22,8 +23,8 @@ def names_of_tests(folder: Path) -> set[str]:
 
 
 def rows() -> list[str]:
-    """Return the rows of all tables of both pages, without their headings."""
-    text = PAGE.read_text() + SINGLE_FLIGHT.read_text()
+    """Return the rows of all tables of these pages, without their headings."""
+    text = PAGE.read_text() + SINGLE_FLIGHT.read_text() + SYNC_CODE.read_text()
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [
         line

@@ -225,6 +225,17 @@ async def worker(organization_id: str) -> None:
             assert_type(token, AccessToken)
 
 
+def sync_worker(organization_id: str) -> None:
+    """The same in code that is not async."""
+    authorized = with_auth(bearer_type="Organization", bearer_id=organization_id)
+    context: AbstractContextManager[AccessToken] = authorized
+    assert context
+    with authorized as access_token:
+        assert_type(access_token, AccessToken)
+    with with_auth(access_token) as the_same:
+        assert_type(the_same, AccessToken)
+
+
 def values(token: AccessToken) -> None:
     """The attributes of an access token."""
     assert_type(token.id, str)

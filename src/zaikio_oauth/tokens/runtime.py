@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -28,13 +29,18 @@ __all__ = ["Runtime"]
 log = logging.getLogger("zaikio_oauth")
 
 
+# A fork waits for whoever reads settings: a lock that another thread holds would stay locked in the child.
+_reading = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_reading.acquire, after_in_parent=_reading.release, after_in_child=_reading.release)
+
+
 class Configuration:
     """Settings and what belongs to them. The environment is read when the settings are first needed."""
 
     def __init__(
         self, settings: Settings | None, on_token_event: Listener | None, engine_options: Mapping[str, Any] | None
     ) -> None:
-        self._lock = threading.Lock()
         self._settings: Settings | None = None
         self._given = settings
         self.client_name: ContextVar[str | None] = ContextVar("zaikio_oauth_client_name", default=None)
@@ -44,7 +50,7 @@ class Configuration:
     @property
     def settings(self) -> Settings:
         if self._settings is None:
-            with self._lock:
+            with _reading:
                 if self._settings is None:
                     self._settings = self._read()
         return self._settings
