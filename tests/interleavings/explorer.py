@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.interleavings.fingerprint import fingerprint
+from tests.interleavings.fingerprint import age, fingerprint
 from tests.interleavings.stores import LEASE, Row, Store
 from tests.interleavings.strategies import Branch, Pruned, Replay, Search, Seen, Strategy, Walk
 from tests.interleavings.virtual_loop import EPOCH, PROCESS, Action, VirtualLoop
@@ -23,6 +23,9 @@ from tests.interleavings.world import Process, World
 
 MOST_STEPS = 1500
 """A run that has not ended by then never ends."""
+
+SHORTEST_STALL, LONGEST_STALL = 1.3 * LEASE, 3 * LEASE
+"""Long enough for a take-over; and so short that whoever took over still waits for what the stopped process has got."""
 
 
 @dataclass
@@ -188,14 +191,14 @@ class Explorer:
         awake = [gate for gate in loop.gates if gate.process not in run.crashed and gate.process not in run.stalled]
         actions = [Action("does", gate.process, gate.name, gate=gate) for gate in awake]
         timers = [t for t in loop.timers if loop.owner(t) not in run.crashed and loop.owner(t) not in run.stalled]
-        wakes = [(since + 1.3 * LEASE, process) for process, since in run.stalled.items()]
         if timers:
             first = min(timers, key=lambda timer: timer.when())
-            # The clock goes on while others are slow, but only as slow as they may be.
-            if all(first.when() - gate.since <= gate.patience for gate in awake):
+            # The clock goes on while others are slow or stopped, but only as long as they may be.
+            slow = all(first.when() - gate.since <= gate.patience for gate in awake)
+            if slow and all(first.when() - since <= LONGEST_STALL for since in run.stalled.values()):
                 actions.append(Action("wakes up", loop.owner(first), timer=first))
-        for due, process in wakes:
-            if loop.now >= due or not actions:
+        for process, since in run.stalled.items():
+            if loop.now >= since + SHORTEST_STALL or not actions:
                 actions.append(Action("goes on", process))
         # Others notice a crash or a stall only by what does not come, so one moment for each step is enough.
         if last and last not in run.crashed and last not in run.stalled and self._alive(loop, run, last):
@@ -225,7 +228,7 @@ class Explorer:
                 run.stalls += 1
             case "goes on":
                 since = run.stalled.pop(action.process)
-                loop.now = max(loop.now, since + 1.3 * LEASE)
+                loop.now = max(loop.now, since + SHORTEST_STALL)
                 run.longest_stall = max(run.longest_stall, loop.now - since)
                 for gate in loop.gates:
                     if gate.process == action.process:
@@ -234,7 +237,7 @@ class Explorer:
     def _fingerprint(self, loop: VirtualLoop, run: Run) -> int:
         # Where a crash or a stop is still possible, it matters who has just gone on.
         more = len(run.crashed) < self.crashes or run.stalls < self.stalls
-        stalled = sorted((name, round(loop.now - since, 1)) for name, since in run.stalled.items())
+        stalled = sorted((name, age(loop.now - since)) for name, since in run.stalled.items())
         told = sorted((name, type(outcome.value).__name__) for name, outcome in run.outcomes.items())
         faults = (run.last if more else None, sorted(run.crashed), run.stalls, stalled, told)
         return fingerprint(loop, run.world, run.crashed, repr(faults))

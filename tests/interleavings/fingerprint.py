@@ -1,6 +1,6 @@
 """When two states of a run are the same: the rows, the Hub, the lines at which tasks wait and what they have in hand.
 
-Ages are rounded to a tenth of a second. How long a caller has waited in all does not count, because it matters only
+Ages are rounded. How long a caller has waited in all does not count, because it matters only
 after thirty seconds, which no run lasts.
 """
 
@@ -14,10 +14,13 @@ from typing import Any
 from tests.interleavings.virtual_loop import EPOCH, VirtualLoop
 from tests.interleavings.world import World
 
-__all__ = ["fingerprint"]
+__all__ = ["age", "fingerprint"]
 
 FAR = 15.0
 """A timer that is so far away will not ring in these runs."""
+
+GRAIN = 0.25
+"""Ages that differ by less count as the same: it is how often a lease is renewed, and how often a waiter looks."""
 
 
 def fingerprint(loop: VirtualLoop, world: World, crashed: Collection[str], faults: str) -> int:
@@ -26,7 +29,7 @@ def fingerprint(loop: VirtualLoop, world: World, crashed: Collection[str], fault
     names = _Names(loop.now, {(holder, beat) for _, holder, beat in held})
     alive = [(process, task) for process, task in loop.tasks if process not in crashed and not task.done()]
     gates = [gate for gate in loop.gates if gate.process not in crashed]
-    timers = [(loop.owner(timer), round(timer.when() - loop.now, 1)) for timer in loop.timers]
+    timers = [(loop.owner(timer), age(timer.when() - loop.now)) for timer in loop.timers]
     return hash(
         (
             tuple(world.store.rows()),
@@ -35,14 +38,17 @@ def fingerprint(loop: VirtualLoop, world: World, crashed: Collection[str], fault
             tuple((key, names.of(holder)) for key, holder, _ in held),
             tuple((process, tuple(names.frame(frame) for frame in _frames(task))) for process, task in alive),
             tuple(
-                sorted(
-                    (gate.process, gate.name, gate.patience > 0.1 and round(loop.now - gate.since, 1)) for gate in gates
-                )
+                sorted((gate.process, gate.name, gate.patience > 0.1 and age(loop.now - gate.since)) for gate in gates)
             ),
-            tuple(sorted(each for each in timers if each[0] not in crashed and each[1] < FAR)),
+            tuple(sorted(each for each in timers if each[0] not in crashed and each[1] < FAR / GRAIN)),
             faults,
         )
     )
+
+
+def age(seconds: float) -> int:
+    """Return a duration as it counts in a state."""
+    return round(seconds / GRAIN)
 
 
 def _frames(task: asyncio.Task[Any]) -> Iterator[Any]:
@@ -83,7 +89,7 @@ class _Names:
         if value is None or isinstance(value, bool | int):
             return value
         if isinstance(value, float):
-            return ("ago", round(self._now - value, 1)) if value > EPOCH / 2 else round(value, 2)
+            return ("ago", age(self._now - value)) if value > EPOCH / 2 else round(value, 2)
         if isinstance(value, str):
             return self.of(value) if len(value) == 36 else value
         kind = type(value).__name__

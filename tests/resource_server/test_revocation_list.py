@@ -298,6 +298,17 @@ async def test_the_webhook_appears_in_the_openapi_schema(app: FastAPI) -> None:
     assert small_app
 
 
+def test_a_script_that_asks_about_no_bearer_token_ends_quietly(
+    make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It never enters, so everything is closed by the end of its event loop, and the list was never needed."""
+    zaikio = ZaikioOAuth(make_settings())
+
+    asyncio.run(zaikio.cleanup_access_tokens())
+
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
 async def test_nobody_waits_for_a_check_that_was_cancelled(
     make_settings: Callable[..., Settings], hub: LocalHub, hub_url: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -41,6 +42,27 @@ async def test_a_refresh_renews_both_expiries(zaikio: ZaikioOAuth, hub: LocalHub
     assert fresh.refresh_expires_at > token.refresh_expires_at
     assert 6.9 < seconds_from_now(fresh.refresh_expires_at) / 86400 <= 7
     assert await zaikio.find_active_access_token(token.id) == fresh
+
+
+async def test_a_grant_is_refreshed_again_and_again(zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken) -> None:
+    """Each refresh uses the refresh token that the one before has brought, which works once."""
+    values = {token.token}
+    for _ in range(3):
+        token = await zaikio.refresh(token)
+        values.add(token.token)
+
+    assert len(values) == 4
+    assert hub.count(grant_type="refresh_token") == 3
+
+
+async def test_grants_that_are_refreshed_at_once_get_their_own_tokens(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """Only those who want the same grant share a request."""
+    tokens = [await expiring_token(zaikio, hub) for _ in range(3)]
+
+    fresh = await asyncio.gather(*(zaikio.refresh(token) for token in tokens))
+
+    assert [token.id for token in fresh] == [token.id for token in tokens]
+    assert len({token.token for token in fresh}) == 3
 
 
 async def test_a_refreshed_token_of_unknown_lifetime_lives_for_ten_minutes(

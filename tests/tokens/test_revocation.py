@@ -61,6 +61,8 @@ async def test_what_another_process_has_refreshed_is_revoked(
     await zaikio.revoke(token)
 
     assert alive(hub) == []
+    # The one by which it was refreshed: a token that still lives is revoked as it is.
+    assert hub.count(grant_type="refresh_token") == 1
     assert await elsewhere.find_active_access_token(token.id) is None
     await visitor.aclose()
 
@@ -160,6 +162,19 @@ async def test_a_row_that_no_key_decrypts_is_deleted_by_a_logout(
     async with (await engine_of(zaikio)).connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM zaikio_access_tokens"))).scalar_one() == 0
     assert f"Access token {token.id} is deleted, but cannot be revoked at the Hub" in caplog.text
+
+
+async def test_a_logout_that_the_hub_does_not_take_is_in_the_log(
+    zaikio: ZaikioOAuth, hub: LocalHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The person is logged out, and the warning names the grant."""
+    visitor, token = await logged_in(zaikio, hub)
+    hub.fail("/api/v1/revoked_access_tokens", status=400, body={"error": "invalid_request"}, times=None)
+
+    assert (await visitor.app.delete("/zaikio/session")).status_code == 303
+
+    await visitor.aclose()
+    assert f"Access token {token.id} is no longer stored, but was not revoked at the Hub" in caplog.text
 
 
 async def test_revoking_ends_within_its_deadline(zaikio: ZaikioOAuth, hub: LocalHub) -> None:

@@ -76,7 +76,7 @@ def app(zaikio: ZaikioOAuth) -> FastAPI:
 
 
 async def test_a_mailed_link_logs_the_person_in_to_their_account(
-    visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts
+    visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts, zaikio: ZaikioOAuth
 ) -> None:
     """A browser without any cookies follows the link, the person consents, and the app knows which account is theirs."""
     hub.auto_consent(PERSON_ID)
@@ -86,6 +86,9 @@ async def test_a_mailed_link_logs_the_person_in_to_their_account(
     assert (answer.status_code, answer.headers["location"]) == (303, "/welcome/anna")
     assert accounts.zaikio_ids == {"anna": PERSON_ID}
     assert (await visitor.get("/me")).json()["person"] == PERSON_ID
+    token = await zaikio.find_active_access_token(visitor.session["zaikio_access_token_id"])
+    assert token is not None
+    assert token.requested_scopes == ("zaikio.person.r",)
 
 
 async def test_an_organization_is_claimed_in_the_same_way(
@@ -98,7 +101,9 @@ async def test_an_organization_is_claimed_in_the_same_way(
 
     assert accounts.zaikio_ids == {"druckhaus": ORGANIZATION_ID}
     assert "zaikio_person_id" not in visitor.session
-    assert await zaikio.find_usable_access_token(bearer_type="Organization", bearer_id=ORGANIZATION_ID)
+    token = await zaikio.find_usable_access_token(bearer_type="Organization", bearer_id=ORGANIZATION_ID)
+    assert token is not None
+    assert token.requested_scopes == zaikio.settings.client("warehouse").organization_scopes
 
 
 async def test_a_link_works_once(visitor: Visitor, hub: LocalHub, hub_url: str, accounts: Accounts) -> None:

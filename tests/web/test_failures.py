@@ -85,6 +85,7 @@ async def test_a_malformed_callback_is_an_invalid_response(visitor: Visitor, hub
     shown = await error_of(visitor)
     assert shown is not None
     assert shown["code"] == "invalid_response"
+    assert shown["description"] in ("The Hub sent neither a code nor an error.", "The Hub's error code is malformed.")
     assert hub.count(path="/oauth/access_token") == 0
 
 
