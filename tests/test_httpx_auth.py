@@ -1,4 +1,4 @@
-"""``ZaikioAuth`` in an AsyncClient of httpx and of httpx2, against the local Hub's API."""
+"""``ZaikioAuth`` in the clients of httpx and of httpx2, against the local Hub's API and other servers."""
 
 from __future__ import annotations
 
@@ -132,15 +132,6 @@ async def test_a_401_of_another_host_costs_the_grant_nothing(
     assert hub.count(grant_type="client_credentials") == 2
 
 
-async def test_the_origin_can_be_set(hub_url: str, zaikio: ZaikioOAuth, organization: HubOrganization) -> None:
-    """The origin is otherwise that of the first request."""
-    wanted: dict[str, Any] = {"bearer_type": "Organization", "bearer_id": organization.id, "zaikio": zaikio}
-    async with httpx2.AsyncClient(auth=ZaikioAuth(**wanted, origin="https://elsewhere.example")) as client:
-        assert (await client.get(f"{hub_url}/api/v1/organization")).status_code == 401
-    async with httpx2.AsyncClient(auth=ZaikioAuth(**wanted, origin=hub_url)) as client:
-        assert (await client.get(f"{hub_url}/api/v1/organization")).status_code == 200
-
-
 async def test_the_default_instance_is_used_without_an_argument(
     hub_url: str, zaikio: ZaikioOAuth, organization: HubOrganization
 ) -> None:
@@ -149,13 +140,6 @@ async def test_the_default_instance_is_used_without_an_argument(
     auth = ZaikioAuth(bearer_type="Organization", bearer_id=organization.id, scopes=["zaikio.organization.r"])
     async with configured, httpx2.AsyncClient(auth=auth) as client:
         assert (await client.get(f"{hub_url}/api/v1/organization")).status_code == 200
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_a_synchronous_client_is_an_error(library: Any, auth: ZaikioAuth) -> None:
-    """Without the error, the requests would be sent without a token."""
-    with library.Client(auth=auth) as client, pytest.raises(RuntimeError, match="AsyncClient only"):
-        client.get("http://127.0.0.1:9/")
 
 
 def test_it_can_be_sent_to_another_process() -> None:

@@ -23,6 +23,9 @@ PAGE_PATIENCE, OPTIONAL_PATIENCE = 5.0, 2.0
 BACKGROUND_PAUSE = 60.0
 """How long a refresh in the background that failed is not tried again."""
 
+REJECTION_PAUSE = 60.0
+"""How long a token that was renewed because an API had rejected it is not renewed for that reason again."""
+
 CONNECT_TIMEOUT = 5.0
 
 ATTEMPT_TIMEOUT = 10.0

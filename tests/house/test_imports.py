@@ -35,7 +35,7 @@ TABLE: dict[str, tuple[str, str]] = {
     # Never the database, and of the Hub only the events that it delivers.
     "web": (f"{VALUES} hub.event resource_server tokens", "cryptography fastapi starlette"),
     "application": (f"{VALUES} resource_server tokens web", "fastapi"),
-    "httpx_auth": (f"{VALUES} application", "httpx httpx2"),
+    "httpx_auth": (f"{VALUES} tokens application", "httpx httpx2"),
     INIT: (f"{VALUES} resource_server tokens web application httpx_auth", ""),
     "testing": (
         f"{VALUES} tokens web application",

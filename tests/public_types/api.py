@@ -214,7 +214,8 @@ async def worker(organization_id: str) -> None:
     assert_type(device.verification_uri_complete, str | None)
     assert_type(device.expires_at, datetime)
     assert_type(await device.wait(), AccessToken)
-    async with httpx.AsyncClient(auth=ZaikioAuth(bearer_type="Organization", bearer_id=organization_id)) as client:
+    auth = ZaikioAuth(bearer_type="Organization", bearer_id=organization_id, origin=["https://api.example.com"])
+    async with httpx.AsyncClient(auth=auth) as client:
         assert_type(await client.get("/"), httpx.Response)
     assert_type(await cleanup_access_tokens(), int)
     assert_type(await rotate_encryption_keys(), int)
@@ -234,6 +235,9 @@ def sync_worker(organization_id: str) -> None:
         assert_type(access_token, AccessToken)
     with with_auth(access_token) as the_same:
         assert_type(the_same, AccessToken)
+    auth = ZaikioAuth(bearer_type="Organization", bearer_id=organization_id, origin="https://api.example.com")
+    with httpx.Client(auth=auth) as client:
+        assert_type(client.get("/"), httpx.Response)
 
 
 def values(token: AccessToken) -> None:

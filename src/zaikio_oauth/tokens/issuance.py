@@ -67,9 +67,17 @@ class Issuance:
 
         return await self.flights.run_to_end(exchange, patience=Patience(), name="The exchange of a code")
 
-    async def client_credentials(self, search: TokenSearch, valid_for: timedelta, patience: Patience) -> AccessToken:
+    async def client_credentials(
+        self,
+        search: TokenSearch,
+        valid_for: timedelta,
+        patience: Patience,
+        *,
+        other_than: AccessToken | None = None,
+    ) -> AccessToken:
         """Return a token that is valid that long, by client credentials (RFC 6749 §4.4): one request for all callers.
 
+        ``other_than``: a stored one that will not do.
         Raises ConfigurationError, before any request, if the client may not use them.
         """
         client_name, bearer_type, bearer_id, wanted = search
@@ -87,7 +95,8 @@ class Issuance:
         async def stored() -> AccessToken | None:
             # Not by the cache: a read that began before another process stored its token says nothing now.
             found = await self.grants.find_usable_now(search, valid_for)
-            return found.access_token if found else None
+            unwanted = found and other_than and found.access_token.token == other_than.token
+            return found.access_token if found and not unwanted else None
 
         async def flight() -> AccessToken:
             return await once_across_processes(
@@ -98,7 +107,7 @@ class Issuance:
             )
 
         name = f"The request for a token of {bearer_type}/{bearer_id}"
-        return await self.flights.run(key, flight, patience=patience, name=name)
+        return await self.flights.run((key, other_than and other_than.token), flight, patience=patience, name=name)
 
     async def _request_client_credentials(self, search: TokenSearch) -> AccessToken:
         name, bearer_type, bearer_id, wanted = search

@@ -24,6 +24,7 @@ from zaikio_oauth.store.used_flows import UsedFlowRepository
 from zaikio_oauth.tokens.cleanup import Cleanup
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
+from zaikio_oauth.tokens.rejected_tokens import RejectedTokens
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
@@ -37,6 +38,7 @@ class Parts:
     """What one event loop has open. All parts share one database and one HTTP client."""
 
     tokens: TokenManager
+    rejected_tokens: RejectedTokens
     grants: StoredGrants
     issuance: Issuance
     revocation: Revocation
@@ -87,6 +89,7 @@ async def open_parts(
     revocation_list.start()
     return Parts(
         tokens=TokenManager(settings, grants, issuance, refresh),
+        rejected_tokens=RejectedTokens(grants, issuance, refresh, flights),
         grants=grants,
         issuance=issuance,
         revocation=revocation,

@@ -104,21 +104,6 @@ class TokenManager:
                 return await self.refresh_grant(refreshable, patience)
         return await self.issuance.client_credentials(search, valid_for, patience)
 
-    async def get_instead_of(self, rejected: AccessToken, search: TokenSearch, valid_for: timedelta) -> AccessToken:
-        """Return another token than this one, which an API has rejected: refreshed if possible, else a new one."""
-        patience = Patience()
-        # From the database, because another caller who was rejected may have replaced it already.
-        self.grants.forget(rejected.id)
-        with suppress(DecryptionError):
-            stored = await self.grants.get(rejected.id, patience)
-            if stored and stored.access_token.token == rejected.token:
-                try:
-                    return await self.refresh_grant(stored, patience)
-                except InvalidGrantError:
-                    # Nobody else shall be given a token that does not work.
-                    await self.grants.delete(rejected.id)
-        return await self.get(search, valid_for, patience)
-
     async def refresh(self, token: AccessToken) -> AccessToken:
         """Return this grant's next token; raises InvalidGrantError if the grant is gone."""
         patience = Patience()
