@@ -18,6 +18,7 @@ app.conf.update(
         "data_folder_in": f"{folder}/queue",
         "data_folder_out": f"{folder}/queue",
         "control_folder": f"{folder}/control",
+        "polling_interval": 0.1,
     },
     worker_max_tasks_per_child=order.get("tasks_per_child"),
     worker_proc_alive_timeout=30,

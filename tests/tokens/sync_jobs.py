@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -9,10 +10,11 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from zaikio_oauth import Settings, ZaikioOAuth
+from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
 from zaikio_oauth.tokens import blocking_portal, runtime
 
 
@@ -61,6 +63,31 @@ def goes_on_in_threads(job: Job) -> None:
 
     first = job.get(0)
     threading.Thread(target=later).start()
+
+
+def bodies_last_longer(job: Job) -> None:
+    """An async hook is left when its body ends, also after the main thread; daemons are not waited for."""
+
+    @asynccontextmanager
+    async def around_auth(_access_token: AccessToken) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            left.append(1)
+
+    def work(seconds: float) -> None:
+        with job.zaikio.with_auth(bearer_type="Organization", bearer_id=job.organizations[0]):
+            inside.wait()
+            time.sleep(seconds)
+        sys.stdout.write(f"left {len(left)}")
+
+    left: list[int] = []
+    inside = threading.Barrier(3)
+    job.zaikio.configure(job.zaikio.settings, around_auth=around_auth)
+    threading.Thread(target=work, args=[1]).start()
+    threading.Thread(target=work, args=[600], daemon=True).start()
+    inside.wait()
 
 
 def forks(job: Job) -> None:

@@ -19,9 +19,10 @@ from fastapi import Depends, FastAPI
 
 from tests.app_server import AppServer
 from tests.data import some_access_token
-from tests.inside import open_for_sync_code
+from tests.inside import open_for_sync_code, parts_of
 from zaikio_oauth import AccessToken, BearerDoesNotExistError, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
+from zaikio_oauth.tokens.blocking_portal import portal
 
 CURRENT: ContextVar[str] = ContextVar("current", default="nobody")
 
@@ -52,6 +53,20 @@ def test_a_plain_with_gives_a_token(sync_zaikio: ZaikioOAuth, hub: LocalHub, org
     with authorized as again, sync_zaikio.with_auth(**organization) as second, sync_zaikio.with_auth(first) as given:
         assert again == second == given == first
     assert hub.count(grant_type="client_credentials") == 1
+
+
+def test_the_loop_stays_open_between_calls(sync_zaikio: ZaikioOAuth, organization: dict[str, Any]) -> None:
+    """And so do the connections of all threads."""
+
+    async def loop_and_parts() -> tuple[object, object]:
+        return asyncio.get_running_loop(), await parts_of(sync_zaikio)
+
+    def job(_number: int) -> tuple[object, object]:
+        with sync_zaikio.with_auth(**organization):
+            return portal.call(loop_and_parts)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len({job(0), *threads.map(job, range(8)), job(0)}) == 1
 
 
 async def test_with_in_a_running_event_loop_says_what_to_write(

@@ -1,0 +1,35 @@
+"""What the tests of sync code in processes of their own share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data import KEY, some_client
+from zaikio_oauth.testing import LocalHub
+
+
+@pytest.fixture
+def organizations(hub: LocalHub) -> list[str]:
+    """Return organizations that have granted access to the app."""
+    added = [hub.add_organization("Some Print", hub.people[0].id).id for _ in range(3)]
+    for organization in added:
+        hub.grant("warehouse-id", "Organization", organization, ["zaikio.organization.r"])
+    return added
+
+
+@pytest.fixture
+def order(request: pytest.FixtureRequest, hub_url: str, organizations: list[str], tmp_path: Path) -> dict[str, Any]:
+    """Return what a process needs to know. Starting processes takes time, so a test names its database."""
+    postgresql = request.param == "postgresql"
+    database_url = request.getfixturevalue("postgresql_url") if postgresql else f"sqlite:///{tmp_path}/app.db"
+    settings = {
+        "host": hub_url,
+        "database_url": database_url,
+        "auto_migrate": True,
+        "encryption_keys": [KEY],
+        "clients": {"warehouse": some_client()},
+    }
+    return {"settings": settings, "organizations": organizations}
