@@ -29,7 +29,7 @@ def run(name: str, order: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     [
         ("plain", "sqlite", "", 1),
         ("goes_on_in_threads", "sqlite", "worked", 2),
-        ("bodies_last_longer", "sqlite", "left 1", 1),
+        ("bodies_last_longer", "sqlite", "left", 1),
         ("forks", "sqlite", "", 3),
         ("forks", "postgresql", "", 3),
         ("forks_several", "postgresql", "", 1),
