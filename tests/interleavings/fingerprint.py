@@ -1,7 +1,7 @@
 """When two states of a run are the same: the rows, the Hub, the lines at which tasks wait and what they have in hand.
 
-Ages are rounded. How long a caller has waited in all does not count, because it matters only
-after thirty seconds, which no run lasts.
+Ages are rounded. How long a caller has waited in all does not count, because it matters only after thirty seconds,
+which no run lasts; nor does how long it will pause after its next look, which is an age of its own by then.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _Names:
         values = tuple(
             (local, self.value(value))
             for local, value in sorted(frame.f_locals.items())
-            if not (local == "started" and name == "once_across_processes") and local != "patience"
+            if not (local in ("started", "pause") and name == "once_across_processes") and local != "patience"
         )
         return (frame.f_code.co_name, frame.f_lasti, values)
 
@@ -98,7 +98,9 @@ class _Names:
         if kind == "_Holding":
             # What a waiter has seen matters only as long as it is still so.
             return (value.holder, value.beat) in self._held
-        if kind in ("Lease", "StoredToken", "AccessToken", "TokenResponse"):
+        if kind == "Lease":
+            return self._lease(value)
+        if kind in ("StoredToken", "AccessToken", "TokenResponse"):
             slots = getattr(value, "__slots__", None) or vars(value)
             fields = [
                 name for name in slots if name not in ("received_at", "expires_at", "refresh_expires_at", "created_at")
@@ -107,3 +109,10 @@ class _Names:
         if isinstance(value, tuple | list):
             return tuple(self.value(each, depth + 1) for each in value)
         return kind
+
+    def _lease(self, lease: Any) -> Any:
+        watched = lease._watched
+        still = watched is not None and (watched.holder, watched.beat) in self._held
+        # Since when matters only while it is still so, and no longer once that is long enough to take it over.
+        since = min(age(self._now - lease._watched_since), age(lease._seconds)) if still else None
+        return self.of(lease._holder), lease._key, still, since, lease.taken_over

@@ -32,7 +32,7 @@ def faults(run: Run) -> list[str]:  # noqa: C901 (a list of promises)
             found.append(f"somebody gets {type(outcome.value).__name__}")
         elif out and not run.crashed and not run.stalls:
             found.append("somebody is logged out without a reason")
-        elif out and not run.crashed and run.longest_stall < LEASE_TAKE_OVER_GRACE:
+        elif out and not run.crashed and run.longest_stall + HUB_PATIENCE + LEASE < LEASE_TAKE_OVER_GRACE:
             found.append("somebody is logged out because a process was stopped for a moment")
         elif isinstance(outcome.value, AccessToken) and outcome.value.token not in hub.access:
             found.append("somebody gets a token that is revoked")

@@ -14,7 +14,7 @@ import pytest
 from tests.fuzz.budget import Budget
 from tests.interleavings.explorer import Explorer, Scenario
 from tests.interleavings.promises import faults, faults_of_a_logout
-from tests.interleavings.stores import DoubleStore, RealStore
+from tests.interleavings.stores import LEASE, DoubleStore, RealStore
 from tests.interleavings.world import Process
 from zaikio_oauth import AccessToken
 
@@ -47,22 +47,26 @@ def explored(budget: Budget, name: str, explorer: Explorer, runs: int | None) ->
 def test_two_processes_that_refresh_at_once(budget: Budget) -> None:
     """Every schedule of two healthy processes: one request, one new token for both, no lease left."""
     explorer = explored(budget, "two processes", Explorer(TWO, DoubleStore(), check=faults), None)
-    assert explorer.complete and explorer.runs > 1000
+    assert explorer.complete and explorer.runs > 200
 
 
 def test_a_process_is_killed(budget: Budget) -> None:
     """A ``kill -9`` before any step: the other process goes on when the lease is over, and loses nothing."""
-    explored(budget, "two processes, a crash", Explorer(TWO, DoubleStore(), crashes=1, check=faults), 1000)
+    explorer = explored(budget, "two processes, a crash", Explorer(TWO, DoubleStore(), crashes=1, check=faults), None)
+    assert explorer.complete and explorer.runs > 1000
 
 
 def test_a_process_is_stopped(budget: Budget) -> None:
     """A SIGSTOP for longer than a lease before any step: who wakes overwrites nothing, and nobody is logged out."""
-    explored(budget, "two processes, a stop", Explorer(TWO, DoubleStore(), stalls=1, check=faults), 700)
+    # So short that whoever takes over still waits for what the stopped process has got.
+    explorer = Explorer(TWO, DoubleStore(), stalls=1, longest_stall=3 * LEASE, check=faults)
+    explored(budget, "two processes, a stop", explorer, 700)
 
 
 def test_a_logout_during_a_refresh(budget: Budget) -> None:
     """Whatever the order of a logout and a refresh: nothing is stored, and nothing lives on at the Hub."""
-    explored(budget, "a logout", Explorer(LOGOUT, DoubleStore(), check=faults_of_a_logout), 1000)
+    explorer = explored(budget, "a logout", Explorer(LOGOUT, DoubleStore(), check=faults_of_a_logout), None)
+    assert explorer.complete and explorer.runs > 500
 
 
 def test_three_processes(budget: Budget) -> None:

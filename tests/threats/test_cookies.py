@@ -106,6 +106,21 @@ async def test_a_hundred_started_logins_leave_a_handful(visitor: Visitor) -> Non
     assert (await visitor.get(await visitor.consent(last))).headers["location"] == "/last"
 
 
+async def test_a_start_displaces_the_oldest_flow(visitor: Visitor, hub: LocalHub) -> None:
+    """Twelve tabs that start in the same moment: the ten that were last can go on."""
+    hub.auto_consent(person_id=hub.people[0].id)
+    urls = [await visitor.start(force_login="true") for _ in range(12)]
+
+    oldest, *_, newest = [await visitor.consent(url) for url in (urls[1], urls[2], urls[-1])]
+
+    assert len(visitor.flows) == 10
+    await visitor.get(oldest)
+    assert (await visitor.get("/")).json()["error"]["code"] == "invalid_state"
+    for callback in (newest, await visitor.consent(urls[2])):
+        await visitor.get(callback)
+        assert (await visitor.get("/me")).status_code == 200
+
+
 async def test_a_session_that_was_kept_is_worth_nothing_after_the_logout(
     visitor: Visitor, attacker: Visitor, hub: LocalHub
 ) -> None:

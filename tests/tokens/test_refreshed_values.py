@@ -13,7 +13,7 @@ from sqlalchemy import text
 from tests.data import PERSON_ID, some_access_token
 from tests.inside import engine_of, mark_revoked, parts_of
 from tests.visitor import expiring_token
-from zaikio_oauth import AccessToken, InvalidGrantError, Settings, TokenEvent, ZaikioOAuth
+from zaikio_oauth import AccessToken, InvalidGrantError, Settings, StoreUnavailableError, TokenEvent, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import LEASE_TAKE_OVER_GRACE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
@@ -121,6 +121,34 @@ async def test_a_refused_refresh_is_refused_at_once(zaikio: ZaikioOAuth, hub: Lo
         await zaikio.refresh(token)
 
     assert time.monotonic() - started < LEASE_TAKE_OVER_GRACE - 1
+
+
+async def test_what_the_hub_issues_and_nobody_can_ever_store_is_revoked(
+    zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken
+) -> None:
+    """The database refuses it for good, so nobody will ever hold it."""
+    refuse = "CREATE TRIGGER r BEFORE UPDATE ON zaikio_access_tokens BEGIN SELECT RAISE(ABORT, 'no'); END"
+    async with (await engine_of(zaikio)).connect() as connection:
+        await connection.execute(text(refuse))
+
+    with pytest.raises(StoreUnavailableError):
+        await zaikio.refresh(token)
+
+    assert hub.count(grant_type="refresh_token") == 1
+    (revoked,) = hub.grants.revoked()
+    assert revoked != token.jti
+
+
+async def test_a_refusal_is_an_event(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """The listener hears by which grant, of which client, and why."""
+    events: list[TokenEvent] = []
+    async with ZaikioOAuth(make_settings(), on_token_event=events.append) as zaikio:
+        token = await expiring_token(zaikio, hub)
+        hub.spend_refresh_tokens()
+        await refusal(zaikio, token)
+
+    (refused,) = [event for event in events if event.kind == "refused"]
+    assert (refused.client_name, refused.grant_type, refused.error) == ("warehouse", "refresh_token", "invalid_grant")
 
 
 async def test_what_was_read_of_a_revocation_is_believed_for_a_moment(make_settings: Callable[..., Settings]) -> None:

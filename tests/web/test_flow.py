@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 import time
 
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tests.data import KEY
 from zaikio_oauth.web.flow import LIFETIME, MAX_ATTEMPTS, Flow, generate_code_verifier, s256_code_challenge
+from zaikio_oauth.web.flow_cookie import FlowCookies, flow_fernet
 
 
 def some_flow(**changes: object) -> Flow:
@@ -35,6 +40,23 @@ def test_verifiers_are_unique_and_well_formed() -> None:
 
     assert len(verifiers) == 100
     assert all(re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier) for verifier in verifiers)
+
+
+def test_a_verifier_from_a_cookie_is_as_secret_as_a_new_one() -> None:
+    """A tool that shows the variables of an error does not show it."""
+    fernet, flow = flow_fernet([KEY]), some_flow()
+    response = Response()
+    empty = Request({"type": "http", "headers": []})
+    FlowCookies(empty, fernet, path="/", secure=False).add(response, flow)
+    sent = response.headers["set-cookie"].partition(";")[0].encode()
+
+    carrying = Request({"type": "http", "headers": [(b"cookie", sent)]})
+    found = FlowCookies(carrying, fernet, path="/", secure=False).find(flow.host, flow.approve_path, flow.state)
+
+    assert found == flow
+    assert found is not None
+    assert flow.code_verifier
+    assert flow.code_verifier not in repr(found.code_verifier)
 
 
 def test_a_flow_that_starts_again_is_a_new_one() -> None:

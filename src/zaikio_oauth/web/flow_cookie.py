@@ -104,8 +104,9 @@ class FlowCookies:
     def _make_room(self, response: Response, new: str, size: int) -> None:
         others = [name for name in self._carried if name.startswith(_NAME) and name != new]
         flows = {name: self._decrypted(self._carried[name]) for name in others}
-        newest_first = sorted(others, key=lambda name: flow.started_at if (flow := flows[name]) else 0, reverse=True)
-        for count, name in enumerate(newest_first, start=2):
+        # Of those that started in the same second, the ones that the browser names last (RFC 6265 §5.4).
+        oldest_first = sorted(others, key=lambda name: flow.started_at if (flow := flows[name]) else 0)
+        for count, name in enumerate(reversed(oldest_first), start=2):
             flow = flows[name]
             size += _as_sent(name, self._carried[name])
             if flow is None or flow.expired() or count > MAX_FLOWS or size > MAX_BYTES:
