@@ -32,7 +32,7 @@ async def mark_revoked(zaikio: ZaikioOAuth, jtis: Collection[str]) -> None:
 async def replace_row(tokens: AccessTokenRepository, token: AccessToken) -> StoredToken | None:
     """Store this token as a refresh of the row that has its id, as it is now."""
     row = await tokens.get(token.id)
-    return await tokens.replace(row or StoredToken(token, 1), token)
+    return await tokens.replace(row or StoredToken(token, 1, token.created_at), token)
 
 
 def client_name_of(zaikio: ZaikioOAuth) -> str:

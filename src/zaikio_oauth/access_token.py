@@ -16,6 +16,7 @@ from zaikio_oauth import scopes as scope_rules
 
 __all__ = [
     "ASSUMED_LIFETIME",
+    "DEFAULT_REFRESH_AHEAD",
     "DEFAULT_VALID_FOR",
     "REFRESH_TOKEN_LIFETIME",
     "AccessToken",
@@ -27,6 +28,9 @@ __all__ = [
 
 DEFAULT_VALID_FOR = timedelta(seconds=30)
 """How much longer a token must be valid if the caller does not say."""
+
+DEFAULT_REFRESH_AHEAD = timedelta(minutes=15)
+"""How long before its expiry a token is renewed in the background, unless it lives less than twice as long."""
 
 REFRESH_TOKEN_LIFETIME = timedelta(days=7)
 """How long a refresh token lives (Hub documentation, "Refresh")."""

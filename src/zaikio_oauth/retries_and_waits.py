@@ -20,8 +20,9 @@ whatever it waits for."""
 PAGE_PATIENCE, OPTIONAL_PATIENCE = 5.0, 2.0
 """How long a page waits for a token that has expired, and one that can be shown without."""
 
-BACKGROUND_PAUSE = 60.0
-"""How long a refresh in the background that failed is not tried again."""
+RENEWAL_PAUSE = timedelta(minutes=1)
+"""How long a renewal ahead of time that failed is not tried again, and how often the Hub is asked for a token that is
+valid longer than its tokens live."""
 
 REJECTION_PAUSE = 60.0
 """How long a token that was renewed because an API had rejected it is not renewed for that reason again."""
@@ -93,6 +94,10 @@ LEASE_SECONDS = 10.0
 LEASE_TAKE_OVER_GRACE = 10.0
 """How long an ``invalid_grant`` is doubted when another process may have used the refresh token and be storing what it
 got: one from which the lease was taken over may be stalled, one that has taken it over may still be asking."""
+
+RENEWAL_WAIT = HUB_DEADLINE + LEASE_SECONDS
+"""How long, in the background, a process waits for another one that renews a token: until it has heard of a failure,
+or has taken the lease over."""
 
 FIRST_POLL, LONGEST_POLL = 0.02, 0.25
 """How often a waiting process checks whether the other one has finished."""

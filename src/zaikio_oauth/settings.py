@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from pydantic_settings import (
 )
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import Secret
+from zaikio_oauth.access_token import DEFAULT_REFRESH_AHEAD, Secret
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
 
 __all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "same_app"]
@@ -231,6 +232,8 @@ class Settings(DatabaseSettings):
     ``clients``: ClientSettings by name; the first one is the default.
     ``base_url``: the public address of the app, for redirect URIs behind a proxy.
     ``cache_ttl``: the seconds for which a process may use what it has read without asking the database again.
+    ``refresh_ahead``: the seconds before its expiry at which a token is renewed in the background while callers go on
+    with it; at most half of its lifetime counts. 0 means that it is renewed only when it must be.
     ``auto_migrate``: True if start-up shall run the migrations; by default only on SQLite.
     ``bearer_audiences``: apps whose tokens ``bearer_token`` accepts, besides those for the clients; ``*`` accepts
     every app to which the Hub has granted a scope of ours.
@@ -247,6 +250,7 @@ class Settings(DatabaseSettings):
     clients: dict[str, ClientSettings] = Field(min_length=1)
     base_url: str | None = None
     cache_ttl: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+    refresh_ahead: float = Field(default=DEFAULT_REFRESH_AHEAD.total_seconds(), ge=0, allow_inf_nan=False)
     auto_migrate: bool | None = None
     bearer_audiences: Annotated[tuple[str, ...], NoDecode] = ()
 
@@ -305,6 +309,12 @@ class Settings(DatabaseSettings):
     def default_client_name(self) -> str:
         """The name of the first configured client."""
         return next(iter(self.clients))
+
+    @property
+    def ahead(self) -> timedelta:
+        """``refresh_ahead`` as a ``timedelta``."""
+        # As much as a timedelta holds; half of a token's lifetime is less in any case.
+        return timedelta(seconds=min(self.refresh_ahead, timedelta.max.total_seconds() / 2))
 
     @property
     def plain_encryption_keys(self) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from sqlalchemy.pool import StaticPool
 from tests.data import KEY, some_access_token
 from tests.interleavings.virtual_loop import VirtualLoop
 from zaikio_oauth import AccessToken
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
+from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch, _renew_after
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.leases import Lease, LeaseRepository, _Holding
 from zaikio_oauth.store.statements import Outcome
@@ -52,9 +53,14 @@ class Store(Protocol):
 
 
 def expiring_grant() -> AccessToken:
-    """Return a grant that has to be refreshed for whoever needs it for half a minute."""
+    """Return a grant of an hour that has to be refreshed for whoever needs it for half a minute."""
+    expires_at = datetime.now(UTC) + timedelta(seconds=20)
     return some_access_token(
-        token="access-1", refresh_token="refresh-1", jti=None, expires_at=datetime.now(UTC) + timedelta(seconds=20)
+        token="access-1",
+        refresh_token="refresh-1",
+        jti=None,
+        expires_at=expires_at,
+        created_at=expires_at - timedelta(hours=1),
     )
 
 
@@ -153,6 +159,8 @@ class _Kept:
     token: AccessToken
     version: int
     updated: int
+    issued_at: datetime
+    renew_after: datetime | None = None
     revoked: bool = False
 
 
@@ -167,7 +175,8 @@ class DoubleStore:
     def reset(self) -> str:
         self.leased.clear()
         self.updates = 0
-        self.kept = {"the-grant": _Kept(expiring_grant().model_copy(update={"id": "the-grant"}), 1, 0)}
+        grant = expiring_grant().model_copy(update={"id": "the-grant"})
+        self.kept = {grant.id: _Kept(grant, 1, 0, grant.created_at)}
         return "the-grant"
 
     def access_tokens(self) -> AccessTokenRepository:
@@ -192,11 +201,12 @@ class DoubleTokens:
     def __init__(self, store: DoubleStore) -> None:
         self._store = store
 
-    async def add(self, token: AccessToken) -> AccessToken:
+    async def add(self, token: AccessToken, valid_for: timedelta = timedelta(0)) -> AccessToken:
         stored = token.model_copy(update={"id": f"grant-{len(self._store.kept) + 1}"})
         await step("insert access_tokens")
         self._store.updates += 1
-        self._store.kept[stored.id] = _Kept(stored, 1, self._store.updates)
+        renew_after = _renew_after(stored, valid_for)
+        self._store.kept[stored.id] = _Kept(stored, 1, self._store.updates, stored.created_at, renew_after)
         await step("update access_tokens")
         return stored
 
@@ -212,15 +222,32 @@ class DoubleTokens:
         await step("select access_tokens")
         return self._newest(kept for kept in self._store.kept.values() if kept.token.refreshable())
 
-    async def replace(self, stored: StoredToken, token: AccessToken) -> StoredToken | None:
+    async def find_longest(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
+        await step("select access_tokens")
+        now = datetime.now(UTC)
+        living = (kept for kept in self._store.kept.values() if kept.token.valid_for(timedelta(0), now))
+        found = self._newest(kept for kept in living if kept.renew_after and kept.renew_after > now)
+        return found if found and found.will_do(valid_for) else None
+
+    async def replace(
+        self, stored: StoredToken, token: AccessToken, valid_for: timedelta = timedelta(0)
+    ) -> StoredToken | None:
         await step("update access_tokens")
         kept = self._store.kept.get(token.id)
         if kept is not None and kept.version == stored.version and not kept.revoked:
             self._store.updates += 1
-            self._store.kept[token.id] = _Kept(token, kept.version + 1, self._store.updates)
+            now, renew_after = datetime.now(UTC), _renew_after(token, valid_for)
+            self._store.kept[token.id] = _Kept(token, kept.version + 1, self._store.updates, now, renew_after)
         await step("update access_tokens")
         await step("select access_tokens")
         return self._stored(self._store.kept.get(token.id))
+
+    async def postpone_renewal(self, stored: StoredToken) -> None:
+        await step("update access_tokens")
+        kept = self._store.kept.get(stored.access_token.id)
+        if kept is not None and kept.version == stored.version:
+            until = datetime.now(UTC) + RENEWAL_PAUSE
+            self._store.kept[stored.access_token.id] = replace(kept, renew_after=until)
 
     async def drop_refresh_token(self, stored: StoredToken) -> bool:
         await step("update access_tokens")
@@ -240,7 +267,9 @@ class DoubleTokens:
         )
 
     def _stored(self, kept: _Kept | None) -> StoredToken | None:
-        return None if kept is None or kept.revoked else StoredToken(kept.token, kept.version)
+        if kept is None or kept.revoked:
+            return None
+        return StoredToken(kept.token, kept.version, kept.issued_at, kept.renew_after)
 
 
 class DoubleLeases(LeaseRepository):

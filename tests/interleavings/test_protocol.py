@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.fuzz.budget import Budget
-from tests.interleavings.explorer import Explorer, Scenario
+from tests.interleavings.explorer import Explorer, Run, Scenario
 from tests.interleavings.promises import faults, faults_of_a_logout
 from tests.interleavings.stores import LEASE, DoubleStore, RealStore
 from tests.interleavings.world import Process
@@ -21,7 +22,19 @@ from zaikio_oauth import AccessToken
 TWO: Scenario = {"a": Process.find_active, "b": Process.find_active}
 THREE: Scenario = {**TWO, "c": Process.find_active}
 WORKERS: Scenario = {"a": Process.get, "b": Process.get}
+AHEAD: Scenario = {"a": Process.renew_ahead, "b": Process.renew_ahead}
+AHEAD_AND_NOW: Scenario = {"a": Process.renew_ahead, "b": Process.find_active}
 LOGOUT: Scenario = {"a": Process.find_active, "b": Process.log_out}
+
+
+class SpentStore(DoubleStore):
+    """Its grant has a refresh token that the Hub no longer accepts."""
+
+    def reset(self) -> str:
+        grant = super().reset()
+        spent = self.kept[grant].token.model_copy(update={"refresh_token": "refresh-0"})
+        self.kept[grant] = replace(self.kept[grant], token=spent)
+        return grant
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +61,29 @@ def test_two_processes_that_refresh_at_once(budget: Budget) -> None:
     """Every schedule of two healthy processes: one request, one new token for both, no lease left."""
     explorer = explored(budget, "two processes", Explorer(TWO, DoubleStore(), check=faults), None)
     assert explorer.complete and explorer.runs > 200
+
+
+@pytest.mark.parametrize("scenario", [AHEAD, AHEAD_AND_NOW], ids=["both ahead", "one ahead"])
+def test_two_processes_that_renew_ahead_of_time(budget: Budget, scenario: Scenario) -> None:
+    """One request as well, whether the other one renews ahead of time, too, or must have another token now."""
+    explorer = explored(budget, "two processes ahead", Explorer(scenario, DoubleStore(), check=faults), None)
+    assert explorer.complete and explorer.runs > 500
+
+
+def test_a_renewal_ahead_of_time_that_is_refused(budget: Budget) -> None:
+    """Two processes send a refresh token that the Hub does not accept once, and show the living token."""
+
+    def refused(run: Run) -> list[str]:
+        shown = [isinstance(each.value, AccessToken) and each.value.token for each in run.outcomes.values()]
+        asked = len(run.world.hub.refreshes)
+        return [] if (asked, set(shown)) == (1, {"access-1"}) else [f"{asked} requests, {shown} shown"]
+
+    explored(budget, "a refusal ahead", Explorer(AHEAD, SpentStore(), check=refused), 400)
+
+
+def test_a_process_that_renews_ahead_of_time_is_killed(budget: Budget) -> None:
+    """The other one renews it when the lease is over, and loses nothing."""
+    explored(budget, "ahead, a crash", Explorer(AHEAD, DoubleStore(), crashes=1, check=faults), 250)
 
 
 def test_a_process_is_killed(budget: Budget) -> None:
@@ -120,7 +156,7 @@ def test_a_logout_revokes_what_is_in_the_row_when_it_is_deleted() -> None:
 # ── the double ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("scenario", [TWO, LOGOUT, WORKERS], ids=["two", "logout", "workers"])
+@pytest.mark.parametrize("scenario", [TWO, LOGOUT, WORKERS, AHEAD], ids=["two", "logout", "workers", "ahead"])
 def test_the_double_of_the_store_is_like_the_real_one(scenario: Scenario) -> None:
     """The same schedules on a real SQLite with the library's own SQL: the same steps, rows and answers."""
     double = Explorer(scenario, DoubleStore(), crashes=1, stalls=1)

@@ -21,10 +21,11 @@ from zaikio_oauth.hub.http import HubResponse
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.store.access_tokens import TokenSearch
-from zaikio_oauth.store.single_flight import SingleFlight
+from zaikio_oauth.store.single_flight import Patience, SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
+from zaikio_oauth.tokens.renewal_ahead import RenewalAhead
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry
@@ -130,7 +131,8 @@ class World:
         revocation = Revocation(SETTINGS, http, endpoint, grants, flights, telemetry)
         issuance = Issuance(SETTINGS, http, endpoint, roles, grants, revocation, leases, flights, telemetry)
         refresh = Refresh(SETTINGS, endpoint, roles, revocation, grants, leases, flights, telemetry)
-        return Process(self, TokenManager(SETTINGS, grants, issuance, refresh), revocation)
+        renewals = RenewalAhead(SETTINGS, grants, refresh, issuance, flights, telemetry)
+        return Process(self, TokenManager(SETTINGS, grants, issuance, refresh, renewals), revocation)
 
 
 @dataclass
@@ -143,6 +145,12 @@ class Process:
 
     def find_active(self) -> Coroutine[Any, Any, Any]:
         return self.tokens.find_active(self.world.grant, SOON)
+
+    async def renew_ahead(self) -> Any:
+        """Show a page with a token that is due, and wait until the renewal in the background has ended."""
+        shown = await self.tokens.find_living(self.world.grant, Patience())
+        await self.tokens.refresh_grant.flights.drain()
+        return shown
 
     def get(self) -> Coroutine[Any, Any, Any]:
         return self.tokens.get(SEARCH, SOON)

@@ -135,7 +135,7 @@ async def test_an_event_can_arrive_before_its_token_is_stored(database: Database
 
     stored = await tokens.add(some_access_token(jti="early"))
     refreshed = await tokens.add(some_access_token(jti="other"))
-    await tokens.replace(StoredToken(refreshed, 1), refreshed.model_copy(update={"jti": "early"}))
+    await tokens.replace(StoredToken(refreshed, 1, refreshed.created_at), refreshed.model_copy(update={"jti": "early"}))
 
     assert await tokens.get(stored.id) is None
     assert await tokens.get(refreshed.id) is None

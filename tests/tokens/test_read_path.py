@@ -52,16 +52,20 @@ def statements(of: Any) -> Iterator[list[str]]:
 
 
 async def test_a_look_up_is_one_query_without_a_transaction(zaikio: ZaikioOAuth, token: AccessToken) -> None:
-    """This holds for a look-up by id and by bearer. With a cache there is no query."""
+    """This holds for a look-up by id, by bearer and by a page. With a cache there is no query."""
     search: dict[str, Any] = {"bearer_type": "Person", "bearer_id": token.bearer_id}
+    visitor = Visitor(small_app(zaikio))
+    await visitor.app.post("/remember", json={"zaikio_access_token_id": token.id})
     await zaikio.find_usable_access_token(**search)
     with statements(await engine_of(zaikio)) as asked:
         assert (await zaikio.find_active_access_token(token.id)) == token
         assert (await zaikio.find_usable_access_token(**search)) == token
+        assert (await visitor.get("/me")).json()["id"] == token.id
 
     cached = zaikio.settings.cache_ttl > 0
-    assert len(asked) == (0 if cached else 2)
+    assert len(asked) == (0 if cached else 3)
     assert not [statement for statement in asked if not statement.startswith("SELECT")]
+    await visitor.aclose()
 
 
 # Without a cache, each look-up reads from the database.

@@ -115,10 +115,12 @@ class HubHttp:
         auth: tuple[str, str] | None = None,
         bearer: str | None = None,
         within: float = HUB_DEADLINE,
+        once: bool = False,
     ) -> HubResponse:
         """Return the Hub's response, unless its status is 429 or 500 and above.
 
         ``within``: the deadline in seconds, for all attempts together and until the response has been read.
+        ``once``: make one attempt only.
         Raises HubUnavailableError if there is no response by then, InvalidResponseError if it is too large or
         compressed.
         """
@@ -132,7 +134,7 @@ class HubHttp:
         try:
             async with Deadline(within):
                 backoff = _backoff(started, within, kind)
-                async for attempt in stamina.retry_context(on=backoff, attempts=None, timeout=None):
+                async for attempt in stamina.retry_context(on=backoff, attempts=1 if once else None, timeout=None):
                     with attempt:
                         return await self._attempt(request, credentials, kind)
         except _Failure as failure:

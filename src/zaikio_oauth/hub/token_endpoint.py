@@ -42,22 +42,27 @@ class TokenEndpoint:
         response = await self._http.request("POST", _PATH, data=data, kind=RequestKind.CODE)
         return token_response(response)
 
-    async def refresh_token(self, client: ClientSettings, *, refresh_token: str) -> TokenResponse:
-        """Refresh a token (RFC 6749 §6)."""
+    async def refresh_token(self, client: ClientSettings, *, refresh_token: str, once: bool = False) -> TokenResponse:
+        """Refresh a token (RFC 6749 §6); ``once`` makes one attempt only."""
         data = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         auth = basic(client)
         if auth is None:
             data["client_id"] = client.client_id
-        response = await self._http.request("POST", _PATH, data=data, auth=auth, kind=RequestKind.REFRESH)
+        response = await self._http.request("POST", _PATH, data=data, auth=auth, kind=RequestKind.REFRESH, once=once)
         return token_response(response)
 
-    async def client_credentials(self, client: ClientSettings, *, scopes: Sequence[str]) -> TokenResponse:
-        """Request a token for the client itself (RFC 6749 §4.4), without the response's deprecated refresh token."""
+    async def client_credentials(
+        self, client: ClientSettings, *, scopes: Sequence[str], once: bool = False
+    ) -> TokenResponse:
+        """Request a token for the client itself (RFC 6749 §4.4), without the response's deprecated refresh token.
+
+        ``once`` makes one attempt only.
+        """
         auth = basic(client)
         if auth is None:
             raise ConfigurationError("A client without a secret cannot use client credentials.")
         data = {"grant_type": "client_credentials", "scope": scope_rules.join(scopes)}
-        response = await self._http.request("POST", _PATH, data=data, auth=auth, kind=RequestKind.IDEMPOTENT)
+        response = await self._http.request("POST", _PATH, data=data, auth=auth, kind=RequestKind.IDEMPOTENT, once=once)
         return replace(token_response(response), refresh_token=None, refresh_expires_at=None)
 
     async def device_code(self, client: ClientSettings, *, device_code: str) -> TokenResponse:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, OnBehalfOf, Secret
 from zaikio_oauth.errors import DecryptionError
+from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE
 from zaikio_oauth.store.columns import join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import Place
@@ -39,10 +40,37 @@ def _ignored(_access_token_id: str) -> None: ...
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A row: the token as callers see it, and ``version``, which each refresh increments."""
+    """A row: the token as callers see it, and what only we need to know.
+
+    ``version``: each refresh increments it. ``issued_at``: when this token was obtained, at the login or by the last
+    refresh. ``renew_after``: until then the Hub is not asked for another one while this one will do, because it was
+    asked in vain a moment ago: it failed, or gave no token that is valid longer.
+    """
 
     access_token: AccessToken
     version: int
+    issued_at: datetime
+    renew_after: datetime | None = None
+
+    def due(self, ahead: timedelta, now: datetime | None = None) -> bool:
+        """Return True if it expires within ``ahead``, has lived half of its life, and may be renewed again."""
+        now = now or datetime.now(UTC)
+        expires_at = self.access_token.expires_at
+        if expires_at - now > ahead or 2 * (expires_at - now) > expires_at - self.issued_at:
+            return False
+        return not self._in_vain(now)
+
+    def will_do(self, valid_for: timedelta, now: datetime | None = None) -> bool:
+        """Return True if it is valid that long, or lives and is the longest that the Hub gives."""
+        now = now or datetime.now(UTC)
+        token = self.access_token
+        if token.valid_for(valid_for, now):
+            return True
+        longest = token.expires_at - self.issued_at <= valid_for and self._in_vain(now)
+        return longest and token.valid_for(timedelta(0), now)
+
+    def _in_vain(self, now: datetime) -> bool:
+        return self.renew_after is not None and self.renew_after > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +107,13 @@ class AccessTokenRepository:
         # The ids of rows that are being added, and that nobody has deleted meanwhile.
         self._adding: set[str] = set()
 
-    async def add(self, token: AccessToken) -> AccessToken:
-        """Store a new grant and return it with its ``id``."""
+    async def add(self, token: AccessToken, valid_for: timedelta = timedelta(0)) -> AccessToken:
+        """Store a new grant, which the caller wanted to be valid that long, and return it with its ``id``."""
         stored = token.model_copy(update={"id": str(uuid.uuid4())})
         values = {
             **_grant_values(stored),
             **self._token_values(stored),
+            "renew_after": _renew_after(stored, valid_for),
             "version": 1,
             "created_at": stored.created_at,
             "updated_at": stored.created_at,
@@ -116,6 +145,12 @@ class AccessTokenRepository:
         )
         return await self._newest(condition)
 
+    async def find_longest(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
+        """Return the newest such token that lives, if the Hub has just shown that it gives none for longer, or None."""
+        now, column = datetime.now(UTC), self._table.c
+        found = await self._newest(and_(self._fits(search), column.expires_at > now, column.renew_after > now))
+        return found if found and found.will_do(valid_for) else None
+
     async def find_refreshable(self, search: TokenSearch) -> StoredToken | None:
         """Return the newest such token with a refresh token that has not expired, or None, likewise."""
         live = or_(self._table.c.refresh_expires_at.is_(None), self._table.c.refresh_expires_at > datetime.now(UTC))
@@ -126,14 +161,18 @@ class AccessTokenRepository:
         )
         return await self._newest(condition)
 
-    async def replace(self, stored: StoredToken, token: AccessToken) -> StoredToken | None:
+    async def replace(
+        self, stored: StoredToken, token: AccessToken, valid_for: timedelta = timedelta(0)
+    ) -> StoredToken | None:
         """Replace a grant's token by the refreshed one and return the row; return None if it is gone or revoked.
 
+        ``valid_for``: how long the caller wanted it to be valid.
         The id stays the same, so that every tab and job that holds it can go on. A row that is no longer as ``stored``
         stays as it is and is returned.
         """
         values = {
             **self._token_values(token),
+            "renew_after": _renew_after(token, valid_for),
             "version": stored.version + 1,
             "updated_at": datetime.now(UTC),
         }
@@ -147,6 +186,14 @@ class AccessTokenRepository:
             return await self._first(statement, self._mark_revoked(token.id), self._current(token.id))
 
         return await self._until_stored(token, write)
+
+    async def postpone_renewal(self, stored: StoredToken) -> None:
+        """Have nobody renew this token for RENEWAL_PAUSE while it will do; a row that has changed stays as it is."""
+        await self._statements.run(
+            update(self._table)
+            .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
+            .values(renew_after=datetime.now(UTC) + RENEWAL_PAUSE)
+        )
 
     async def drop_refresh_token(self, stored: StoredToken) -> bool:
         """Delete a refresh token that the Hub no longer accepts; return False if the row has changed since."""
@@ -307,7 +354,7 @@ class AccessTokenRepository:
             created_at=row.created_at,
             delegated_from=row.delegated_from,
         )
-        return StoredToken(token, row.version)
+        return StoredToken(token, row.version, row.updated_at, row.renew_after)
 
     def _encrypted(self, row_id: str, token: str, refresh_token: str | None) -> dict[str, str | None]:
         """Return the two columns that are encrypted."""
@@ -323,6 +370,12 @@ class AccessTokenRepository:
         if token is None or (refresh_token is None and row.refresh_token is not None):
             raise DecryptionError(row.id)
         return token, refresh_token
+
+
+def _renew_after(token: AccessToken, valid_for: timedelta) -> datetime | None:
+    """Return until when the Hub is not asked again for a token that is valid that long, if it has not given one."""
+    now = datetime.now(UTC)
+    return None if token.valid_for(valid_for, now) else now + RENEWAL_PAUSE
 
 
 def _grant_values(token: AccessToken) -> dict[str, Any]:

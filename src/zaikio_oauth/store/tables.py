@@ -34,6 +34,7 @@ class Tables:
             Column("created_at", UtcDateTime, nullable=False),
             Column("updated_at", UtcDateTime, nullable=False),
             Column("delegated_from", String(36)),
+            Column("renew_after", UtcDateTime),
             Index("ix_zaikio_access_tokens_bearer", "audience", "bearer_type", "bearer_id", "expires_at"),
             Index("ix_zaikio_access_tokens_jti", "jti"),
             Index("ix_zaikio_access_tokens_expires_at", "expires_at"),

@@ -19,7 +19,7 @@ from zaikio_oauth.hub.token_response import TokenResponse
 from zaikio_oauth.retries_and_waits import HUB_DEADLINE
 from zaikio_oauth.settings import Settings, same_app
 from zaikio_oauth.store.access_tokens import TokenSearch
-from zaikio_oauth.store.leases import LeaseRepository
+from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, once_across_processes
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
@@ -90,33 +90,44 @@ class Issuance:
             raise ConfigurationError(
                 f"The client {client_name!r} has no scopes for a bearer of type {bearer_type}; pass scopes=[…]."
             )
-        key = _digest("client_credentials", client_name, bearer_type, bearer_id, *sorted(scope_rules.normalize(wanted)))
 
         async def stored() -> AccessToken | None:
             # Not by the cache: a read that began before another process stored its token says nothing now.
             found = await self.grants.find_usable_now(search, valid_for)
+            found = found or await self.grants.find_longest_now(search, valid_for)
             unwanted = found and other_than and found.access_token.token == other_than.token
             return found.access_token if found and not unwanted else None
 
         async def flight() -> AccessToken:
+            # Before the lease, too: who wants more than the Hub gives comes often.
+            if found := await stored():
+                return found
             return await once_across_processes(
-                self.leases.lease(key),
+                self.client_credentials_lease(search),
                 result=stored,
-                call=lambda: self._request_client_credentials(search),
+                call=lambda: self.request_client_credentials(search, valid_for),
                 deadline=HUB_DEADLINE,
             )
 
         name = f"The request for a token of {bearer_type}/{bearer_id}"
-        return await self.flights.run((key, other_than and other_than.token), flight, patience=patience, name=name)
+        key = (_digest_of(search), other_than and other_than.token)
+        return await self.flights.run(key, flight, patience=patience, name=name)
 
-    async def _request_client_credentials(self, search: TokenSearch) -> AccessToken:
+    def client_credentials_lease(self, search: TokenSearch) -> Lease:
+        """Return the lease under which such a token is requested."""
+        return self.leases.lease(_digest_of(search))
+
+    async def request_client_credentials(
+        self, search: TokenSearch, valid_for: timedelta = timedelta(0), *, once: bool = False
+    ) -> AccessToken:
+        """Request such a token, under its lease, and return it as it is stored; ``once`` makes one attempt only."""
         name, bearer_type, bearer_id, wanted = search
         client = self.settings.client(name)
         scopes = scope_rules.with_prefix(wanted, scope_rules.bearer_prefix(bearer_type, bearer_id))
         with self.telemetry.asking("client_credentials", name):
-            response = await self.token_endpoint.client_credentials(client, scopes=scopes)
+            response = await self.token_endpoint.client_credentials(client, scopes=scopes, once=once)
         response.require_bearer(bearer_type, bearer_id)
-        return await self._store(_new_token(name, response, wanted), "client_credentials")
+        return await self._store(_new_token(name, response, wanted), "client_credentials", valid_for)
 
     async def device_authorization(
         self, client_name: str, scopes: str | Iterable[str] | None
@@ -168,9 +179,9 @@ class Issuance:
 
         return await self.flights.run_to_end(request, patience=patience, name="A delegation")
 
-    async def _store(self, token: AccessToken, grant_type: str) -> AccessToken:
+    async def _store(self, token: AccessToken, grant_type: str, valid_for: timedelta = timedelta(0)) -> AccessToken:
         try:
-            stored = await self.grants.add(token)
+            stored = await self.grants.add(token, valid_for)
         except StoreUnavailableError:
             # Refused for good, or the process ends: nobody will ever hold it.
             await self.revocation.revoke_or_warn(token)
@@ -237,5 +248,7 @@ def _unstored_token(audience: str, response: TokenResponse, requested_scopes: st
     )
 
 
-def _digest(*parts: str) -> str:
+def _digest_of(search: TokenSearch) -> str:
+    scopes = sorted(scope_rules.normalize(search.requested_scopes))
+    parts = ("client_credentials", search.audience, search.bearer_type, search.bearer_id, *scopes)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -25,6 +25,7 @@ from zaikio_oauth.tokens.cleanup import Cleanup
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.rejected_tokens import RejectedTokens
+from zaikio_oauth.tokens.renewal_ahead import RenewalAhead
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
@@ -78,6 +79,7 @@ async def open_parts(
     revocation = Revocation(settings, http, token_endpoint, grants, flights, telemetry)
     issuance = Issuance(settings, http, token_endpoint, roles, grants, revocation, leases, flights, telemetry)
     refresh = Refresh(settings, token_endpoint, roles, revocation, grants, leases, flights, telemetry)
+    renewals = RenewalAhead(settings, grants, refresh, issuance, flights, telemetry)
     revocation_list = RevocationList(
         http=http,
         revoked_tokens=revoked_tokens,
@@ -88,7 +90,7 @@ async def open_parts(
     stack.push_async_callback(revocation_list.stop)
     revocation_list.start()
     return Parts(
-        tokens=TokenManager(settings, grants, issuance, refresh),
+        tokens=TokenManager(settings, grants, issuance, refresh, renewals),
         rejected_tokens=RejectedTokens(grants, issuance, refresh, flights),
         grants=grants,
         issuance=issuance,

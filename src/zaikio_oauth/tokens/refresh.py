@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from zaikio_oauth.access_token import AccessToken
@@ -11,12 +12,11 @@ from zaikio_oauth.errors import InvalidGrantError, StoreUnavailableError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
-from zaikio_oauth.retries_and_waits import BACKGROUND_PAUSE, HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
+from zaikio_oauth.retries_and_waits import HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database, once_across_processes
-from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
@@ -36,10 +36,11 @@ class Refresh:
     leases: LeaseRepository
     flights: SingleFlight
     telemetry: Telemetry
-    failed_lately: TokenCache[bool] = field(default_factory=lambda: TokenCache(BACKGROUND_PAUSE))
 
-    async def __call__(self, stored: StoredToken, patience: Patience) -> AccessToken:
-        """Return the next token of this grant.
+    async def __call__(
+        self, stored: StoredToken, patience: Patience, valid_for: timedelta = timedelta(0)
+    ) -> AccessToken:
+        """Return the next token of this grant, which the caller wants to be valid that long.
 
         Raises InvalidGrantError if the grant is gone or the Hub no longer accepts its refresh token,
         HubUnavailableError if the Hub cannot be asked, and what ``SingleFlight.run`` raises when ``patience`` ends.
@@ -47,28 +48,23 @@ class Refresh:
         if not stored.access_token.refreshable():
             raise InvalidGrantError("invalid_grant", "there is no refresh token, or it has expired")
         refreshed = await self.flights.run(
-            _flight(stored), lambda: self._once_across_processes(stored), patience=patience, name=_name(stored)
+            ("refresh", stored.access_token.id, stored.version),
+            lambda: self._once_across_processes(stored, valid_for),
+            patience=patience,
+            name=f"The refresh of access token {stored.access_token.id}",
         )
         return refreshed.access_token
 
-    def begin(self, stored: StoredToken) -> None:
-        """Refresh in the background, unless it cannot be done or has failed a moment ago; a failure is a warning."""
-        if stored.access_token.refreshable() and self.failed_lately.get(stored.access_token.id) is None:
-            self.flights.begin(_flight(stored), lambda: self._ahead(stored), name=_name(stored))
+    def lease(self, stored: StoredToken) -> Lease:
+        """Return the lease under which this grant is refreshed."""
+        return self.leases.lease(f"refresh:{stored.access_token.id}")
 
-    async def _ahead(self, stored: StoredToken) -> StoredToken:
-        try:
-            return await self._once_across_processes(stored)
-        except BaseException:
-            self.failed_lately.put(stored.access_token.id, True, dropped=self.failed_lately.dropped)
-            raise
-
-    async def _once_across_processes(self, stored: StoredToken) -> StoredToken:
-        lease = self.leases.lease(f"refresh:{stored.access_token.id}")
+    async def _once_across_processes(self, stored: StoredToken, valid_for: timedelta) -> StoredToken:
+        lease = self.lease(stored)
         return await once_across_processes(
             lease,
             result=lambda: self._changed_since(stored),
-            call=lambda: self._request(stored, lease),
+            call=lambda: self.request(stored, lease, valid_for),
             deadline=HUB_DEADLINE,
         )
 
@@ -83,12 +79,17 @@ class Refresh:
             raise InvalidGrantError("invalid_grant", "the Hub no longer accepts the refresh token")
         return None
 
-    async def _request(self, stored: StoredToken, lease: Lease) -> StoredToken:
+    async def request(
+        self, stored: StoredToken, lease: Lease, valid_for: timedelta = timedelta(0), *, once: bool = False
+    ) -> StoredToken:
+        """Refresh this grant, under its lease, and return the row; ``once`` makes one attempt only."""
         old = stored.access_token
         client = self.settings.client(old.audience)
         try:
             with self.telemetry.asking("refresh_token", old.audience):
-                response = await self.token_endpoint.refresh_token(client, refresh_token=old.refresh_token or "")
+                response = await self.token_endpoint.refresh_token(
+                    client, refresh_token=old.refresh_token or "", once=once
+                )
         except InvalidGrantError:
             if rescued := await self._changed_by_another(stored, lease):
                 return rescued
@@ -98,7 +99,7 @@ class Refresh:
             raise
         fresh = _refreshed_token(old, await self.roles.resolved(response))
         try:
-            replaced = await self.grants.replace(stored, fresh)
+            replaced = await self.grants.replace(stored, fresh, valid_for)
         except StoreUnavailableError:
             # Refused for good, or the process ends: nobody will ever hold it.
             await self.revocation.revoke_or_warn(fresh)
@@ -128,14 +129,6 @@ class Refresh:
                 if changed := await self._changed_since(stored):
                     return changed
         return None
-
-
-def _flight(stored: StoredToken) -> tuple[str, str, int]:
-    return "refresh", stored.access_token.id, stored.version
-
-
-def _name(stored: StoredToken) -> str:
-    return f"The refresh of access token {stored.access_token.id}"
 
 
 def _refreshed_token(old: AccessToken, response: TokenResponse) -> AccessToken:

@@ -76,6 +76,10 @@ class StoredGrants:
         """Return the newest grant that fits and is valid that long in the database now, or None."""
         return await self._now(lambda: self.access_tokens.find_usable(search, valid_for), patience)
 
+    async def find_longest_now(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
+        """Return the newest grant that fits and lives, if the Hub has just shown that it gives none for longer."""
+        return await self._now(lambda: self.access_tokens.find_longest(search, valid_for), None)
+
     async def find_refreshable(self, search: TokenSearch, patience: Patience) -> StoredToken | None:
         """Return the newest grant that fits and can be refreshed, or None."""
         return await self._now(lambda: self.access_tokens.find_refreshable(search), patience)
@@ -89,20 +93,27 @@ class StoredGrants:
 
     # --- writes -----------------------------------------------------------------------------------------
 
-    async def add(self, token: AccessToken) -> AccessToken:
-        """Store a new grant and return it with its ``id``."""
+    async def add(self, token: AccessToken, valid_for: timedelta = timedelta(0)) -> AccessToken:
+        """Store a new grant, which the caller wanted to be valid that long, and return it with its ``id``."""
         with at_the_database():
-            stored = await self.access_tokens.add(token)
+            stored = await self.access_tokens.add(token, valid_for)
         # The newest token wins, so what was found before for this bearer has to be looked up again.
         self.cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
         return stored
 
-    async def replace(self, stored: StoredToken, token: AccessToken) -> StoredToken | None:
+    async def replace(
+        self, stored: StoredToken, token: AccessToken, valid_for: timedelta = timedelta(0)
+    ) -> StoredToken | None:
         """Replace a grant's token by the refreshed one; return None if the grant is gone or revoked."""
         with at_the_database():
-            replaced = await self.access_tokens.replace(stored, token)
+            replaced = await self.access_tokens.replace(stored, token, valid_for)
         self.forget(token.id)
         return replaced
+
+    async def postpone_renewal(self, stored: StoredToken) -> None:
+        """Have nobody renew this token for a minute while it will do."""
+        with at_the_database():
+            await self.access_tokens.postpone_renewal(stored)
 
     async def drop_refresh_token(self, stored: StoredToken) -> bool:
         """Delete a refresh token that the Hub no longer accepts; return False if the grant has changed since."""

@@ -38,8 +38,9 @@ log = logging.getLogger("zaikio_oauth")
 class TokenEvent:
     """Something happened to a token, or to ``count`` tokens.
 
-    ``kind`` is ``obtained``, ``refreshed``, ``revoked``, ``refused`` (the Hub answered with an error, whose code is
-    ``error``) or ``cleaned_up``. ``grant_type`` says by which grant a token was obtained.
+    ``kind`` is ``obtained``, ``refreshed``, ``revoked``, ``refused`` or ``cleaned_up``. ``refused``: the Hub answered
+    with an error, whose code is ``error``, or a renewal ahead of time has failed (``temporarily_unavailable``,
+    ``invalid_response``). ``grant_type`` says by which grant a token was obtained.
 
         def on_token_event(event: TokenEvent) -> None:
             metrics.count(event.kind, event.count)

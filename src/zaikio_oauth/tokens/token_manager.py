@@ -15,6 +15,7 @@ from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
 from zaikio_oauth.store.single_flight import Patience
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
+from zaikio_oauth.tokens.renewal_ahead import RenewalAhead
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.virtual_token import parse_virtual_id, virtual_token
 
@@ -31,6 +32,7 @@ class TokenManager:
     grants: StoredGrants
     issuance: Issuance
     refresh_grant: Refresh
+    renewals: RenewalAhead
 
     # --- the stored one -------------------------------------------------------------------------------
 
@@ -44,36 +46,45 @@ class TokenManager:
     async def find_active(
         self, access_token_id: str | None, valid_for: timedelta, patience: Patience | None = None
     ) -> AccessToken | None:
-        """Return that token, refreshed if necessary; None if it is gone, revoked or can no longer be refreshed."""
+        """Return that token, refreshed if necessary; None if it is gone, revoked or can no longer be refreshed.
+
+        If nothing lives that long, it is the longest that there is.
+        """
         if not access_token_id:
             return None
         if virtual := self._virtual(access_token_id):
             return virtual
         patience = patience or Patience()
         stored = await self.grants.find(access_token_id, valid_for, patience)
-        if stored is None or stored.access_token.valid_for(valid_for):
-            return stored.access_token if stored else None
-        return await self._refreshed(stored, patience)
+        if stored is None:
+            return None
+        if stored.will_do(valid_for):
+            self.renewals.begin_if_due(stored)
+            return stored.access_token
+        return await self._refreshed(stored, patience, valid_for)
 
     async def find_living(self, access_token_id: str, patience: Patience) -> AccessToken | None:
         """Return that token, for a page: at once as long as it lives, and refreshed once it has expired, or None.
 
-        One that expires soon is refreshed in the background. When ``patience`` ends, raises HubUnavailableError or
+        One that is due is refreshed in the background. When ``patience`` ends, raises HubUnavailableError or
         StoreUnavailableError.
         """
         if virtual := self._virtual(access_token_id):
             return virtual
         stored = await self.grants.find(access_token_id, timedelta(0), patience)
-        if stored is None or stored.access_token.valid_for(DEFAULT_VALID_FOR):
+        # The hot path: most tokens are not due for a long time.
+        if stored is None or stored.access_token.valid_for(self.renewals.ahead):
             return stored.access_token if stored else None
         if stored.access_token.expired:
             return await self._refreshed(stored, patience)
-        self.refresh_grant.begin(stored)
+        self.renewals.begin_if_due(stored)
         return stored.access_token
 
-    async def _refreshed(self, stored: StoredToken, patience: Patience) -> AccessToken | None:
+    async def _refreshed(
+        self, stored: StoredToken, patience: Patience, valid_for: timedelta = timedelta(0)
+    ) -> AccessToken | None:
         try:
-            return await self.refresh_grant(stored, patience)
+            return await self.refresh_grant(stored, patience, valid_for)
         except InvalidGrantError:
             return None
         except UnknownClientError as error:
@@ -91,17 +102,21 @@ class TokenManager:
     # --- the stored one, else a refreshed one, else a new one --------------------------------------------
 
     async def get(self, search: TokenSearch, valid_for: timedelta, patience: Patience | None = None) -> AccessToken:
-        """Return a token that fits and is valid that long: stored, else refreshed, else by client credentials."""
+        """Return a token that fits and is valid that long: stored, else refreshed, else by client credentials.
+
+        If nothing lives that long, it is the longest that there is.
+        """
         patience = patience or Patience()
-        if usable := await self.find_usable(search, valid_for, patience):
-            return usable
+        if usable := await self.grants.find_usable(search, valid_for, patience):
+            self.renewals.begin_if_due(usable, client_credentials=True)
+            return usable.access_token
         if refreshable := await self.grants.find_refreshable(search, patience):
-            if refreshable.access_token.valid_for(valid_for):
-                # Refreshed by somebody else since the look before.
+            if refreshable.will_do(valid_for):
+                # Refreshed since the look before, or the longest that there is.
                 return refreshable.access_token
             # One that no key decrypts has just been refreshed by a process that has other keys.
             with suppress(InvalidGrantError, DecryptionError):
-                return await self.refresh_grant(refreshable, patience)
+                return await self.refresh_grant(refreshable, patience, valid_for)
         return await self.issuance.client_credentials(search, valid_for, patience)
 
     async def refresh(self, token: AccessToken) -> AccessToken:

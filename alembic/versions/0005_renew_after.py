@@ -1,0 +1,25 @@
+"""Store until when a token is not renewed.
+
+Revision ID: zaikio_0005
+Revises: zaikio_0004
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from alembic import op
+
+revision = "zaikio_0005"
+down_revision = "zaikio_0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # Nullable, so that processes of the previous version keep working.
+    op.add_column("zaikio_access_tokens", sa.Column("renew_after", sa.DateTime(timezone=True)))
+
+
+def downgrade() -> None:
+    op.drop_column("zaikio_access_tokens", "renew_after")
