@@ -24,9 +24,6 @@ RENEWAL_PAUSE = timedelta(minutes=1)
 """How long a renewal ahead of time that failed is not tried again, and how often the Hub is asked for a token that is
 valid longer than its tokens live."""
 
-REJECTION_PAUSE = 60.0
-"""How long a token that was renewed because an API had rejected it is not renewed for that reason again."""
-
 CONNECT_TIMEOUT = 5.0
 
 ATTEMPT_TIMEOUT = 10.0

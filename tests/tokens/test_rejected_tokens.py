@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 import httpx2
 import pytest
+from sqlalchemy import text
 
 from tests.apps import small_app
-from tests.inside import open_for_sync_code
+from tests.inside import engine_of, open_for_sync_code
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioAuth, ZaikioOAuth
 from zaikio_oauth.testing import HubServer, LocalHub
@@ -79,6 +81,39 @@ async def test_an_api_that_rejects_everything_costs_an_organization_one_renewal(
     newest = await zaikio.find_usable_access_token(**organization)
     assert newest is not None
     assert f"Bearer {newest.token}".encode() == api.got[-1]
+
+
+@pytest.mark.parametrize("bearer", ["person", "organization"])
+async def test_all_processes_together_renew_once_a_minute(
+    bearer: str,
+    make_settings: Callable[..., Settings],
+    database_url: str,
+    hub: LocalHub,
+    organization: dict[str, Any],
+    api: Refusing,
+    api_url: str,
+) -> None:
+    """The row remembers it. When the minute is over there is one more."""
+    settings = make_settings(database_url=database_url, auto_migrate=True, cache_ttl=0)
+    async with AsyncExitStack() as processes:
+        zaikios = [await processes.enter_async_context(ZaikioOAuth(settings)) for _ in range(3)]
+        wanted = organization if bearer == "organization" else {"bearer_id": (await log_in(zaikios[0], hub)).bearer_id}
+
+        async def visit() -> None:
+            for zaikio in zaikios:
+                async with httpx2.AsyncClient(auth=ZaikioAuth(**wanted, zaikio=zaikio), base_url=api_url) as client:
+                    for _ in range(2):
+                        assert (await client.get("/")).status_code == 401
+
+        await visit()
+        assert len(set(api.got)) == 2
+        async with (await engine_of(zaikios[0])).begin() as connection:
+            await connection.execute(text("UPDATE zaikio_access_tokens SET renew_after = NULL"))
+        await visit()
+
+    assert len(set(api.got)) == 3
+    assert hub.count(grant_type="refresh_token") == (2 if bearer == "person" else 0)
+    assert hub.count(grant_type="client_credentials") == (0 if bearer == "person" else 3)
 
 
 async def test_an_api_that_rejects_everything_logs_nobody_out(

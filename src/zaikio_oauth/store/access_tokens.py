@@ -44,7 +44,7 @@ class StoredToken:
 
     ``version``: each refresh increments it. ``issued_at``: when this token was obtained, at the login or by the last
     refresh. ``renew_after``: until then the Hub is not asked for another one while this one will do, because it was
-    asked in vain a moment ago: it failed, or gave no token that is valid longer.
+    asked in vain a moment ago: it failed, gave no token that is valid longer, or none that an API accepts.
     """
 
     access_token: AccessToken
@@ -58,7 +58,7 @@ class StoredToken:
         expires_at = self.access_token.expires_at
         if expires_at - now > ahead or 2 * (expires_at - now) > expires_at - self.issued_at:
             return False
-        return not self._in_vain(now)
+        return not self.postponed(now)
 
     def will_do(self, valid_for: timedelta, now: datetime | None = None) -> bool:
         """Return True if it is valid that long, or lives and is the longest that the Hub gives."""
@@ -66,11 +66,12 @@ class StoredToken:
         token = self.access_token
         if token.valid_for(valid_for, now):
             return True
-        longest = token.expires_at - self.issued_at <= valid_for and self._in_vain(now)
+        longest = token.expires_at - self.issued_at <= valid_for and self.postponed(now)
         return longest and token.valid_for(timedelta(0), now)
 
-    def _in_vain(self, now: datetime) -> bool:
-        return self.renew_after is not None and self.renew_after > now
+    def postponed(self, now: datetime | None = None) -> bool:
+        """Return True if the Hub is not asked for another one yet."""
+        return self.renew_after is not None and self.renew_after > (now or datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)

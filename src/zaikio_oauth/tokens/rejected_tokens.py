@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, InvalidGrantError, ZaikioOAuthError
-from zaikio_oauth.retries_and_waits import REJECTION_PAUSE
-from zaikio_oauth.store.access_tokens import TokenSearch
+from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE
+from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
 from zaikio_oauth.store.single_flight import Patience, SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.issuance import Issuance
@@ -24,13 +24,13 @@ log = logging.getLogger("zaikio_oauth")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RejectedTokens:
-    """Replaces them, once a minute. Nothing is deleted, because it may be the API that is wrong."""
+    """Replaces them, once a minute in all processes. Nothing is deleted, because it may be the API that is wrong."""
 
     grants: StoredGrants
     issuance: Issuance
     refresh_grant: Refresh
     flights: SingleFlight
-    renewed_lately: TokenCache[bool] = field(default_factory=lambda: TokenCache(REJECTION_PAUSE))
+    failed_lately: TokenCache[bool] = field(default_factory=lambda: TokenCache(RENEWAL_PAUSE.total_seconds()))
 
     async def other_than(self, rejected: AccessToken, search: TokenSearch, valid_for: timedelta) -> AccessToken | None:
         """Return another token than this one: one that is stored, else a refreshed one, else by client credentials.
@@ -48,27 +48,38 @@ class RejectedTokens:
         return None
 
     async def _other_than(self, rejected: AccessToken, search: TokenSearch, valid_for: timedelta) -> AccessToken | None:
+        stored: StoredToken | None = None
         try:
             # From the database, because another caller who was rejected may have replaced it already.
             self.grants.forget(rejected.id)
-            newest = await self.grants.find_usable_now(search, valid_for)
-            if newest is not None and newest.access_token.token != rejected.token:
-                return newest.access_token
-            if self.renewed_lately.get(rejected.id):
+            stored = await self.grants.find_usable_now(search, valid_for)
+            if stored is not None and stored.access_token.token != rejected.token:
+                return stored.access_token
+            if stored is None:
+                with suppress(DecryptionError):
+                    stored = await self.grants.get(rejected.id)
+            if self.failed_lately.get(rejected.id) or (stored is not None and stored.postponed()):
                 return None
-            self._pause(rejected)
-            renewed = await self._renewed(rejected, search, valid_for)
+            renewed = await self._renewed(stored, rejected, search, valid_for)
         except ZaikioOAuthError as error:
             log.warning("Access token %s was rejected by an API, and cannot be renewed: %s", rejected.id, error)
+            # Here too: the row may be gone, or the database.
+            self.failed_lately.put(rejected.id, True, dropped=self.failed_lately.dropped)
+            await self._postpone(rejected)
             return None
-        self._pause(renewed)
+        await self._postpone(renewed)
         return renewed
 
-    async def _renewed(self, rejected: AccessToken, search: TokenSearch, valid_for: timedelta) -> AccessToken:
-        with suppress(DecryptionError, InvalidGrantError):
-            if stored := await self.grants.get(rejected.id):
-                return await self.refresh_grant(stored, Patience())
+    async def _renewed(
+        self, stored: StoredToken | None, rejected: AccessToken, search: TokenSearch, valid_for: timedelta
+    ) -> AccessToken:
+        if stored is not None:
+            with suppress(InvalidGrantError):
+                return await self.refresh_grant(stored, Patience(), valid_for)
         return await self.issuance.client_credentials(search, valid_for, Patience(), other_than=rejected)
 
-    def _pause(self, token: AccessToken) -> None:
-        self.renewed_lately.put(token.id, True, dropped=self.renewed_lately.dropped)
+    async def _postpone(self, token: AccessToken) -> None:
+        with suppress(ZaikioOAuthError):
+            stored = await self.grants.get(token.id)
+            if stored is not None and stored.access_token.token == token.token:
+                await self.grants.postpone_renewal(stored)
