@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.faults.processes import ROOT, clean_environment
+from tests.tokens.due_tokens import age
+from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
 
 JOBS = Path(__file__).with_name("sync_jobs.py")
@@ -61,3 +64,20 @@ def test_a_script_that_ends_while_the_hub_is_asked_stores_what_it_gets(
 
     assert run("plain", order).returncode == 0
     assert hub.count(grant_type="client_credentials") == 1
+
+
+@pytest.mark.parametrize("order", ["sqlite"], indirect=True)
+async def test_a_renewal_ahead_of_time_is_stored_although_the_script_has_ended(
+    order: dict[str, Any], organizations: list[str], hub: LocalHub
+) -> None:
+    """The script gets the token that it has at once and ends; its successor has the new one."""
+    wanted = {"bearer_type": "Organization", "bearer_id": organizations[0]}
+    async with ZaikioOAuth(Settings(**order["settings"] | {"cache_ttl": 0})) as zaikio:
+        token = await zaikio.get_access_token(**wanted)
+        await age(zaikio, token, left=300)
+        hub.fail("client_credentials", latency=1.5)
+        ended = await asyncio.to_thread(run, "plain", order)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+        assert (await zaikio.get_access_token(**wanted)).token != token.token
+    assert hub.count(grant_type="client_credentials") == 2
