@@ -157,7 +157,7 @@ def frame(request: Request) -> dict[str, Any]:
     """Return what every page needs: the language, and who is logged in."""
     language = language_of(request)
     settings = request.app.state.settings
-    client = next(iter(settings.clients.values()))
+    client = settings.client(settings.default_client)
     return {
         "language": language,
         "languages": LANGUAGES,

@@ -21,6 +21,12 @@ from zaikio_oauth.testing import HubApp, HubServer, LocalHub
 pytest_plugins = ["tests.environment.plugin"]
 
 
+def pytest_sessionstart() -> None:
+    """Refuse to run where the tests, and the processes that they start, would read a developer's own ``.env``."""
+    if Path(".env").is_file():
+        pytest.exit("The tests would read the file .env of this directory; move it elsewhere.", returncode=2)
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the developer's own settings from the environment."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
 from tests.data import KEY, OTHER_KEY
-from zaikio_oauth import ClientSettings, ConfigurationError, Settings, UnknownClientError, ZaikioOAuth
+from zaikio_oauth import ClientSettings, ConfigurationError, Settings, UnknownClientError
 from zaikio_oauth.settings import DatabaseSettings, same_app
 
 CLIENT = {"client_id": "id"}
@@ -30,7 +32,7 @@ def test_only_a_key_and_a_client_are_required(environment: pytest.MonkeyPatch) -
 
     assert (settings.environment, settings.host) == ("development", "http://hub.zaikio.test")
     assert settings.database_url == "sqlite+aiosqlite:///zaikio_oauth.db"
-    assert (settings.base_url, settings.cache_ttl, settings.default_client_name) == (None, 5, "warehouse")
+    assert (settings.base_url, settings.cache_ttl, settings.default_client) == (None, 5, "warehouse")
     client = settings.client("warehouse")
     assert (client.client_id, client.confidential) == ("warehouse-id", False)
     assert (client.default_scopes, client.organization_scopes) == ((), ())
@@ -52,6 +54,7 @@ def test_every_setting_can_come_from_the_environment(environment: pytest.MonkeyP
         "CLIENTS__WAREHOUSE__WEBHOOK_SECRET": "swordfish",
         "CLIENTS__GOODS_CALL_OFF__CLIENT_ID": "12345",
         "CLIENTS__GOODS_CALL_OFF__CLIENT_SECRET": "",
+        "DEFAULT_CLIENT": "goods_call_off",
     }.items():
         environment.setenv(f"ZAIKIO_{name}", value)
 
@@ -61,7 +64,7 @@ def test_every_setting_can_come_from_the_environment(environment: pytest.MonkeyP
     assert settings.database_url == "postgresql+asyncpg://user:swordfish@host/name"
     assert [key.get_secret_value() for key in settings.encryption_keys] == [KEY, OTHER_KEY]
     assert (settings.base_url, settings.cache_ttl, settings.auto_migrate) == ("https://shop.example/app", 0.5, True)
-    assert list(settings.clients) == ["warehouse", "goods_call_off"]
+    assert (list(settings.clients), settings.default_client) == (["warehouse", "goods_call_off"], "goods_call_off")
     warehouse, other = settings.clients.values()
     assert warehouse.default_scopes == ("zaikio.person.r", "zaikio.sites.rw")
     assert warehouse.organization_scopes == ("zaikio.organization.r",)
@@ -85,6 +88,32 @@ def test_each_environment_has_its_hub(environment_name: str, host: str) -> None:
     settings = Settings(environment=environment_name, encryption_keys=[KEY], clients={"a": CLIENT})
 
     assert settings.host == host
+
+
+def test_several_clients_in_the_environment_need_a_default(environment: pytest.MonkeyPatch) -> None:
+    """The environment has no order, so the error names the variable to set, and which clients there are."""
+    environment.setenv("ZAIKIO_CLIENTS__KIOSK__CLIENT_ID", "kiosk-id")
+    with pytest.raises(
+        ConfigurationError,
+        match="ZAIKIO_DEFAULT_CLIENT is missing; there are several clients, so set it to one of warehouse, kiosk",
+    ):
+        Settings()
+
+    for written in ("kiosk", "KIOSK"):
+        environment.setenv("ZAIKIO_DEFAULT_CLIENT", written)
+        assert Settings().default_client == "kiosk"
+
+
+def test_in_code_the_first_client_is_the_default(environment: pytest.MonkeyPatch) -> None:
+    """A mapping has an order, also if the environment adds a client; what is set explicitly wins."""
+    environment.delenv("ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID")
+    clients = {"second": CLIENT, "first": CLIENT}
+    assert Settings(clients=clients).default_client == "second"
+    assert Settings(clients=clients, default_client="first").default_client == "first"
+    environment.setenv("ZAIKIO_CLIENTS__ANOTHER__CLIENT_ID", "another-id")
+    assert Settings(clients=clients).default_client == "second"
+    environment.setenv("ZAIKIO_DEFAULT_CLIENT", "another")
+    assert Settings(clients=clients).default_client == "another"
 
 
 @pytest.mark.parametrize("keys", [KEY, KEY.encode(), [KEY], [KEY.encode()], (KEY,), json.dumps([KEY])])
@@ -130,6 +159,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"clients": {"a": {"client_id": ""}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID: String should have at least 1 character"),
     ({"clients": {"a": CLIENT | {"client_secert": "swordfish"}}}, "ZAIKIO_CLIENTS__A__CLIENT_SECERT is not a setting"),
     ({"clients": {"a": CLIENT | {"client_secret": {"swordfish": 1}}}}, "ZAIKIO_CLIENTS__A__CLIENT_SECRET: "),
+    ({"default_client": "swordfish"}, "ZAIKIO_DEFAULT_CLIENT names no client; set it to one of a"),
+    ({"default_client": 7}, "ZAIKIO_DEFAULT_CLIENT: Input should be a valid string"),
     ({"swordfish_setting": 1}, "ZAIKIO_SWORDFISH_SETTING is not a setting"),
 ]
 
@@ -189,40 +220,6 @@ def test_settings_cannot_be_changed() -> None:
         settings.environment = "production"
 
 
-def test_scopes_with_the_hubs_former_name_are_found() -> None:
-    """They are found once each, with and without a prefix, for every client. Similar names of other apps are ignored."""
-    settings = Settings(
-        encryption_keys=[KEY],
-        clients={
-            "a": {
-                "client_id": "a",
-                "default_scopes": ["directory.person.r", "zaikio.sites.r", "directory_app.x.r"],
-                "organization_scopes": ["Org.directory.organization.r"],
-            },
-            "b": {"client_id": "b", "default_scopes": ["directory.person.r", "Per>Org.directory.machines.rw"]},
-        },
-    )
-    assert settings.former_scopes == (
-        "directory.person.r",
-        "Org.directory.organization.r",
-        "Per>Org.directory.machines.rw",
-    )
-
-
-def test_scopes_with_the_hubs_former_name_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The warning is one line, and it is logged when the settings are first needed."""
-    client: dict[str, Any] = {"client_id": "a", "default_scopes": ["directory.person.r", "directory.sites.r"]}
-    zaikio = ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client}))
-    assert zaikio.settings is zaikio.settings
-    assert [record.getMessage() for record in caplog.records] == [
-        "The Hub's own app is now called zaikio, not directory; rename directory.person.r, directory.sites.r."
-    ]
-    caplog.clear()
-    client["default_scopes"] = ["zaikio.person.r"]
-    assert ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client})).settings
-    assert caplog.records == []
-
-
 @pytest.mark.parametrize(
     ("audience", "client_name", "same"),
     [
@@ -251,3 +248,57 @@ def test_bearer_audiences_are_a_list(environment: pytest.MonkeyPatch, value: str
     assert Settings().bearer_audiences == ()
     environment.setenv("ZAIKIO_BEARER_AUDIENCES", value)
     assert Settings().bearer_audiences == ("partner", "another_app")
+
+
+# ── the file .env ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the path of the file ``.env`` in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / ".env"
+
+
+def test_a_file_in_the_working_directory_is_read_and_the_environment_wins(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the environment replaces single variables, also nested ones. Variables of others are ignored."""
+    env_file.write_text(
+        f"ZAIKIO_ENCRYPTION_KEYS={KEY}\nZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID=of-the-file\n"
+        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET=swordfish\nexport ZAIKIO_CACHE_TTL=7\n"
+        "ZAIKIO_DATABASE_URL='sqlite:///file.db'\nDATABASE_URL=of-the-app\nZAIKIO_OF_THE_APP=1\n"
+    )
+    settings = Settings()
+    assert (settings.client("warehouse").client_id, settings.cache_ttl) == ("of-the-file", 7)
+    assert DatabaseSettings().database_url == settings.database_url == "sqlite+aiosqlite:///file.db"
+
+    monkeypatch.setenv("ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID", "of-the-environment")
+    warehouse = Settings(cache_ttl=9).client("warehouse")
+    assert (warehouse.client_id, warehouse.confidential) == ("of-the-environment", True)
+    assert (Settings(cache_ttl=9).cache_ttl, Settings().cache_ttl) == (9, 7)
+    with pytest.raises(ConfigurationError, match="ZAIKIO_ENCRYPTION_KEYS is missing"):
+        Settings(_env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"ZAIKIO_ENCRYPTION_KEYS=swordfish", "ZAIKIO_ENCRYPTION_KEYS key 1 is not a Fernet key"),
+        (b"ZAIKIO_CLIENTS={swordfish", "ZAIKIO_CLIENTS is not valid JSON"),
+        (b"ZAIKIO_CLIENTS__A__CLIENT_SECERT=swordfish", "ZAIKIO_CLIENTS__A__CLIENT_SECERT is not a setting"),
+        (b"ZAIKIO_HOST=swordfish\xff", ".env is not text in UTF-8"),
+    ],
+)
+def test_an_error_in_the_file_is_reported_without_its_content(env_file: Path, content: bytes, line: str) -> None:
+    """It is the same ConfigurationError as for the environment, also for migrations."""
+    env_file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=re.escape(line)) as caught:
+        Settings()
+    assert "swordfish" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_folder_of_that_name_is_no_file(env_file: Path) -> None:
+    """Some virtual environments are called ``.env``."""
+    env_file.mkdir()
+    assert Settings(encryption_keys=[KEY], clients={"a": CLIENT}).default_client == "a"

@@ -32,6 +32,7 @@ def settings(hub: LocalHub, hub_url: str, tmp_path: Path) -> dict[str, str]:
         "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET": SECRET,
         "ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES": "zaikio.person.r",
         "ZAIKIO_CLIENTS__KIOSK__CLIENT_ID": "kiosk-id",
+        "ZAIKIO_DEFAULT_CLIENT": "warehouse",
     }
 
 

@@ -14,6 +14,7 @@ from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.revocation_endpoint import revoked_token_ids
 from zaikio_oauth.settings import DatabaseSettings, Settings
+from zaikio_oauth.settings.setting_warnings import setting_warnings
 from zaikio_oauth.store.database import Database
 
 try:
@@ -83,9 +84,8 @@ def check() -> None:
     """Check the settings, the database and its migrations, and whether the Hub can be reached."""
     settings = Settings()
     typer.echo(f"settings    ok: {settings.environment}, clients {', '.join(settings.clients)}")
-    if settings.former_scopes:
-        former = ", ".join(settings.former_scopes)
-        typer.echo(f"            the Hub's own app is now called zaikio, not directory; rename {former}")
+    for warning in setting_warnings(settings):
+        typer.echo(f"            {warning}")
 
     async def run() -> None:
         database = Database(settings.database_url, settings.plain_encryption_keys)
@@ -107,7 +107,7 @@ def check() -> None:
 @app.command()
 def login(
     device: Annotated[bool, typer.Option("--device", help="Log in with another device (RFC 8628).")] = False,
-    client: Annotated[str | None, typer.Option(help="The name of the client; by default the first one.")] = None,
+    client: Annotated[str | None, typer.Option(help="The name of the client; by default the default client.")] = None,
     scope: Annotated[
         list[str] | None, typer.Option(help="A scope to ask for, instead of the client's. Repeatable.")
     ] = None,

@@ -18,6 +18,7 @@ from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.hub.syntax import is_bearer_id
 from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF, MIGRATION_TIMEOUT
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.settings.setting_warnings import setting_warnings
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.single_flight import Patience
 from zaikio_oauth.tokens.background import Background
@@ -62,8 +63,8 @@ class Configuration:
 
     def _read(self) -> Settings:
         settings = self._given or Settings()
-        if former := settings.former_scopes:
-            log.warning("The Hub's own app is now called zaikio, not directory; rename %s.", ", ".join(former))
+        for warning in setting_warnings(settings):
+            log.warning("%s", warning)
         return settings
 
 
@@ -97,7 +98,7 @@ class Runtime:
     @property
     def client_name(self) -> str:
         """The client used if none is named: that of ``with_client``, else the default one of the settings."""
-        return self.configuration.client_name.get() or self.settings.default_client_name
+        return self.configuration.client_name.get() or self.settings.default_client
 
     @contextmanager
     def with_client(self, client_name: str) -> Iterator[None]:

@@ -95,7 +95,7 @@ class TokenManager:
     def _virtual(self, access_token_id: str) -> AccessToken | None:
         if self.settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
             return None
-        client_name, person_id = named[0] or self.settings.default_client_name, named[1]
+        client_name, person_id = named[0] or self.settings.default_client, named[1]
         client = self.settings.clients.get(client_name)
         return virtual_token(client_name, person_id, scopes=client.default_scopes) if client else None
 

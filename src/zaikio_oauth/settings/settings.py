@@ -1,4 +1,4 @@
-"""Settings, read from the environment (``ZAIKIO_…``) or given in code."""
+"""Settings, given in code, or read from the environment (``ZAIKIO_…``) or the file ``.env``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -24,10 +23,10 @@ from pydantic_settings import (
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import DEFAULT_REFRESH_AHEAD, Secret
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
+from zaikio_oauth.settings.variables import ENV_FILE, PREFIX, EnvFile, Environment
 
 __all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "same_app"]
 
-_PREFIX = "ZAIKIO_"
 _HOSTS = {
     "development": "http://hub.zaikio.test",
     "test": "http://hub.zaikio.test",
@@ -139,17 +138,6 @@ class ClientSettings(BaseModel):
         return self.organization_scopes if bearer_type == "Organization" else self.default_scopes
 
 
-class _Environment(EnvSettingsSource):
-    """The environment, in which JSON may also be nested too deeply to be read."""
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except RecursionError:
-            # What pydantic-settings expects of a text that is no JSON.
-            raise ValueError("is nested too deeply") from None
-
-
 class DatabaseSettings(BaseSettings):
     """The settings that are needed to reach the database, and no others, for migrations.
 
@@ -157,7 +145,8 @@ class DatabaseSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
         env_nested_delimiter="__",
         env_ignore_empty=True,
         frozen=True,
@@ -176,20 +165,30 @@ class DatabaseSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (pydantic-settings passes them by name)
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the arguments, then the environment."""
-        return init_settings, _Environment(settings_cls)
+        """Read the arguments, then the environment, then the file ``.env``."""
+        in_code = InitSettingsSource(settings_cls, cls._by_order(init_settings()))
+        return init_settings, Environment(settings_cls), EnvFile(settings_cls, dotenv_settings), in_code
+
+    @classmethod
+    def _by_order(cls, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003 (for subclasses)
+        """Return the defaults that follow from the order of the values in code."""
+        return {}
 
     def __init__(self, **values: Any) -> None:
-        """Read the environment; ``values`` given here take precedence."""
+        """Read the environment and ``.env``; ``values`` given here take precedence."""
         try:
             super().__init__(**values)
         except ValidationError as error:
             problems = [_problem(detail) for detail in error.errors(include_url=False, include_input=False)]
         except SettingsError as error:
             problems = [_unreadable(str(error))]
+        except OSError as error:
+            problems = [f".env cannot be read: {error.strerror}"]
+        except UnicodeDecodeError:
+            problems = [".env is not text in UTF-8"]
         else:
             return
         finally:
@@ -225,11 +224,16 @@ class DatabaseSettings(BaseSettings):
 class Settings(DatabaseSettings):
     """Everything that can be set, in code or by its ``ZAIKIO_…`` variable (nested names are joined with ``__``).
 
+    Variables are those of the environment and of the file ``.env`` in the working directory; the environment wins.
+    ``Settings(_env_file=None)`` reads no file.
+
     ``environment``: ``development``, ``test``, ``staging``, ``sandbox`` or ``production``; decides the Hub.
     ``host``: another Hub, such as ``http://localhost:8001``.
     ``database_url``: an address of SQLAlchemy's; ``sqlite:///file.db`` or ``postgresql://user:password@host/name``.
     ``encryption_keys``: Fernet keys; the first one encrypts, all of them decrypt.
-    ``clients``: ClientSettings by name; the first one is the default.
+    ``clients``: ClientSettings by name.
+    ``default_client``: the client that is used where none is named; by default the only one or, in code, the first one.
+    Required if several are configured by the environment, whose order means nothing.
     ``base_url``: the public address of the app, for redirect URIs behind a proxy.
     ``cache_ttl``: the seconds for which a process may use what it has read without asking the database again.
     ``refresh_ahead``: the seconds before its expiry at which a token is renewed in the background while callers go on
@@ -248,14 +252,20 @@ class Settings(DatabaseSettings):
     host: str = ""
     encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(min_length=1)
     clients: dict[str, ClientSettings] = Field(min_length=1)
+    default_client: str = ""
     base_url: str | None = None
     cache_ttl: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     refresh_ahead: float = Field(default=DEFAULT_REFRESH_AHEAD.total_seconds(), ge=0, allow_inf_nan=False)
     auto_migrate: bool | None = None
     bearer_audiences: Annotated[tuple[str, ...], NoDecode] = ()
 
+    @classmethod
+    def _by_order(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        clients = values.get("clients")
+        return {"default_client": next(iter(clients))} if isinstance(clients, Mapping) and clients else {}
+
     def __init__(self, **values: Any) -> None:
-        """Read the environment; ``values`` given here take precedence."""
+        """Read the environment and ``.env``; ``values`` given here take precedence."""
         # Repeated so that type checkers see that every value may come from the environment.
         try:
             super().__init__(**values)
@@ -305,10 +315,19 @@ class Settings(DatabaseSettings):
                 raise ValueError(f"the client name {name!r} cannot stand in a path; use letters, digits, _ and -")
         return value
 
-    @property
-    def default_client_name(self) -> str:
-        """The name of the first configured client."""
-        return next(iter(self.clients))
+    @field_validator("default_client", mode="before")
+    @classmethod
+    def _default_client(cls, value: Any, info: Any) -> Any:
+        clients = info.data.get("clients")
+        if not clients or not isinstance(value, str):
+            return value
+        if not value and len(clients) > 1:
+            raise ValueError(f"is missing; there are several clients, so set it to one of {', '.join(clients)}")
+        # The environment gives the names of clients in lower case.
+        for name in (value, value.lower()) if value else clients:
+            if name in clients:
+                return name
+        raise ValueError(f"names no client; set it to one of {', '.join(clients)}")
 
     @property
     def ahead(self) -> timedelta:
@@ -320,16 +339,6 @@ class Settings(DatabaseSettings):
     def plain_encryption_keys(self) -> tuple[str, ...]:
         """The encryption keys in plain text. Never show or log them."""
         return tuple(Secret(key.get_secret_value()) for key in self.encryption_keys)
-
-    @property
-    def former_scopes(self) -> tuple[str, ...]:
-        """The configured scopes that call the Hub's own app ``directory``, its name until October 2023."""
-        configured = (
-            scope for client in self.clients.values() for scope in client.default_scopes + client.organization_scopes
-        )
-        return tuple(
-            dict.fromkeys(scope for scope in configured if scope_rules.unprefixed(scope).startswith("directory."))
-        )
 
     def client(self, name: str) -> ClientSettings:
         """Return the client of that name; raises UnknownClientError."""
@@ -348,14 +357,14 @@ _MISSING = {
 def _unreadable(message: str) -> str:
     """Return one line about a variable that should be JSON and is not."""
     field = re.search(r'field "(\w+)"', message)
-    variable = _PREFIX + (field[1].upper() if field else "…")
+    variable = PREFIX + (field[1].upper() if field else "…")
     return f"{variable} is not valid JSON; set its parts one by one instead, as in {variable}__<NAME>__CLIENT_ID"
 
 
 def _problem(detail: Mapping[str, Any]) -> str:
     """Return one line about one variable."""
     location = [str(part) for part in detail["loc"]]
-    variable = _PREFIX + "__".join(part.upper() for part in location)
+    variable = PREFIX + "__".join(part.upper() for part in location)
     if detail["type"] == "missing" and len(location) == 1:
         return f"{variable} {_MISSING[location[0]]}"
     if detail["type"] == "missing":
