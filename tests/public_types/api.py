@@ -323,7 +323,9 @@ def local_hub() -> None:
 def logged_in(client: TestClient) -> None:
     """A person who is logged in without a flow."""
     logged_in_as(client, person_id="the-person", client_name="warehouse")
-    assert_type(session_cookie(app, "the-person"), dict[str, Any])
+    logged_in_as(client, "the-person", scopes=["zaikio.person.r"], on_behalf_of="the-organization")
+    behalf = OnBehalfOf(id="the-organization", type="Organization", roles=("admin",))
+    assert_type(session_cookie(app, "the-person", scopes="zaikio.person.r", on_behalf_of=behalf), dict[str, Any])
 
 
 def with_fixtures(

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.testclient import TestClient
 
 from tests.apps import small_app
-from tests.data import KEY, PERSON_ID
-from zaikio_oauth import ConfigurationError, Settings, ZaikioOAuth
+from tests.data import KEY, ORGANIZATION_ID, PERSON_ID
+from zaikio_oauth import AccessToken, ConfigurationError, OnBehalfOf, Settings, ZaikioOAuth
 from zaikio_oauth.testing import logged_in_as, session_cookie
 
 
@@ -33,7 +33,14 @@ def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
             encryption_keys=[KEY],
             clients=clients,
         )
-        return small_app(ZaikioOAuth(settings))
+        zaikio = ZaikioOAuth(settings)
+        app = small_app(zaikio)
+
+        @app.get("/token")
+        async def token(token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> AccessToken:
+            return token
+
+        return app
 
     return make
 
@@ -55,6 +62,56 @@ def test_a_person_is_logged_in_without_a_hub(make_app: Callable[..., FastAPI]) -
         assert client.get("/sites").status_code == 403
         assert client.delete("/zaikio/session", follow_redirects=False).status_code == 303
         assert client.get("/me").status_code == 401
+
+
+def test_a_virtual_token_has_the_scopes_that_a_test_names(make_app: Callable[..., FastAPI]) -> None:
+    """A scope that it lacks gives 403, as with a real one; an empty list is none at all."""
+    with TestClient(make_app()) as client:
+        for scopes, status in ((["zaikio.sites.r"], 200), ("zaikio.person.r zaikio.x.r", 403), ([], 403), (None, 200)):
+            logged_in_as(client, PERSON_ID, scopes=scopes)
+            assert client.get("/sites").status_code == status, scopes
+        assert session_cookie(client.app, PERSON_ID, "warehouse", [])["value"]
+        logged_in_as(client, PERSON_ID, client_name="kiosk", scopes=["Per.zaikio.sites.rw"])
+        token = client.get("/token").json()
+        assert (token["audience"], token["scopes"]) == ("kiosk", ["zaikio.sites.rw"])
+        client.cookies.clear()
+        client.cookies.set("session", session_cookie(client.app, PERSON_ID, scopes=["zaikio.x.r"])["value"])
+        assert client.get("/token").json()["scopes"] == ["zaikio.x.r"]
+
+
+@pytest.mark.parametrize(
+    ("on_behalf_of", "roles"),
+    [
+        (ORGANIZATION_ID, []),
+        (OnBehalfOf(id=ORGANIZATION_ID, type="Organization", roles=("owner", "admin")), ["owner", "admin"]),
+    ],
+)
+def test_a_virtual_token_may_be_on_behalf_of_an_organization(
+    make_app: Callable[..., FastAPI], on_behalf_of: str | OnBehalfOf, roles: list[str]
+) -> None:
+    """It is as the Hub's: the organization is the bearer, and the person acts with these roles."""
+    with TestClient(make_app()) as client:
+        logged_in_as(client, "a?person&scopes=b", scopes=["zaikio.sites.r"], on_behalf_of=on_behalf_of)
+        token = client.get("/token").json()
+        assert (token["bearer_type"], token["bearer_id"]) == ("Organization", ORGANIZATION_ID)
+        assert token["on_behalf_of"] == {"id": "a?person&scopes=b", "type": "Person", "roles": roles}
+        assert token["scopes"] == ["zaikio.sites.r"]
+        client.post("/remember", json={"zaikio_access_token_id": token["id"]})
+        assert client.get("/token").json()["on_behalf_of"] == token["on_behalf_of"]
+        with pytest.raises(ValueError, match="has to be the organization"):
+            logged_in_as(client, PERSON_ID, on_behalf_of=OnBehalfOf(id=PERSON_ID))
+
+
+def test_a_virtual_token_that_does_not_fit_into_the_session_is_refused(make_app: Callable[..., FastAPI]) -> None:
+    """Nobody wonders why a test is not logged in. Ten long scopes with an organization and its roles do fit."""
+    with TestClient(make_app()) as client:
+        many = [f"a_long_name.of_scopes_{n:02}.rw" for n in range(10)]
+        everything = OnBehalfOf(id=ORGANIZATION_ID, roles=("owner", "admin", "billing"))
+        logged_in_as(client, PERSON_ID, client_name="warehouse", scopes=many, on_behalf_of=everything)
+        assert client.get("/token").json()["scopes"] == many
+        with pytest.raises(ValueError, match="which has room for 512; name fewer scopes"):
+            logged_in_as(client, PERSON_ID, scopes=[*many, *[f"{scope}.{n}" for n, scope in enumerate(many)]])
+        assert client.get("/token").json()["scopes"] == many
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
@@ -97,6 +154,8 @@ def test_virtual_tokens_exist_only_in_the_test_environment(make_app: Callable[..
     with TestClient(make_app(environment)) as client:
         logged_in_as(client, PERSON_ID)
         assert client.get("/me").status_code == 401
+        logged_in_as(client, PERSON_ID, scopes=["zaikio.person.r"], on_behalf_of=ORGANIZATION_ID)
+        assert client.get("/me").status_code == 401
 
 
 @pytest.mark.parametrize("client_name", ["nobody", "a:b"])
@@ -107,7 +166,7 @@ def test_a_client_that_is_not_configured_has_no_virtual_tokens(
     with TestClient(make_app()) as client:
         logged_in_as(client, PERSON_ID, client_name=client_name)
         assert client.get("/me").status_code == 401
-        for garbage in ["virtual:", "virtual::", "virtual", ":::", "virtual:warehouse:"]:
+        for garbage in ["virtual:", "virtual::", "virtual", ":::", "virtual:warehouse:", "virtual:warehouse:?scopes=a"]:
             client.post("/remember", json={"zaikio_access_token_id": garbage})
             assert client.get("/me").status_code == 401
 

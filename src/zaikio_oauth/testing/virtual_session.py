@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from typing import Any
 
 from itsdangerous import BadSignature, TimestampSigner
 from starlette.applications import Starlette
 from starlette.middleware.sessions import SessionMiddleware
 
+from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import OnBehalfOf
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.tokens.virtual_token import virtual_id
-from zaikio_oauth.web.session import ACCESS_TOKEN_ID, PERSON_ID
+from zaikio_oauth.tokens.virtual_token import VirtualGrant
+from zaikio_oauth.web.session import ACCESS_TOKEN_ID, MAX_VIRTUAL_ID_LENGTH, PERSON_ID
 
 __all__ = ["logged_in_as", "session_cookie"]
 
 
-def logged_in_as(client: Any, person_id: str, client_name: str | None = None) -> None:
+def logged_in_as(
+    client: Any,
+    person_id: str,
+    client_name: str | None = None,
+    scopes: str | Iterable[str] | None = None,
+    on_behalf_of: str | OnBehalfOf | None = None,
+) -> None:
     """Log this person in, in Starlette's ``TestClient`` or an ``httpx.AsyncClient`` with an ``ASGITransport``.
 
     Everything else in the session is kept. ``client_name`` is the OAuth client of the virtual token; without
-    it, the app's default client. This works only if ``environment`` is ``test``; otherwise nobody is logged in.
-    Raises ConfigurationError if the client has no app or the app has no SessionMiddleware.
+    it, the app's default client. ``scopes`` are those of the token; without them, the client's ``default_scopes``.
+    ``on_behalf_of``: the id of the organization for which the person acts, or, with the person's roles in it,
+    ``OnBehalfOf(id=organization_id, type="Organization", roles=["admin"])``.
+
+    This works only if ``environment`` is ``test``; otherwise nobody is logged in. Raises ConfigurationError if the
+    client has no app or the app has no SessionMiddleware, and ValueError for more than the session has room for.
+
+        logged_in_as(client, person_id, scopes=["zaikio.sites.r"], on_behalf_of=organization_id)
+        assert client.get("/sites").status_code == 200
     """
+    ours = _session(person_id, client_name, scopes, on_behalf_of)
     app = _app_of(client)
     options = _session_options(app)
     name = options.get("session_cookie", "session")
@@ -34,21 +51,30 @@ def logged_in_as(client: Any, person_id: str, client_name: str | None = None) ->
             break
     else:
         session = {}
-    session |= _session(person_id, client_name)
+    session |= ours
     client.cookies.set(name, _sealed(options, session), domain=_cookie_domain(client), path=options.get("path", "/"))
 
 
 def session_cookie(
-    app: Any, person_id: str, client_name: str | None = None, *, url: str = "http://localhost:8000"
+    app: Any,
+    person_id: str,
+    client_name: str | None = None,
+    scopes: str | Iterable[str] | None = None,
+    on_behalf_of: str | OnBehalfOf | None = None,
+    *,
+    url: str = "http://localhost:8000",
 ) -> dict[str, Any]:
     """Return the session cookie of a person who is logged in, for Playwright's ``context.add_cookies([…])``.
 
-    ``url`` is the address of the app in the browser. This works only if ``environment`` is ``test``.
+    ``client_name``, ``scopes`` and ``on_behalf_of`` are as in ``logged_in_as``. ``url`` is the address of the app in
+    the browser. This works only if ``environment`` is ``test``.
+
+        context.add_cookies([session_cookie(app, person_id, url="http://localhost:8000")])
     """
     options = _session_options(app)
     return {
         "name": options.get("session_cookie", "session"),
-        "value": _sealed(options, _session(person_id, client_name)),
+        "value": _sealed(options, _session(person_id, client_name, scopes, on_behalf_of)),
         "url": url,
         "httpOnly": True,
         "sameSite": {"strict": "Strict", "none": "None"}.get(options.get("same_site", "lax"), "Lax"),
@@ -61,8 +87,26 @@ def _cookie_domain(client: Any) -> str:
     return host if "." in host else f"{host}.local"
 
 
-def _session(person_id: str, client_name: str | None) -> dict[str, Any]:
-    return {ACCESS_TOKEN_ID: virtual_id(person_id, client_name), PERSON_ID: person_id}
+def _session(
+    person_id: str,
+    client_name: str | None,
+    scopes: str | Iterable[str] | None,
+    on_behalf_of: str | OnBehalfOf | None,
+) -> dict[str, Any]:
+    acting = OnBehalfOf(id=on_behalf_of) if isinstance(on_behalf_of, str) else on_behalf_of
+    if acting and acting.id == person_id:
+        raise ValueError("on_behalf_of has to be the organization for which the person acts, not the person.")
+    wanted = None if scopes is None else scope_rules.parse(scopes)
+    grant = VirtualGrant(
+        client_name or "", person_id, wanted, acting.id if acting else None, acting.roles if acting else ()
+    )
+    access_token_id = grant.access_token_id
+    if len(access_token_id) > MAX_VIRTUAL_ID_LENGTH:
+        raise ValueError(
+            f"Ids, scopes and roles need {len(access_token_id)} characters of the session, which has room for "
+            f"{MAX_VIRTUAL_ID_LENGTH}; name fewer scopes."
+        )
+    return {ACCESS_TOKEN_ID: access_token_id, PERSON_ID: person_id}
 
 
 def _app_of(client: Any) -> Any:

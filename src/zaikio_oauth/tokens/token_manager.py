@@ -17,7 +17,7 @@ from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.renewal_ahead import RenewalAhead
 from zaikio_oauth.tokens.stored_grants import StoredGrants
-from zaikio_oauth.tokens.virtual_token import parse_virtual_id, virtual_token
+from zaikio_oauth.tokens.virtual_token import VirtualGrant
 
 __all__ = ["TokenManager"]
 
@@ -93,11 +93,11 @@ class TokenManager:
             return None
 
     def _virtual(self, access_token_id: str) -> AccessToken | None:
-        if self.settings.environment != "test" or not (named := parse_virtual_id(access_token_id)):
+        if self.settings.environment != "test" or not (grant := VirtualGrant.parse(access_token_id)):
             return None
-        client_name, person_id = named[0] or self.settings.default_client, named[1]
+        client_name = grant.client_name or self.settings.default_client
         client = self.settings.clients.get(client_name)
-        return virtual_token(client_name, person_id, scopes=client.default_scopes) if client else None
+        return grant.token(client_name, client.default_scopes) if client else None
 
     # --- the stored one, else a refreshed one, else a new one --------------------------------------------
 

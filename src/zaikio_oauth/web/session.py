@@ -16,10 +16,10 @@ from starlette.requests import HTTPConnection, Request
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.tokens.virtual_token import parse_virtual_id
+from zaikio_oauth.tokens.virtual_token import VirtualGrant
 from zaikio_oauth.web.messages import is_language, message, preferred_language
 
-__all__ = ["ACCESS_TOKEN_ID", "PERSON_ID", "LoginError", "LoginSession", "login_error"]
+__all__ = ["ACCESS_TOKEN_ID", "MAX_VIRTUAL_ID_LENGTH", "PERSON_ID", "LoginError", "LoginSession", "login_error"]
 
 ACCESS_TOKEN_ID = "zaikio_access_token_id"  # noqa: S105 (the name of a key)
 PERSON_ID = "zaikio_person_id"
@@ -68,7 +68,7 @@ class LoginError:
 
 def _is_access_token_id(value: str) -> bool:
     # The session is signed, but the app writes into it too, and not everything can be asked of a database.
-    virtual = len(value) <= MAX_VIRTUAL_ID_LENGTH and value.isprintable() and parse_virtual_id(value) is not None
+    virtual = len(value) <= MAX_VIRTUAL_ID_LENGTH and value.isprintable() and VirtualGrant.parse(value) is not None
     return virtual or _ID.match(value) is not None
 
 
