@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo_app import device_pages, pages
 from demo_app.devices import Devices
 from demo_app.language import language_of
+from demo_app.users import Users
 from zaikio_oauth import AccessToken, LoginError, Settings, configure, zaikio_router
 
 __all__ = ["create_app"]
@@ -36,6 +37,7 @@ def create_app(settings: Settings, session_secret: str) -> FastAPI:
     )
     app = FastAPI(title="Bogenlager", lifespan=while_it_runs, openapi_url=None)
     app.state.settings = settings
+    app.state.users = Users()
     app.add_middleware(
         SessionMiddleware,
         secret_key=session_secret,
@@ -63,7 +65,9 @@ async def while_it_runs(app: FastAPI) -> AsyncIterator[None]:
 
 
 def after_approve(request: Request, access_token: AccessToken, origin: str | None) -> str:
-    """Return where to go after a login or connection, and remember the connected organization."""
+    """Return where to go after a login or connection; create the user, or remember the connected organization."""
+    if access_token.person_id:
+        request.app.state.users.user_of(access_token.person_id)
     if not access_token.organization:
         return origin or "/me"
     request.session["organization_id"] = access_token.bearer_id

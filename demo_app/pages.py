@@ -15,6 +15,7 @@ from starlette.templating import Jinja2Templates
 from demo_app.language import LANGUAGES, Say, language_of, namer, number, speaker
 from demo_app.stock import PAPERS
 from demo_app.texts import TEXTS
+from demo_app.users import CurrentUser
 from zaikio_oauth import (
     AccessToken,
     HubUnavailableError,
@@ -47,12 +48,15 @@ async def landing(request: Request) -> Response:
 
 
 @router.get("/me")
-async def me(request: Request, token: Annotated[AccessToken, Depends(current_access_token)]) -> Response:
+async def me(
+    request: Request, token: Annotated[AccessToken, Depends(current_access_token)], user: CurrentUser
+) -> Response:
     """Show what the Hub knows about the logged-in person, and what their token allows."""
     person, trouble = await from_hub(request, "/person", token)
     if trouble == "rejected":
         return page(request, "hub_trouble.html", trouble=trouble)
-    return page(request, "me.html", person=person, trouble=trouble, token=token, scopes=said_scopes(request, token))
+    scopes = said_scopes(request, token)
+    return page(request, "me.html", person=person, trouble=trouble, token=token, scopes=scopes, user=user)
 
 
 @router.get("/organization")

@@ -88,6 +88,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "person.unconfirmed": ("not confirmed yet", "noch nicht bestätigt"),
     "person.locale": ("Language", "Sprache"),
     "person.organizations": ("Works at", "Arbeitet bei"),
+    "user.number": ("Customer number at Bogenlager", "Kundennummer bei Bogenlager"),
     "person.id": ("Zaikio ID", "Zaikio-ID"),
     "access.title": ("Access", "Zugang"),
     "access.left": ("Access expires in", "Zugang läuft ab in"),

@@ -315,6 +315,7 @@ def test_a_person_logs_in_and_sees_their_page(browser: Browser) -> None:
     assert "Good to see you, Anna." in page.text
     assert "anna.moeller@druckhaus-moeller.example" in page.text
     assert "Druckhaus Möller GmbH" in page.text
+    assert "Customer number at Bogenlager 1001" in page.text
     assert "Read your name, your e-mail address and where you work zaikio.person.r" in page.text
     clock = re.search(r'data-countdown="(\d+)"[^>]*>(\d\d):(\d\d)<', page.html)
     assert clock

@@ -103,7 +103,10 @@ class CurrentAccessToken(_SessionSecurity):
     def _login_page(self, connection: HTTPConnection) -> str | None:
         request = Request(connection.scope)
         address = self.site.address(request)
-        path = route_path(request, "zaikio_new_session", self.site)
+        runtime = self.site.runtime
+        # with_client, in a dependency of the app's, may have chosen another client for this request.
+        chosen = runtime.client_name if runtime.client_name != runtime.settings.default_client else None
+        path = route_path(request, "zaikio_new_session", self.site, chosen)
         return path and f"{address.path(path)}?{urlencode({'origin': address.current()})}"
 
 
