@@ -46,7 +46,8 @@ def app_with_workers(zaikio: ZaikioOAuth) -> FastAPI:
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    listening = socket.socket()
+    # By its protocol asyncio knows that it is TCP, and does not wait for acknowledgements between head and body.
+    listening = socket.socket(proto=socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", order["port"]))
     zaikio = ZaikioOAuth(Settings(**order["settings"]))

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from tests.apps import small_app
 from tests.inside import engine_of, parts_of, settled
@@ -215,6 +215,7 @@ async def test_a_refusal_ahead_of_time_is_not_tried_again(processes: list[Zaikio
     await nobody_remembers(processes)
     hub.spend_refresh_tokens()
     for _ in range(3):
+        await a_minute_later(processes)
         for zaikio in processes:
             assert await by_id(zaikio, token)
             await settled(zaikio)
@@ -241,6 +242,22 @@ async def test_a_caller_who_needs_it_for_longer_asks_in_spite_of_a_failure(zaiki
     longer = await zaikio.find_active_access_token(token.id, valid_for=600)
     assert longer and longer.expires_in > 3500
     assert (await row(zaikio, token)).renew_after is None
+
+
+async def test_a_database_that_cannot_be_written_is_not_asked_by_every_page(
+    zaikio: ZaikioOAuth, hub: LocalHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The failure cannot be noted there, so the process remembers it: one attempt, one warning, every page is shown."""
+    token = await persons_token(zaikio, hub, left=300)
+    refusal = "CREATE TRIGGER refusal BEFORE INSERT ON zaikio_leases BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    async with (await engine_of(zaikio)).begin() as connection:
+        await connection.execute(text(refusal))
+    for _ in range(3):
+        await nobody_remembers([zaikio])
+        await by_page(zaikio, token)
+        await settled(zaikio)
+    assert len([line for line in caplog.messages if "has failed, and nobody was waiting for it" in line]) == 1
+    assert hub.count(grant_type="refresh_token") == 0
 
 
 async def test_delegated_tokens_and_those_of_a_removed_client_are_not_renewed(
