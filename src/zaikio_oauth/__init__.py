@@ -18,6 +18,7 @@ from zaikio_oauth.errors import (
     ZaikioOAuthError,
 )
 from zaikio_oauth.httpx_auth import ZaikioAuth
+from zaikio_oauth.hub.event import HubEvent
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import ClientSettings, Settings
 from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
@@ -32,6 +33,7 @@ __all__ = [
     "ConfigurationError",
     "DecryptionError",
     "DeviceAuthorization",
+    "HubEvent",
     "HubUnavailableError",
     "InvalidGrantError",
     "InvalidResponseError",

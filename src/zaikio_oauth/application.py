@@ -20,7 +20,7 @@ from zaikio_oauth.tokens.runtime import Runtime
 from zaikio_oauth.tokens.telemetry import Listener
 from zaikio_oauth.web.bearer_dependency import BearerDependency
 from zaikio_oauth.web.dependencies import CurrentAccessToken, OptionalAccessToken
-from zaikio_oauth.web.hooks import AfterApprove, AfterDestroy, Hooks, Locale, OnError, VerifyState
+from zaikio_oauth.web.hooks import AfterApprove, AfterDestroy, Hooks, Locale, OnError, OnEvent, VerifyState
 from zaikio_oauth.web.router import Routers
 from zaikio_oauth.web.site import Site
 
@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
     verify_state: VerifyState | None
     locale: Locale | None
     on_token_event: Listener | None
+    on_event: OnEvent | None
     engine_options: Mapping[str, Any] | None
 
 
@@ -74,6 +75,8 @@ class ZaikioOAuth:
         ``locale(request)``: the language for the Hub's pages; by default the browser's.
         ``around_auth(access_token)``: a context manager, sync or async, around every ``with_auth`` body.
         ``on_token_event(event)``: is called with a TokenEvent whenever something has happened to a token.
+        ``on_event(event)``: is called once with each HubEvent that Loom delivers to the webhook. Loom waits a
+        second, so longer work belongs in a queue. If it raises, Loom delivers the event again.
         ``engine_options``: further arguments for SQLAlchemy's engine, such as ``{"pool_size": 20}``.
 
         Every hook may be sync or async. If ``after_approve`` raises, the new grant is revoked and nobody is logged in.
@@ -94,6 +97,7 @@ class ZaikioOAuth:
             on_error=options.get("on_error"),
             verify_state=options.get("verify_state"),
             locale=options.get("locale"),
+            on_event=options.get("on_event"),
         )
         self._around_auth = options.get("around_auth")
         return self

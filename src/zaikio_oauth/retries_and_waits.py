@@ -131,8 +131,11 @@ DEVICE_LONGEST_PAUSE = 60.0
 
 # ── Answers of ours ────────────────────────────────────────────────────────────────────────────────
 
-WEBHOOK_DEADLINE = 0.7
-"""Loom waits for one second; when this has passed it is asked to deliver the event again."""
+LOOM_PATIENCE, WEBHOOK_DEADLINE = 1.0, 0.7
+"""How long Loom waits, and when it is asked to deliver the event again."""
+
+EVENTS_KEPT = timedelta(days=2)
+"""How long it is remembered that an event was dealt with; Loom delivers again for hours."""
 
 LOGOUT_DEADLINE = 5.0
 """How long a person who logs out waits; the session is cleared in any case, and the rest happens in the background."""
@@ -150,6 +153,12 @@ LISTENER_DEADLINE = 10.0
 
 PORTAL_POLL = 0.1
 """How often the end of the process checks whether threads are still inside ``with with_auth(…)``."""
+
+EVENT_DEADLINE = 30.0
+"""For an async ``on_event`` to deal with one event."""
+
+EVENT_WAIT = LEASE_SECONDS + 5.0
+"""For another process that deals with the same event: long enough to notice that it has died."""
 
 # ── How a deadline is kept ─────────────────────────────────────────────────────────────────────────
 

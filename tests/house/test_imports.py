@@ -36,7 +36,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "web": (f"{VALUES} hub.event resource_server tokens", "cryptography fastapi starlette"),
     "application": (f"{VALUES} resource_server tokens web", "fastapi"),
     "httpx_auth": (f"{VALUES} tokens application", "httpx httpx2"),
-    INIT: (f"{VALUES} resource_server tokens web application httpx_auth", ""),
+    INIT: (f"{VALUES} hub.event resource_server tokens web application httpx_auth", ""),
     "testing": (
         f"{VALUES} tokens web application",
         "httpx httpx2 itsdangerous jinja2 joserfc python_multipart starlette uvicorn",

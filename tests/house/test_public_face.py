@@ -29,6 +29,7 @@ FACE = {
         "ConfigurationError",
         "DecryptionError",
         "DeviceAuthorization",
+        "HubEvent",
         "HubUnavailableError",
         "InvalidGrantError",
         "InvalidResponseError",

@@ -20,6 +20,7 @@ from zaikio_oauth import (
     ConfigurationError,
     DecryptionError,
     DeviceAuthorization,
+    HubEvent,
     HubUnavailableError,
     InvalidGrantError,
     InvalidResponseError,
@@ -129,6 +130,12 @@ async def after_destroy(request: Request, access_token_id: str | None) -> str:
     return "/goodbye"
 
 
+async def on_event(event: HubEvent) -> None:
+    """A hook for the events of the Hub."""
+    assert_type(event.payload, dict[str, Any])
+    assert_type(event.timestamp, datetime | None)
+
+
 async def on_error(request: Request, error: LoginError) -> Response | None:
     """A hook that may return None."""
     return None
@@ -165,6 +172,7 @@ zaikio = configure(
     on_error=on_error,
     verify_state=verify_state,
     locale=locale,
+    on_event=on_event,
     around_auth=around_auth,
     on_token_event=on_token_event,
 )

@@ -66,6 +66,8 @@ DEEP = b"[" * 20_000 + b"]" * 20_000
         pytest.param(b"", id="nothing"),
         pytest.param(b"null", id="null"),
         pytest.param(b'{"name": null}', id="no name"),
+        pytest.param(b'{"name": "a\\nb"}', id="a line break in the name"),
+        pytest.param(b'{"name": "' + b"x" * 256 + b'"}', id="a long name"),
     ],
 )
 async def test_a_signed_event_that_is_none_gets_400(app: FastAPI, body: bytes) -> None:

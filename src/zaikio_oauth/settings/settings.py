@@ -93,7 +93,8 @@ class ClientSettings(BaseModel):
     """One OAuth client (app) as it is registered at the Hub.
 
     Without ``client_secret`` it is a public client (RFC 6749 §2.1; the Hub says non-confidential). Without
-    ``organization_scopes`` organizations cannot connect. ``webhook_secret`` is shared with Loom, the Hub's event bus.
+    ``organization_scopes`` organizations cannot connect. ``webhook_secret`` is shared with Loom, the Hub's event bus;
+    it may be a list, because the old one counts too while it is being changed.
 
         Settings(clients={"warehouse": ClientSettings(client_id="…", client_secret="…",
                                                       default_scopes=["zaikio.person.r"])},
@@ -106,7 +107,7 @@ class ClientSettings(BaseModel):
     client_secret: SecretStr | None = None
     default_scopes: Annotated[tuple[str, ...], NoDecode] = ()
     organization_scopes: Annotated[tuple[str, ...], NoDecode] = ()
-    webhook_secret: SecretStr | None = None
+    webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 
     @field_validator("default_scopes", "organization_scopes", mode="before")
     @classmethod
@@ -123,7 +124,13 @@ class ClientSettings(BaseModel):
     def _text(cls, value: Any) -> Any:
         return _text_only(value)
 
-    @field_validator("client_secret", "webhook_secret")
+    @field_validator("webhook_secret", mode="before")
+    @classmethod
+    def _secrets(cls, value: Any) -> Any:
+        listed = _list_of(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        return [each for each in listed if each] if isinstance(listed, list | tuple) else listed or ()
+
+    @field_validator("client_secret")
     @classmethod
     def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value and value.get_secret_value() else None
@@ -132,6 +139,11 @@ class ClientSettings(BaseModel):
     def confidential(self) -> bool:
         """True if the client has a secret (RFC 6749 §2.1)."""
         return self.client_secret is not None
+
+    @property
+    def plain_webhook_secrets(self) -> tuple[str, ...]:
+        """The webhook secrets in plain text. Never show or log them."""
+        return tuple(Secret(secret.get_secret_value()) for secret in self.webhook_secret)
 
     def scopes_for(self, bearer_type: str) -> tuple[str, ...]:
         """Return the scopes that a bearer of this type is asked for."""

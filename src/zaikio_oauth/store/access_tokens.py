@@ -271,7 +271,7 @@ class AccessTokenRepository:
 
     async def _until_stored(self, token: AccessToken, write: Callable[[], Awaitable[T]]) -> T:
         expires_at = max(token.expires_at, token.refresh_expires_at or token.expires_at)
-        return await self._storing.until_stored(token.id, write, expires_at=expires_at)
+        return await self._storing.until_stored(f"Access token {token.id}", write, expires_at=expires_at)
 
     def _mark_revoked(self, access_token_id: str) -> Update:
         """Mark the row if its token was revoked before it was stored: events arrive in any order."""

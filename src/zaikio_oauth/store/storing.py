@@ -1,4 +1,4 @@
-"""Stores what the Hub has issued, for as long as it takes: a code or a refresh token was used up for it."""
+"""Stores what must not be lost, for as long as it takes: the Hub issues a token for a code only once."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ class Storing:
     def __init__(self) -> None:
         self._closing_at: float | None = None
 
-    async def until_stored(self, row_id: str, write: Callable[[], Awaitable[T]], *, expires_at: datetime) -> T:
+    async def until_stored(self, name: str, write: Callable[[], Awaitable[T]], *, expires_at: datetime) -> T:
         """Return what ``write`` gives once it succeeds; raises StoreUnavailableError when there is no more use in it.
 
+        ``name`` says in the log what is stored: whoever needs to know what was lost finds it there, never a value.
         ``write`` is called again after an attempt of which nobody knows whether the database has carried it out.
         """
         pause = FIRST_DATABASE_BACKOFF
@@ -41,11 +42,10 @@ class Storing:
                 return await write()
             except StoreUnavailableError as error:
                 if not error.may_pass or datetime.now(UTC) >= expires_at or self._has_closed():
-                    # Whoever needs the row to know what was lost finds its id here, never a value.
-                    log.error("Access token %s could not be stored: %s", row_id, error)  # noqa: TRY400
+                    log.error("%s could not be stored: %s", name, error)  # noqa: TRY400
                     raise
                 if first:
-                    log.warning("Access token %s is kept in memory until it can be stored: %s", row_id, error)
+                    log.warning("%s is kept in memory until it can be stored: %s", name, error)
             first = False
             # Jitter keeps many processes from returning to a database in step.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311

@@ -60,6 +60,13 @@ class Tables:
             Column("key", String(64), primary_key=True),
             Column("due_at", UtcDateTime, nullable=False),
         )
+        self.handled_events = Table(
+            "zaikio_handled_events",
+            self.metadata,
+            Column("digest", String(64), primary_key=True),
+            Column("handled_at", UtcDateTime, nullable=False),
+            Index("ix_zaikio_handled_events_handled_at", "handled_at"),
+        )
         self.used_flows = Table(
             "zaikio_used_flows",
             self.metadata,

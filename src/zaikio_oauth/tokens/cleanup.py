@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from zaikio_oauth.retries_and_waits import EVENTS_KEPT
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
@@ -26,16 +28,18 @@ class Cleanup:
     access_tokens: AccessTokenRepository
     revoked_tokens: RevokedTokenRepository
     leases: LeaseRepository
+    handled_events: HandledEventRepository
     telemetry: Telemetry
 
     async def run(self) -> int:
-        """Delete tokens, revocations and leases that can never be used again; return how many tokens were deleted."""
+        """Delete what can never be used again, and what is no longer needed; return how many tokens were deleted."""
         now = datetime.now(UTC)
         deleted = 0
         while batch := await self.access_tokens.delete_unusable(now, BATCH):
             deleted += batch
         await self.revoked_tokens.delete_revoked_before(now - REVOCATIONS_KEPT)
         await self.leases.delete_acquired_before(now - LEASES_KEPT)
+        await self.handled_events.delete_handled_before(now - EVENTS_KEPT)
         if deleted:
             self.telemetry.tell(TokenEvent("cleaned_up", count=deleted))
         return deleted

@@ -16,12 +16,14 @@ from zaikio_oauth.resource_server.verification import Verification
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.store.single_flight import SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.store.used_flows import UsedFlowRepository
 from zaikio_oauth.tokens.cleanup import Cleanup
+from zaikio_oauth.tokens.event_inbox import EventInbox
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.rejected_tokens import RejectedTokens
@@ -48,6 +50,7 @@ class Parts:
     revocation_list: RevocationList
     access_tokens: AccessTokenRepository
     used_flows: UsedFlowRepository
+    event_inbox: EventInbox
     flights: SingleFlight
 
 
@@ -71,9 +74,10 @@ async def open_parts(
 
     cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
     access_tokens = AccessTokenRepository(database, on_undecryptable=telemetry.undecryptable)
-    leases = LeaseRepository(database)
+    leases, handled_events = LeaseRepository(database), HandledEventRepository(database)
     # Before the flights are waited for.
     stack.callback(access_tokens.close)
+    stack.callback(handled_events.close)
     revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
     grants = StoredGrants(access_tokens, cache, flights)
     revocation = Revocation(settings, http, token_endpoint, grants, flights, telemetry)
@@ -95,10 +99,11 @@ async def open_parts(
         grants=grants,
         issuance=issuance,
         revocation=revocation,
-        cleanup=Cleanup(access_tokens, revoked_tokens, leases, telemetry),
+        cleanup=Cleanup(access_tokens, revoked_tokens, leases, handled_events, telemetry),
         verification=Verification(settings, signing_keys, roles, revocation_list),
         revocation_list=revocation_list,
         access_tokens=access_tokens,
         used_flows=UsedFlowRepository(database),
+        event_inbox=EventInbox(handled_events, leases, flights),
         flights=flights,
     )

@@ -10,15 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.hub.event import HubEvent
 from zaikio_oauth.web.session import LoginError
 
-__all__ = ["AfterApprove", "AfterDestroy", "Hooks", "Locale", "OnError", "VerifyState", "called"]
+__all__ = ["AfterApprove", "AfterDestroy", "Hooks", "Locale", "OnError", "OnEvent", "VerifyState", "called"]
 
 Target = str | Response | None
 AfterApprove = Callable[[Request, AccessToken, str | None], Target | Awaitable[Target]]
 AfterDestroy = Callable[[Request, str | None], Target | Awaitable[Target]]
 OnError = Callable[[Request, LoginError], Target | Awaitable[Target]]
 VerifyState = Callable[[Request, str], bool | Awaitable[bool]]
+OnEvent = Callable[[HubEvent], object]
 Locale = Callable[[Request], Awaitable[str | None] | str | None]
 
 
@@ -31,6 +33,7 @@ class Hooks:
     on_error: OnError | None = None
     verify_state: VerifyState | None = None
     locale: Locale | None = None
+    on_event: OnEvent | None = None
 
 
 async def called(hook: Callable[..., Any] | None, *arguments: Any) -> Any:

@@ -11,8 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from zaikio_oauth.errors import ZaikioOAuthError
-from zaikio_oauth.hub.event import has_valid_signature, revoked_token_id
-from zaikio_oauth.retries_and_waits import WEBHOOK_DEADLINE
+from zaikio_oauth.hub.event import HubEvent, has_valid_signature, parse_event, revoked_token_id
+from zaikio_oauth.retries_and_waits import LOOM_PATIENCE, WEBHOOK_DEADLINE
+from zaikio_oauth.web.hooks import called
 from zaikio_oauth.web.responses import http_error, not_found, private
 from zaikio_oauth.web.site import Site
 
@@ -24,47 +25,66 @@ log = logging.getLogger("zaikio_oauth")
 
 
 class Webhook:
-    """Receives events (Hub documentation, "Revocation"). Repeated and unordered deliveries are harmless."""
+    """Receives events (Hub documentation, "Revocation"). Repeated and unordered deliveries are harmless.
+
+    A revocation is applied, then the hook ``on_event`` hears of it, and of all other events.
+    """
 
     def __init__(self, site: Site) -> None:
         self.site = site
 
     async def receive(self, request: Request) -> Response:
         """Receive an event of the Zaikio Hub; 401 if its signature is not valid."""
-        _, client = self.site.client(request)
-        if client.webhook_secret is None:
+        client_name, client = self.site.client(request)
+        if not client.webhook_secret:
             raise not_found("This client has no webhook.")
         body = await _body(request)
         signature = request.headers.get("x-loom-signature", "")
-        if not has_valid_signature(body, signature, client.webhook_secret.get_secret_value()):
+        if not has_valid_signature(body, signature, client.plain_webhook_secrets):
             raise http_error(401, "The signature is not valid.")
         try:
-            jti = revoked_token_id(body)
+            event = parse_event(body)
+            jti = revoked_token_id(event)
         except ValueError:
             raise http_error(400, "This is not an event.") from None
-        if jti is not None:
-            await self._in_time(self._revoke(jti))
+        if jti is None and self.site.hooks.on_event is None:
+            log.info("The Hub's event %s has no effect: there is no hook on_event.", event.name)
+        else:
+            await self._in_time(self._deal_with(client_name, event, jti))
         return private(Response(status_code=200))
 
     async def _in_time(self, work: Coroutine[Any, Any, bool]) -> None:
         """Do the work; raises a 503 if it has failed or is late. Late work goes on, and is finished at shutdown."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
         task = self.site.runtime.background.start(work)
         done, _ = await asyncio.wait([task], timeout=WEBHOOK_DEADLINE)
-        if not done or not task.result():
+        # A hook that is not async may have kept us from noticing that it is late.
+        late = clock() - started > LOOM_PATIENCE
+        if not done or late or task.cancelled() or not task.result():
             # Loom shall deliver the event again, whatever becomes of this attempt.
             raise http_error(503, "Please deliver this event again.")
 
-    async def _revoke(self, jti: str) -> bool:
-        """Return True if the revocation is stored; otherwise log why it is not, because nobody may be waiting."""
+    async def _deal_with(self, client_name: str, event: HubEvent, jti: str | None) -> bool:
+        """Return True if that has succeeded; otherwise log why it has not, because nobody may be waiting."""
+        hook = self.site.hooks.on_event
         try:
             async with self.site.runtime.use() as parts:
-                await parts.revocation_list.add([jti])
+                if jti is not None:
+                    await parts.revocation_list.add([jti])
+                if hook is None:
+                    return True
+
+                async def call() -> None:
+                    # The event does not say to which client it was sent.
+                    with self.site.runtime.with_client(client_name):
+                        await called(hook, event)
+
+                return await parts.event_inbox.once(client_name, event.id, call)
         except ZaikioOAuthError as error:
             log.warning("An event of the Hub cannot be applied now: %s", error)
         except Exception:
             log.exception("An event of the Hub cannot be applied.")
-        else:
-            return True
         return False
 
 

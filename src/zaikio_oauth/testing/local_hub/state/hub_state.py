@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
+
+import httpx
 
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.testing.local_hub.state.bearer import Bearer, bearer_for
@@ -15,7 +18,7 @@ from zaikio_oauth.testing.local_hub.state.directory import Directory, HubApp, Hu
 from zaikio_oauth.testing.local_hub.state.faults import Fault, Faults
 from zaikio_oauth.testing.local_hub.state.grants import Grants
 from zaikio_oauth.testing.local_hub.state.hub_request import HubRequest
-from zaikio_oauth.testing.local_hub.state.loom_event import revoked_access_token_event
+from zaikio_oauth.testing.local_hub.state.loom_event import loom_event
 from zaikio_oauth.testing.local_hub.state.requested_scopes import read_scopes, scopes_of
 
 __all__ = ["HubState"]
@@ -133,7 +136,43 @@ class HubState(Directory):
         self, jti: str, secret: str, *, name: str = "zaikio.revoked_access_token"
     ) -> tuple[bytes, dict[str, str]]:
         """Return body and headers of the event with which Loom announces that this access token is revoked."""
-        return revoked_access_token_event(jti, self.grants.bearer_of(jti), secret, name=name, at=self.clock())
+        bearer = self.grants.bearer_of(jti) or Bearer("Person", str(uuid.uuid4()))
+        payload = {"access_token_id": jti}
+        return self.event(name, secret, subject_type=bearer.type, subject_id=bearer.id, payload=payload)
+
+    def event(
+        self,
+        name: str,
+        secret: str,
+        *,
+        subject_id: str,
+        subject_type: str = "Organization",
+        payload: Mapping[str, Any] | None = None,
+        event_id: str | None = None,
+        link: str | None = None,
+    ) -> tuple[bytes, dict[str, str]]:
+        """Return body and headers of any event of Loom's, signed with the ``webhook_secret`` of the app.
+
+        ``subject_type`` is ``"Organization"`` or ``"Person"``, ``event_id`` a fresh one if it is not given.
+
+            body, headers = hub.event("zaikio.connection_changed", "the secret", subject_id=organization_id)
+            client.post("/zaikio/webhook", content=body, headers=headers)
+        """
+        subject = f"{'Org' if subject_type == 'Organization' else 'Per'}/{subject_id}"
+        return loom_event(
+            name, secret, subject=subject, payload=payload or {}, at=self.clock(), event_id=event_id, link=link
+        )
+
+    async def fire_event(self, url: str, name: str, secret: str, **details: Any) -> int:
+        """Deliver an event, which is made as by ``event``, to this URL; return the status of the response.
+
+        As Loom does, it waits for a second: raises httpx.TimeoutException after that.
+
+            status = await hub.fire_event(f"{app_url}/zaikio/webhook", "zaikio.site_added", secret, subject_id=id)
+        """
+        body, headers = self.event(name, secret, **details)
+        async with httpx.AsyncClient(timeout=1.0) as loom:
+            return (await loom.post(url, content=body, headers=headers)).status_code
 
     def rotate_signing_key(self) -> None:
         """Sign with a new key from now on. The old one remains published."""

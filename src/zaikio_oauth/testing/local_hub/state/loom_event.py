@@ -5,28 +5,34 @@ from __future__ import annotations
 import hmac
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
-from zaikio_oauth.testing.local_hub.state.bearer import Bearer
-
-__all__ = ["revoked_access_token_event"]
+__all__ = ["loom_event"]
 
 
-def revoked_access_token_event(
-    jti: str, bearer: Bearer | None, secret: str, *, name: str, at: float
+def loom_event(
+    name: str,
+    secret: str,
+    *,
+    subject: str,
+    payload: Mapping[str, Any],
+    at: float,
+    event_id: str | None = None,
+    link: str | None = None,
 ) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers of the event for a revoked access token, signed with the app's shared secret."""
+    """Return body and headers of an event, signed with the secret that the app shares with Loom."""
     now = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    subject = f"{'Per' if bearer.type == 'Person' else 'Org'}/{bearer.id}" if bearer else f"Per/{uuid.uuid4()}"
     event = {
-        "id": str(uuid.uuid4()),
+        "id": event_id or str(uuid.uuid4()),
         "name": name,
         "subject": subject,
         "timestamp": now,
         "version": "1.0",
-        "payload": {"access_token_id": jti},
-        "link": None,
+        "payload": dict(payload),
+        "link": link,
         "received_at": now,
     }
     body = json.dumps(event).encode()
