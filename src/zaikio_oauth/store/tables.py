@@ -14,31 +14,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.metadata = MetaData()
-        self.access_tokens = Table(
-            "zaikio_access_tokens",
-            self.metadata,
-            Column("id", String(36), primary_key=True),
-            Column("jti", String(255)),
-            Column("audience", String(255), nullable=False),
-            Column("bearer_type", String(32), nullable=False),
-            Column("bearer_id", String(255), nullable=False),
-            Column("on_behalf_of", JSON(none_as_null=True)),
-            Column("scopes", Text, nullable=False),
-            Column("requested_scopes", Text, nullable=False),
-            Column("token", Ciphertext, nullable=False),
-            Column("refresh_token", Ciphertext),
-            Column("version", BigInteger, nullable=False),
-            Column("expires_at", UtcDateTime, nullable=False),
-            Column("refresh_expires_at", UtcDateTime),
-            Column("revoked_at", UtcDateTime),
-            Column("created_at", UtcDateTime, nullable=False),
-            Column("updated_at", UtcDateTime, nullable=False),
-            Column("delegated_from", String(36)),
-            Column("renew_after", UtcDateTime),
-            Index("ix_zaikio_access_tokens_bearer", "audience", "bearer_type", "bearer_id", "expires_at"),
-            Index("ix_zaikio_access_tokens_jti", "jti"),
-            Index("ix_zaikio_access_tokens_expires_at", "expires_at"),
-        )
+        self.access_tokens = _access_tokens(self.metadata)
         self.leases = Table(
             "zaikio_leases",
             self.metadata,
@@ -79,3 +55,31 @@ class Tables:
 
     def __repr__(self) -> str:
         return f"<Tables {sorted(self.metadata.tables)}>"
+
+
+def _access_tokens(metadata: MetaData) -> Table:
+    return Table(
+        "zaikio_access_tokens",
+        metadata,
+        Column("id", String(36), primary_key=True),
+        Column("jti", String(255)),
+        Column("audience", String(255), nullable=False),
+        Column("bearer_type", String(32), nullable=False),
+        Column("bearer_id", String(255), nullable=False),
+        Column("on_behalf_of", JSON(none_as_null=True)),
+        Column("scopes", Text, nullable=False),
+        Column("requested_scopes", Text, nullable=False),
+        Column("token", Ciphertext, nullable=False),
+        Column("refresh_token", Ciphertext),
+        Column("version", BigInteger, nullable=False),
+        Column("expires_at", UtcDateTime, nullable=False),
+        Column("refresh_expires_at", UtcDateTime),
+        Column("revoked_at", UtcDateTime),
+        Column("created_at", UtcDateTime, nullable=False),
+        Column("updated_at", UtcDateTime, nullable=False),
+        Column("delegated_from", String(36)),
+        Column("renew_after", UtcDateTime),
+        Index("ix_zaikio_access_tokens_bearer", "audience", "bearer_type", "bearer_id", "expires_at"),
+        Index("ix_zaikio_access_tokens_jti", "jti"),
+        Index("ix_zaikio_access_tokens_expires_at", "expires_at"),
+    )
