@@ -21,6 +21,7 @@ from zaikio_oauth.httpx_auth import ZaikioAuth
 from zaikio_oauth.hub.event import HubEvent
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import ClientSettings, Settings
+from zaikio_oauth.tokens.connection import Connection
 from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
 from zaikio_oauth.tokens.telemetry import TokenEvent
 from zaikio_oauth.web.session import LoginError, login_error
@@ -31,6 +32,7 @@ __all__ = [
     "BearerToken",
     "ClientSettings",
     "ConfigurationError",
+    "Connection",
     "DecryptionError",
     "DeviceAuthorization",
     "HubEvent",
@@ -52,12 +54,14 @@ __all__ = [
     "bearer_token",
     "cleanup_access_tokens",
     "configure",
+    "connections",
     "connections_router",
     "current_access_token",
     "delegate",
     "find_active_access_token",
     "find_usable_access_token",
     "get_access_token",
+    "keep_alive",
     "login_error",
     "optional_access_token",
     "refresh",
@@ -95,5 +99,7 @@ revoke = _default.revoke
 delegate = _default.delegate
 start_device_authorization = _default.start_device_authorization
 verify_bearer_token = _default.verify_bearer_token
+connections = _default.connections
+keep_alive = _default.keep_alive
 cleanup_access_tokens = _default.cleanup_access_tokens
 rotate_encryption_keys = _default.rotate_encryption_keys

@@ -15,7 +15,7 @@ from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.tokens.auth_context import AroundAuth, AuthContext
 from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
-from zaikio_oauth.tokens.key_rotation import rotate_encryption_keys
+from zaikio_oauth.tokens.maintenance import Maintenance
 from zaikio_oauth.tokens.runtime import Runtime
 from zaikio_oauth.tokens.telemetry import Listener
 from zaikio_oauth.web.bearer_dependency import BearerDependency
@@ -41,7 +41,7 @@ class Options(TypedDict, total=False):
     engine_options: Mapping[str, Any] | None
 
 
-class ZaikioOAuth:
+class ZaikioOAuth(Maintenance):
     """One app's connection to the Zaikio Hub. Several may exist in one process.
 
     It takes what ``configure`` takes. Settings that are not given are read from the environment (``ZAIKIO_…``) when
@@ -56,7 +56,7 @@ class ZaikioOAuth:
     """
 
     def __init__(self, settings: Settings | None = None, **options: Unpack[Options]) -> None:
-        self._runtime = Runtime()
+        super().__init__(Runtime())
         self._site = Site(self._runtime)
         self._routers = Routers(self._site)
         self.current_access_token = CurrentAccessToken(self._site)
@@ -352,27 +352,6 @@ class ZaikioOAuth:
         token = Secret(token)
         async with self._runtime.use() as parts:
             return await parts.verification.verify(token)
-
-    # --- maintenance ------------------------------------------------------------------------------------
-
-    async def cleanup_access_tokens(self) -> int:
-        """Delete, in small batches, the tokens that can never be used again; return how many were deleted.
-
-        scheduler.add_job(cleanup_access_tokens, "cron", hour=3)
-        """
-        async with self._runtime.use() as parts:
-            return await parts.cleanup.run()
-
-    async def rotate_encryption_keys(self) -> int:
-        """Re-encrypt, in batches, what is not encrypted with the first key; return how many tokens were re-encrypted.
-
-        May be stopped and started again. Raises DecryptionError if no key decrypts a row, after all other rows have
-        been re-encrypted.
-
-            count = await rotate_encryption_keys()
-        """
-        async with self._runtime.use() as parts:
-            return await rotate_encryption_keys(parts.access_tokens)
 
 
 def runtime_of(zaikio: ZaikioOAuth) -> Runtime:

@@ -44,6 +44,15 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 5.0
 LONGEST_RETRY_AFTER = 3600.0
 """The longest wait that a ``Retry-After`` or ``RateLimit-Reset`` of the Hub can ask for."""
 
+KEEP_ALIVE_WITHIN = timedelta(days=2)
+"""How long before its refresh token dies a connection is refreshed, so that a daily job has two attempts."""
+
+KEEP_ALIVE_AT_ONCE = 4
+"""How many connections are refreshed at the same time."""
+
+KEEP_ALIVE_GIVES_UP = 20
+"""After so many failures in a row because nothing answered, the rest is left for the next run."""
+
 REVOCATION_DEADLINE = 5.0
 """For revoking one token: a person who logs out waits for it."""
 

@@ -21,6 +21,7 @@ from zaikio_oauth import AccessToken
 from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch, _renew_after
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.ended_grants import EndedGrant, EndedGrantRepository
 from zaikio_oauth.store.leases import Lease, LeaseRepository, _Holding
 from zaikio_oauth.store.statements import Outcome
 
@@ -43,6 +44,8 @@ class Store(Protocol):
         """Empty it, add one grant that has to be refreshed, and return its key."""
 
     def access_tokens(self) -> AccessTokenRepository: ...
+
+    def ended_grants(self) -> EndedGrantRepository: ...
 
     def leases(self) -> LeaseRepository: ...
 
@@ -134,6 +137,9 @@ class RealStore:
     def access_tokens(self) -> AccessTokenRepository:
         return AccessTokenRepository(self._database)
 
+    def ended_grants(self) -> EndedGrantRepository:
+        return EndedGrantRepository(self._database)
+
     def leases(self) -> LeaseRepository:
         return ShortLeases(self._database)
 
@@ -162,6 +168,7 @@ class _Kept:
     issued_at: datetime
     renew_after: datetime | None = None
     revoked: bool = False
+    lost: bool = False
 
 
 class DoubleStore:
@@ -181,6 +188,9 @@ class DoubleStore:
 
     def access_tokens(self) -> AccessTokenRepository:
         return DoubleTokens(self)  # type: ignore[return-value]
+
+    def ended_grants(self) -> EndedGrantRepository:
+        return DoubleEnded(self)  # type: ignore[return-value]
 
     def leases(self) -> LeaseRepository:
         return DoubleLeases(self)
@@ -270,6 +280,25 @@ class DoubleTokens:
         if kept is None or kept.revoked:
             return None
         return StoredToken(kept.token, kept.version, kept.issued_at, kept.renew_after)
+
+
+class DoubleEnded:
+    """Stands where ``EndedGrantRepository`` does. No grant of these runs ends by itself."""
+
+    def __init__(self, store: DoubleStore) -> None:
+        self._store = store
+
+    async def lose(self, access_token_id: str, now: datetime) -> list[EndedGrant]:
+        await step("update access_tokens")
+        kept = self._store.kept.get(access_token_id)
+        if kept is None or kept.lost or kept.token.refresh_token is not None:
+            return []
+        self._store.kept[access_token_id] = replace(kept, lost=True)
+        return [EndedGrant(kept.token.id, kept.token.audience, kept.token.bearer_type, kept.token.bearer_id)]
+
+    async def lose_over(self, now: datetime, search: TokenSearch | None = None) -> list[EndedGrant]:
+        await step("update access_tokens")
+        return []
 
 
 class DoubleLeases(LeaseRepository):

@@ -24,6 +24,7 @@ from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.single_flight import Patience, SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.issuance import Issuance
+from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.renewal_ahead import RenewalAhead
 from zaikio_oauth.tokens.revocation import Revocation
@@ -126,13 +127,16 @@ class World:
         http: Any = Wire(self.hub, self.received)
         flights, telemetry = SingleFlight(), Telemetry()
         access_tokens, leases = self.store.access_tokens(), self.store.leases()
+        ended_grants = self.store.ended_grants()
+        lost_grants = LostGrants(ended_grants, telemetry)
         endpoint, roles = TokenEndpoint(http), Roles(http)
         grants = StoredGrants(access_tokens, TokenCache(0), flights)
-        revocation = Revocation(SETTINGS, http, endpoint, grants, flights, telemetry)
+        revocation = Revocation(SETTINGS, http, endpoint, grants, ended_grants, flights, telemetry)
         issuance = Issuance(SETTINGS, http, endpoint, roles, grants, revocation, leases, flights, telemetry)
-        refresh = Refresh(SETTINGS, endpoint, roles, revocation, grants, leases, flights, telemetry)
+        refresh = Refresh(SETTINGS, endpoint, roles, revocation, grants, leases, flights, telemetry, lost_grants)
         renewals = RenewalAhead(SETTINGS, grants, refresh, issuance, flights, telemetry)
-        return Process(self, TokenManager(SETTINGS, grants, issuance, refresh, renewals), revocation)
+        tokens = TokenManager(SETTINGS, grants, issuance, refresh, renewals, lost_grants)
+        return Process(self, tokens, revocation)
 
 
 @dataclass

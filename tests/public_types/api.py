@@ -18,6 +18,7 @@ from zaikio_oauth import (
     BearerToken,
     ClientSettings,
     ConfigurationError,
+    Connection,
     DecryptionError,
     DeviceAuthorization,
     HubEvent,
@@ -39,12 +40,14 @@ from zaikio_oauth import (
     bearer_token,
     cleanup_access_tokens,
     configure,
+    connections,
     connections_router,
     current_access_token,
     delegate,
     find_active_access_token,
     find_usable_access_token,
     get_access_token,
+    keep_alive,
     login_error,
     optional_access_token,
     refresh,
@@ -159,7 +162,7 @@ async def around_auth(access_token: AccessToken) -> AsyncIterator[None]:
 
 def on_token_event(event: TokenEvent) -> None:
     """A listener for token events."""
-    assert_type(event.kind, Literal["obtained", "refreshed", "revoked", "refused", "cleaned_up"])
+    assert_type(event.kind, Literal["obtained", "refreshed", "revoked", "refused", "lost", "cleaned_up"])
     assert_type(event.access_token_id, str | None)
     assert_type(event.count, int)
 
@@ -225,6 +228,7 @@ async def worker(organization_id: str) -> None:
     auth = ZaikioAuth(bearer_type="Organization", bearer_id=organization_id, origin=["https://api.example.com"])
     async with httpx.AsyncClient(auth=auth) as client:
         assert_type(await client.get("/"), httpx.Response)
+    assert_type(await keep_alive(), int)
     assert_type(await cleanup_access_tokens(), int)
     assert_type(await rotate_encryption_keys(), int)
 
@@ -232,6 +236,22 @@ async def worker(organization_id: str) -> None:
         assert_type(opened, ZaikioOAuth)
         async with opened.with_auth(bearer_id="the-id") as token:
             assert_type(token, AccessToken)
+
+
+async def support_page() -> None:
+    """Which organizations have connected the app."""
+    async for connection in connections(client_name="warehouse", bearer_type="Organization"):
+        assert_type(connection, Connection)
+        assert_type(connection.access_token_id, str)
+        assert_type(connection.client_name, str)
+        assert_type(connection.bearer_type, str)
+        assert_type(connection.bearer_id, str)
+        assert_type(connection.scopes, tuple[str, ...])
+        assert_type(connection.connected_at, datetime)
+        assert_type(connection.refreshed_at, datetime | None)
+        assert_type(connection.expires_at, datetime)
+        assert_type(connection.refresh_expires_at, datetime | None)
+        assert_type(connection.health, Literal["ok", "ageing", "lost"])
 
 
 def sync_worker(organization_id: str) -> None:

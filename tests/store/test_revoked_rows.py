@@ -12,6 +12,7 @@ from sqlalchemy import text
 from tests.data import some_access_token
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 
 
@@ -58,12 +59,13 @@ async def test_the_databases_own_log_has_no_values(
     assert [value for value in (stored.id, stored.jti, stored.bearer_id, "gAAAA") if value and value in shown] == []
 
 
-async def test_no_more_rows_are_deleted_than_one_batch(repository: AccessTokenRepository) -> None:
+async def test_no_more_rows_are_deleted_than_one_batch(database: Database, repository: AccessTokenRepository) -> None:
     """A statement that deletes a million rows would hold them all until its end."""
     past = datetime.now(UTC) - timedelta(hours=1)
     for _ in range(5):
         await repository.add(some_access_token(expires_at=past, refresh_token=None, refresh_expires_at=None))
 
-    deleted = [await repository.delete_unusable(datetime.now(UTC), batch=2) for _ in range(4)]
+    ended = EndedGrantRepository(database)
+    deleted = [await ended.delete_unusable(datetime.now(UTC), batch=2) for _ in range(4)]
 
     assert deleted == [2, 2, 1, 0]

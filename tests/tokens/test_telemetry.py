@@ -51,6 +51,7 @@ async def test_every_event_is_reported_once(
         ("obtained", "authorization_code", 1),
         ("refreshed", None, 1),
         ("revoked", None, 1),
+        ("lost", None, 1),
         ("cleaned_up", None, 1),
         ("refused", "client_credentials", 1),
     ]

@@ -19,6 +19,7 @@ from zaikio_oauth.retries_and_waits import (
     REVOCATION_LIST_WAIT,
 )
 from zaikio_oauth.store.access_tokens import StoredToken
+from zaikio_oauth.store.ended_grants import EndedGrant
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.store.token_cache import TokenCache
 
@@ -30,7 +31,7 @@ log = logging.getLogger("zaikio_oauth")
 class RevocationList:
     """Knows which tokens are revoked, for one event loop; the grants that we hold are marked in the database.
 
-    ``on_marked`` hears how many grants were marked.
+    ``on_marked`` hears which grants were marked, and which of them were not lost before.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class RevocationList:
         revoked_tokens: RevokedTokenRepository,
         cache: TokenCache[StoredToken],
         cache_ttl: float,
-        on_marked: Callable[[int], object],
+        on_marked: Callable[[list[EndedGrant], list[EndedGrant]], object],
     ) -> None:
         self._http = http
         self._revoked_tokens = revoked_tokens
@@ -78,13 +79,13 @@ class RevocationList:
     async def add(self, jtis: Collection[str]) -> None:
         """Have the tokens of these ids rejected: in this process at once, in others when their cache has expired."""
         revoked = frozenset(jtis)
-        marked = await self._revoked_tokens.add(revoked, datetime.now(UTC))
+        marked, lost = await self._revoked_tokens.add(revoked, datetime.now(UTC))
         # Afterwards, so that a look-up under way, which may not have seen it, does not put it back into the cache.
         self._cache.drop_if(lambda kept: kept.access_token.jti in revoked)
         for jti in revoked:
             self._verdicts.drop(jti)
         if marked:
-            self._on_marked(marked)
+            self._on_marked(marked, lost)
 
     async def contains(self, jti: str) -> bool:
         """Return True if the token of that id is revoked, by what is in the database or was read a moment ago."""

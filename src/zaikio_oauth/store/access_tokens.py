@@ -44,13 +44,15 @@ class StoredToken:
 
     ``version``: each refresh increments it. ``issued_at``: when this token was obtained, at the login or by the last
     refresh. ``renew_after``: until then the Hub is not asked for another one while this one will do, because it was
-    asked in vain a moment ago: it failed, gave no token that is valid longer, or none that an API accepts.
+    asked in vain a moment ago: it failed, gave no token that is valid longer, or none that an API accepts. ``lost_at``:
+    when it was told that it cannot be renewed.
     """
 
     access_token: AccessToken
     version: int
     issued_at: datetime
     renew_after: datetime | None = None
+    lost_at: datetime | None = None
 
     def due(self, ahead: timedelta, now: datetime | None = None) -> bool:
         """Return True if it expires within ``ahead``, has lived half of its life, and may be renewed again."""
@@ -201,7 +203,8 @@ class AccessTokenRepository:
         statement = (
             update(self._table)
             .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
-            .values(refresh_token=None, refresh_expires_at=None)
+            # It ends now. A grant that never had a refresh token has no end of it, either.
+            .values(refresh_token=None, refresh_expires_at=datetime.now(UTC))
         )
         return bool((await self._statements.run(statement)).rowcount)
 
@@ -218,21 +221,6 @@ class AccessTokenRepository:
     def close(self) -> None:
         """Try only a little longer to store what could not be stored yet, because the process is about to end."""
         self._storing.close()
-
-    async def delete_unusable(self, now: datetime, batch: int) -> int:
-        """Delete at most ``batch`` tokens that can never be used again; return how many were deleted.
-
-        These are revoked ones, and expired ones that cannot be refreshed.
-        """
-        column = self._table.c
-        over = and_(
-            column.expires_at < now,
-            or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
-        )
-        unusable = select(column.id).where(or_(over, column.revoked_at.is_not(None))).limit(batch)
-        # The condition is repeated because a row may have been refreshed since it was selected.
-        statement = delete(self._table).where(column.id.in_(unusable), or_(over, column.revoked_at.is_not(None)))
-        return (await self._statements.run(statement)).rowcount
 
     async def reencrypt(self, after: str, batch: int) -> Reencrypted:
         """Re-encrypt one batch of rows under the first key: those that follow the id ``after``, in order.
@@ -333,6 +321,7 @@ class AccessTokenRepository:
             **self._encrypted(token.id, token.token, token.refresh_token),
             "expires_at": token.expires_at,
             "refresh_expires_at": token.refresh_expires_at,
+            "lost_at": None,
         }
 
     def _stored_token(self, row: Row[Any]) -> StoredToken:
@@ -355,7 +344,7 @@ class AccessTokenRepository:
             created_at=row.created_at,
             delegated_from=row.delegated_from,
         )
-        return StoredToken(token, row.version, row.updated_at, row.renew_after)
+        return StoredToken(token, row.version, row.updated_at, row.renew_after, row.lost_at)
 
     def _encrypted(self, row_id: str, token: str, refresh_token: str | None) -> dict[str, str | None]:
         """Return the two columns that are encrypted."""

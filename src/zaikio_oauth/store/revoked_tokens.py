@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import case, delete, func, or_, select, update
 
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.ended_grants import EndedGrant
 
 __all__ = ["RevokedTokenRepository"]
 
@@ -27,9 +28,15 @@ class RevokedTokenRepository:
         self._schedule = database.tables.schedule
         self._insert = database.insert
 
-    async def add(self, jtis: Collection[str], now: datetime) -> int:
-        """Store these ids as revoked and mark the access tokens that have them; return how many were marked."""
-        marked = 0
+    async def add(self, jtis: Collection[str], now: datetime) -> tuple[list[EndedGrant], list[EndedGrant]]:
+        """Store these ids as revoked, mark the grants that have them, and return these; and those that were not lost.
+
+        A delegated token is not lost, because it never lasts.
+        """
+        revoked: list[EndedGrant] = []
+        lost: list[EndedGrant] = []
+        column = self._access_tokens.c
+        lost_at = case((column.delegated_from.is_(None), func.coalesce(column.lost_at, now)))
         ids = sorted(set(jtis))
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
@@ -38,11 +45,14 @@ class RevokedTokenRepository:
             mark = (
                 update(self._access_tokens)
                 .where(self._access_tokens.c.jti.in_(batch), self._access_tokens.c.revoked_at.is_(None))
-                .values(revoked_at=now)
+                .values(revoked_at=now, lost_at=lost_at)
+                .returning(column.id, column.audience, column.bearer_type, column.bearer_id, column.lost_at)
             )
             # Stored first, marked second: an access token that is stored in between looks here for itself.
-            marked += (await self._statements.run(insert, mark)).rowcount
-        return marked
+            rows = (await self._statements.run(insert, mark)).rows
+            revoked += [EndedGrant.of(row) for row in rows]
+            lost += [EndedGrant.of(row) for row in rows if row.lost_at == now]
+        return revoked, lost
 
     async def contains(self, jti: str) -> bool:
         """Return True if the token of that id is revoked."""

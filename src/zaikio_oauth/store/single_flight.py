@@ -86,44 +86,58 @@ def loop_is_ending() -> bool:
     return asyncio.get_running_loop() in _ending
 
 
-class _Flight(Generic[T]):
-    """One call under way: its task, how many callers wait for it, and since when it waits for the database."""
+class _DatabaseWaits:
+    """Since when a call waits for the database."""
 
-    __slots__ = ("_at_the_database", "_clock", "task", "waiting")
+    # Not part of the flight: timers keep the contexts in which they were started until they are due, also cancelled
+    # ones, and would keep the flight's result as long.
+    __slots__ = ("_clock", "_since")
 
-    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]], name: str | None) -> None:
-        self.waiting = 0
+    def __init__(self) -> None:
         self._clock = asyncio.get_running_loop().time
-        self._at_the_database: list[float] = []
-        self.task: asyncio.Task[T] = UninterruptedTask(self._fly(call), name=name or "A call")
-
-    async def _fly(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        _flying.set(self)
-        return await call()
+        self._since: list[float] = []
 
     @contextmanager
-    def at_the_database(self) -> Iterator[None]:
-        self._at_the_database.append(self._clock())
+    def waiting(self) -> Iterator[None]:
+        self._since.append(self._clock())
         try:
             yield
         finally:
-            self._at_the_database.pop()
+            self._since.pop()
+
+    def longer_than(self, seconds: float) -> bool:
+        return bool(self._since) and self._clock() - self._since[0] >= seconds
+
+
+class _Flight(Generic[T]):
+    """One call under way: its task, how many callers wait for it, and since when it waits for the database."""
+
+    __slots__ = ("_database_waits", "task", "waiting")
+
+    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]], name: str | None) -> None:
+        self.waiting = 0
+        self._database_waits = _DatabaseWaits()
+        self.task: asyncio.Task[T] = UninterruptedTask(self._fly(call), name=name or "A call")
+
+    async def _fly(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        _flying.set(self._database_waits)
+        return await call()
 
     def not_yet(self, elapsed: float) -> ZaikioOAuthError:
         """Return the error of a caller whose patience has ended after so many seconds."""
         # Those who wait for another process look into the database now and then, which is not what takes so long.
-        if self._at_the_database and self._clock() - self._at_the_database[0] >= elapsed / 2:
+        if self._database_waits.longer_than(elapsed / 2):
             return StoreUnavailableError("it has not answered in time", elapsed=elapsed)
         return HubUnavailableError("it has not answered in time", elapsed=elapsed)
 
 
-_flying: ContextVar[_Flight[Any] | None] = ContextVar("zaikio_oauth_flight", default=None)
+_flying: ContextVar[_DatabaseWaits | None] = ContextVar("zaikio_oauth_flight", default=None)
 
 
 def at_the_database() -> AbstractContextManager[None]:
     """Say that the call under way waits for the database while the body runs, not for the Hub."""
-    flight = _flying.get()
-    return flight.at_the_database() if flight else nullcontext()
+    waits = _flying.get()
+    return waits.waiting() if waits else nullcontext()
 
 
 class SingleFlight:

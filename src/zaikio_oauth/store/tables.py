@@ -52,6 +52,7 @@ class Tables:
             Column("used_by", String(36)),
             Index("ix_zaikio_used_flows_expires_at", "expires_at"),
         )
+        self.lost_connections = _lost_connections(self.metadata)
 
     def __repr__(self) -> str:
         return f"<Tables {sorted(self.metadata.tables)}>"
@@ -79,7 +80,27 @@ def _access_tokens(metadata: MetaData) -> Table:
         Column("updated_at", UtcDateTime, nullable=False),
         Column("delegated_from", String(36)),
         Column("renew_after", UtcDateTime),
+        # When everybody was told that it cannot be renewed.
+        Column("lost_at", UtcDateTime),
         Index("ix_zaikio_access_tokens_bearer", "audience", "bearer_type", "bearer_id", "expires_at"),
         Index("ix_zaikio_access_tokens_jti", "jti"),
         Index("ix_zaikio_access_tokens_expires_at", "expires_at"),
+    )
+
+
+def _lost_connections(metadata: MetaData) -> Table:
+    """Return the table of what is left of a connection whose grant was lost and deleted."""
+    return Table(
+        "zaikio_lost_connections",
+        metadata,
+        Column("client_name", String(255), primary_key=True),
+        Column("bearer_type", String(32), primary_key=True),
+        Column("bearer_id", String(255), primary_key=True),
+        Column("access_token_id", String(36), nullable=False),
+        Column("scopes", Text, nullable=False),
+        Column("connected_at", UtcDateTime, nullable=False),
+        Column("refreshed_at", UtcDateTime),
+        Column("expires_at", UtcDateTime, nullable=False),
+        Column("refresh_expires_at", UtcDateTime),
+        Column("lost_at", UtcDateTime, nullable=False),
     )

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth.retries_and_waits import EVENTS_KEPT
-from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
+from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
 __all__ = ["Cleanup"]
 
 BATCH = 500
 """Rows in one statement, so that nobody else waits for long."""
+
+LOST_CONNECTIONS_KEPT = timedelta(days=90)
+"""How long it is kept that an organization has to connect anew."""
 
 REVOCATIONS_KEPT = timedelta(days=30)
 LEASES_KEPT = timedelta(days=1)
@@ -25,7 +29,8 @@ LEASES_KEPT = timedelta(days=1)
 class Cleanup:
     """Deletes in small batches; may run anywhere, at any time, and several times at once."""
 
-    access_tokens: AccessTokenRepository
+    ended_grants: EndedGrantRepository
+    lost_grants: LostGrants
     revoked_tokens: RevokedTokenRepository
     leases: LeaseRepository
     handled_events: HandledEventRepository
@@ -35,8 +40,10 @@ class Cleanup:
         """Delete what can never be used again, and what is no longer needed; return how many tokens were deleted."""
         now = datetime.now(UTC)
         deleted = 0
-        while batch := await self.access_tokens.delete_unusable(now, BATCH):
+        await self.lost_grants.lose_all_over(now)
+        while batch := await self.ended_grants.delete_unusable(now, BATCH):
             deleted += batch
+        await self.ended_grants.forget_replaced(now - LOST_CONNECTIONS_KEPT)
         await self.revoked_tokens.delete_revoked_before(now - REVOCATIONS_KEPT)
         await self.leases.delete_acquired_before(now - LEASES_KEPT)
         await self.handled_events.delete_handled_before(now - EVENTS_KEPT)

@@ -124,7 +124,7 @@ class Issuance:
         name, bearer_type, bearer_id, wanted = search
         client = self.settings.client(name)
         scopes = scope_rules.with_prefix(wanted, scope_rules.bearer_prefix(bearer_type, bearer_id))
-        with self.telemetry.asking("client_credentials", name):
+        with self.telemetry.asking("client_credentials", name, bearer_type=bearer_type, bearer_id=bearer_id):
             response = await self.token_endpoint.client_credentials(client, scopes=scopes, once=once)
         response.require_bearer(bearer_type, bearer_id)
         return await self._store(_new_token(name, response, wanted), "client_credentials", valid_for)
@@ -171,7 +171,8 @@ class Issuance:
             raise InvalidScopesError("malformed_scope", "name the scopes to delegate")
 
         async def request() -> AccessToken:
-            with self.telemetry.asking("delegation", parent.audience):
+            about = {"access_token_id": parent.id, "bearer_type": parent.bearer_type, "bearer_id": parent.bearer_id}
+            with self.telemetry.asking("delegation", parent.audience, **about):
                 response = await delegate(self.http, token=parent.token, client_id=client_id, scopes=wanted)
             response = await self.roles.resolved(response)
             token = _delegated_token(parent, self.settings.clients, client_id, response, wanted)

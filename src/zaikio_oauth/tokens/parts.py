@@ -16,21 +16,26 @@ from zaikio_oauth.resource_server.verification import Verification
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.leases import LeaseRepository
+from zaikio_oauth.store.newest_grants import NewestGrantRepository
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.store.single_flight import SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.store.used_flows import UsedFlowRepository
 from zaikio_oauth.tokens.cleanup import Cleanup
+from zaikio_oauth.tokens.connection import ConnectionList
 from zaikio_oauth.tokens.event_inbox import EventInbox
 from zaikio_oauth.tokens.issuance import Issuance
+from zaikio_oauth.tokens.keep_alive import KeepAlive
+from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.rejected_tokens import RejectedTokens
 from zaikio_oauth.tokens.renewal_ahead import RenewalAhead
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
-from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
+from zaikio_oauth.tokens.telemetry import Telemetry
 from zaikio_oauth.tokens.token_manager import TokenManager
 
 __all__ = ["Parts", "open_parts"]
@@ -45,6 +50,8 @@ class Parts:
     grants: StoredGrants
     issuance: Issuance
     revocation: Revocation
+    connections: ConnectionList
+    keep_alive: KeepAlive
     cleanup: Cleanup
     verification: Verification
     revocation_list: RevocationList
@@ -80,26 +87,30 @@ async def open_parts(
     stack.callback(handled_events.close)
     revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
     grants = StoredGrants(access_tokens, cache, flights)
-    revocation = Revocation(settings, http, token_endpoint, grants, flights, telemetry)
+    ended_grants = EndedGrantRepository(database)
+    lost_grants, connections = LostGrants(ended_grants, telemetry), ConnectionList(NewestGrantRepository(database))
+    revocation = Revocation(settings, http, token_endpoint, grants, ended_grants, flights, telemetry)
     issuance = Issuance(settings, http, token_endpoint, roles, grants, revocation, leases, flights, telemetry)
-    refresh = Refresh(settings, token_endpoint, roles, revocation, grants, leases, flights, telemetry)
+    refresh = Refresh(settings, token_endpoint, roles, revocation, grants, leases, flights, telemetry, lost_grants)
     renewals = RenewalAhead(settings, grants, refresh, issuance, flights, telemetry)
     revocation_list = RevocationList(
         http=http,
         revoked_tokens=revoked_tokens,
         cache=cache,
         cache_ttl=settings.cache_ttl,
-        on_marked=lambda count: telemetry.tell(TokenEvent("revoked", count=count)),
+        on_marked=lost_grants.revoked,
     )
     stack.push_async_callback(revocation_list.stop)
     revocation_list.start()
     return Parts(
-        tokens=TokenManager(settings, grants, issuance, refresh, renewals),
+        tokens=TokenManager(settings, grants, issuance, refresh, renewals, lost_grants),
         rejected_tokens=RejectedTokens(grants, issuance, refresh, flights),
         grants=grants,
         issuance=issuance,
         revocation=revocation,
-        cleanup=Cleanup(access_tokens, revoked_tokens, leases, handled_events, telemetry),
+        connections=connections,
+        keep_alive=KeepAlive(settings, connections, grants, refresh, lost_grants, telemetry),
+        cleanup=Cleanup(ended_grants, lost_grants, revoked_tokens, leases, handled_events, telemetry),
         verification=Verification(settings, signing_keys, roles, revocation_list),
         revocation_list=revocation_list,
         access_tokens=access_tokens,

@@ -17,6 +17,7 @@ from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database, once_across_processes
+from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
@@ -36,6 +37,7 @@ class Refresh:
     leases: LeaseRepository
     flights: SingleFlight
     telemetry: Telemetry
+    lost_grants: LostGrants
 
     async def __call__(
         self, stored: StoredToken, patience: Patience, valid_for: timedelta = timedelta(0)
@@ -46,6 +48,8 @@ class Refresh:
         HubUnavailableError if the Hub cannot be asked, and what ``SingleFlight.run`` raises when ``patience`` ends.
         """
         if not stored.access_token.refreshable():
+            if stored.access_token.expired:
+                await self.lost_grants.lose(stored)
             raise InvalidGrantError("invalid_grant", "there is no refresh token, or it has expired")
         refreshed = await self.flights.run(
             ("refresh", stored.access_token.id, stored.version),
@@ -86,7 +90,8 @@ class Refresh:
         old = stored.access_token
         client = self.settings.client(old.audience)
         try:
-            with self.telemetry.asking("refresh_token", old.audience):
+            about = {"access_token_id": old.id, "bearer_type": old.bearer_type, "bearer_id": old.bearer_id}
+            with self.telemetry.asking("refresh_token", old.audience, **about):
                 response = await self.token_endpoint.refresh_token(
                     client, refresh_token=old.refresh_token or "", once=once
                 )
@@ -96,6 +101,9 @@ class Refresh:
             # Another process may have stored its result since the last look.
             if not await self.grants.drop_refresh_token(stored) and (rescued := await self._changed_since(stored)):
                 return rescued
+            # Ahead of time nobody has to do anything yet: the token lives on.
+            if not once or old.expired:
+                await self.lost_grants.lose(stored)
             raise
         fresh = _refreshed_token(old, await self.roles.resolved(response))
         try:
@@ -107,6 +115,7 @@ class Refresh:
         if replaced is None:
             # Logged out or revoked while the Hub was asked, so nobody may have what it has just issued.
             await self.revocation.revoke_or_warn(fresh)
+            await self.lost_grants.lose(stored)
             raise InvalidGrantError("invalid_grant", "this grant was revoked during the refresh")
         self.telemetry.tell(TokenEvent.of("refreshed", fresh))
         return replaced

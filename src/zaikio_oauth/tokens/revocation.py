@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
-from zaikio_oauth.errors import DecryptionError, InvalidGrantError, ZaikioOAuthError
+from zaikio_oauth.errors import DecryptionError, InvalidGrantError, StoreUnavailableError, ZaikioOAuthError
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.retries_and_waits import REVOCATION_DEADLINE
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight
 from zaikio_oauth.tokens.stored_grants import StoredGrants
 from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
@@ -30,6 +31,7 @@ class Revocation:
     http: HubHttp
     token_endpoint: TokenEndpoint
     grants: StoredGrants
+    ended_grants: EndedGrantRepository
     flights: SingleFlight
     telemetry: Telemetry
     about_to_delete: dict[str, AccessToken] = field(default_factory=dict, repr=False)
@@ -51,9 +53,19 @@ class Revocation:
         deleted = await self._deleted(token.id)
         if deleted is not None:
             await self._end_at_hub(deleted)
+        await self._forget_lost(token)
         if deleted is None or deleted.token != token.token:
             # The Hub accepts a token until it expires, also after a refresh.
             await self._revoke_at_hub(token)
+
+    async def _forget_lost(self, token: AccessToken) -> None:
+        """Forget the lost grants of this bearer: the app itself ends the connection, so nobody has to renew it."""
+        if token.on_behalf_of is not None or token.delegated_from is not None:
+            return
+        try:
+            await self.ended_grants.forget(token.audience, token.bearer_type, token.bearer_id)
+        except StoreUnavailableError as error:
+            log.warning("The lost grants of %s/%s are still listed: %s", token.bearer_type, token.bearer_id, error)
 
     async def log_out(self, access_token_id: str) -> None:
         """Delete the grant and revoke at the Hub what was stored; if the Hub does not, log a warning.

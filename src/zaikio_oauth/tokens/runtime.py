@@ -111,6 +111,17 @@ class Runtime:
         finally:
             configuration.client_name.reset(reset)
 
+    def checked_client_name(self, client_name: str | None, bearer_type: str) -> str:
+        """Return the client's name, by default ``client_name``.
+
+        Raises UnknownClientError, and ValueError for a type of bearers that does not exist.
+        """
+        if bearer_type not in ("Person", "Organization"):
+            raise ValueError(f"bearer_type has to be 'Person' or 'Organization', not {bearer_type!r}")
+        name = client_name or self.client_name
+        self.settings.client(name)
+        return name
+
     def search(
         self, client_name: str | None, bearer_type: str, bearer_id: str, scopes: str | Iterable[str] | None
     ) -> TokenSearch:
@@ -118,14 +129,12 @@ class Runtime:
 
         Raises UnknownClientError, and ValueError or TypeError for a bearer that cannot exist.
         """
-        if bearer_type not in ("Person", "Organization"):
-            raise ValueError(f"bearer_type has to be 'Person' or 'Organization', not {bearer_type!r}")
+        name = self.checked_client_name(client_name, bearer_type)
         if not isinstance(bearer_id, str):
             raise TypeError(f"bearer_id has to be a str, not {type(bearer_id).__name__}")
         if not is_bearer_id(bearer_id):
             # It becomes part of the requested scopes and must not be able to add further ones.
             raise ValueError("bearer_id may contain only letters, digits, - and _, from 1 to 255 of them")
-        name = client_name or self.client_name
         client = self.settings.client(name)
         wanted = client.scopes_for(bearer_type) if scopes is None else scope_rules.parse(scopes)
         return TokenSearch(name, bearer_type, bearer_id, wanted)

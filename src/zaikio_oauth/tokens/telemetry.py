@@ -26,9 +26,9 @@ try:
 except ModuleNotFoundError:  # pragma: no cover (shown by a test in a process of its own)
     metrics = trace = None  # type: ignore[assignment]
 
-__all__ = ["Telemetry", "TokenEvent"]
+__all__ = ["Kind", "Telemetry", "TokenEvent"]
 
-Kind = Literal["obtained", "refreshed", "revoked", "refused", "cleaned_up"]
+Kind = Literal["obtained", "refreshed", "revoked", "refused", "lost", "cleaned_up"]
 Listener = Callable[["TokenEvent"], object]
 
 log = logging.getLogger("zaikio_oauth")
@@ -38,9 +38,10 @@ log = logging.getLogger("zaikio_oauth")
 class TokenEvent:
     """Something happened to a token, or to ``count`` tokens.
 
-    ``kind`` is ``obtained``, ``refreshed``, ``revoked``, ``refused`` or ``cleaned_up``. ``refused``: the Hub answered
-    with an error, whose code is ``error``, or a renewal ahead of time has failed (``temporarily_unavailable``,
-    ``invalid_response``). ``grant_type`` says by which grant a token was obtained.
+    ``kind``: ``obtained``; ``refreshed``; ``revoked``; ``refused``, the Hub answered with an error, whose code is
+    ``error``, or a renewal for which nobody waits has failed (``temporarily_unavailable``, ``invalid_response``);
+    ``lost``, once per grant: from now on somebody has to log in or connect anew; ``cleaned_up``. ``grant_type`` says by
+    which grant a token was obtained.
 
         def on_token_event(event: TokenEvent) -> None:
             metrics.count(event.kind, event.count)
@@ -86,7 +87,7 @@ class Telemetry:
         self._tracer = trace.get_tracer("zaikio_oauth") if trace else None
         self._counter = (
             metrics.get_meter("zaikio_oauth").create_counter(
-                "zaikio_oauth.tokens", description="Tokens obtained, refreshed, revoked, refused and cleaned up"
+                "zaikio_oauth.tokens", description="Tokens obtained, refreshed, revoked, refused, lost and cleaned up"
             )
             if metrics
             else None
@@ -100,7 +101,7 @@ class Telemetry:
 
     def tell(self, event: TokenEvent) -> None:
         """Log the event, count it, and pass it to the app's listener."""
-        level = logging.WARNING if event.kind == "refused" else logging.INFO
+        level = logging.WARNING if event.kind in ("refused", "lost") else logging.INFO
         text = " ".join(f"{name}={value}" for name, value in event.details.items())
         log.log(level, "token %s %s", event.kind, text, extra={"zaikio_event": event.kind, **_prefixed(event.details)})
         if self._counter:
@@ -123,14 +124,20 @@ class Telemetry:
         await self._hearing.wait()
 
     @contextmanager
-    def asking(self, grant_type: str, client_name: str, *, pending: Collection[str] = ()) -> Iterator[None]:
-        """Trace the token request in the body, and tell of its error response unless the code is ``pending``."""
+    def asking(
+        self, grant_type: str, client_name: str, *, pending: Collection[str] = (), **about: str | None
+    ) -> Iterator[None]:
+        """Trace the token request in the body, and tell of its error response unless the code is ``pending``.
+
+        ``about``: what is known of the token, as in a TokenEvent.
+        """
         try:
             with self.span(grant_type, client_name=client_name):
                 yield
         except OAuthError as error:
             if error.code not in pending:
-                self.tell(TokenEvent("refused", client_name=client_name, grant_type=grant_type, error=error.code))
+                known: dict[str, Any] = {"grant_type": grant_type, "error": error.code, **about}
+                self.tell(TokenEvent("refused", client_name=client_name, **known))
             raise
 
     @contextmanager

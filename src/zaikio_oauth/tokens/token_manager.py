@@ -14,6 +14,7 @@ from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
 from zaikio_oauth.store.single_flight import Patience
 from zaikio_oauth.tokens.issuance import Issuance
+from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.renewal_ahead import RenewalAhead
 from zaikio_oauth.tokens.stored_grants import StoredGrants
@@ -33,6 +34,7 @@ class TokenManager:
     issuance: Issuance
     refresh_grant: Refresh
     renewals: RenewalAhead
+    lost_grants: LostGrants
 
     # --- the stored one -------------------------------------------------------------------------------
 
@@ -117,6 +119,7 @@ class TokenManager:
             # One that no key decrypts has just been refreshed by a process that has other keys.
             with suppress(InvalidGrantError, DecryptionError):
                 return await self.refresh_grant(refreshable, patience, valid_for)
+        await self.lost_grants.lose_over(search)
         return await self.issuance.client_credentials(search, valid_for, patience)
 
     async def refresh(self, token: AccessToken) -> AccessToken:

@@ -1,0 +1,211 @@
+"""The grants that have ended: which of them are lost, which can be deleted, and what is kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, or_, select, update
+
+from zaikio_oauth.store.access_tokens import TokenSearch
+from zaikio_oauth.store.database import Database
+
+__all__ = ["EndedGrant", "EndedGrantRepository", "is_bearers_own", "refreshed_at", "unrenewable"]
+
+BATCH = 500
+"""Rows in one statement, so that nobody else waits for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedGrant:
+    """Whose grant it was."""
+
+    access_token_id: str
+    client_name: str
+    bearer_type: str
+    bearer_id: str
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> EndedGrant:
+        """Return the grant of a row."""
+        return cls(row.id, row.audience, row.bearer_type, row.bearer_id)
+
+
+def unrenewable(column: Any, now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a grant cannot be renewed: its refresh token was refused, or has expired.
+
+    A token by client credentials has none and never had one, so it has no end of it, either.
+    """
+    return and_(
+        column.refresh_expires_at.is_not(None),
+        or_(column.refresh_token.is_(None), column.refresh_expires_at <= now),
+    )
+
+
+def is_bearers_own(column: Any) -> ColumnElement[bool]:
+    """Return the condition that a person does not act with it for an organization, and that it was not delegated."""
+    return and_(column.on_behalf_of.is_(None), column.delegated_from.is_(None))
+
+
+def refreshed_at(column: Any) -> ColumnElement[datetime | None]:
+    """Return when the grant was last refreshed, or NULL."""
+    return case((column.version > 1, column.updated_at))
+
+
+class EndedGrantRepository:
+    """The rows of ``zaikio_access_tokens`` that have ended, and those of ``zaikio_lost_connections``."""
+
+    def __init__(self, database: Database) -> None:
+        self._statements = database.statements
+        self._table = database.tables.access_tokens
+        self._lost = database.tables.lost_connections
+        self._insert = database.insert
+
+    async def lose(self, access_token_id: str, now: datetime) -> list[EndedGrant]:
+        """Mark this grant as lost if it cannot be renewed, and return it; nothing if somebody else was first."""
+        column = self._table.c
+        ended = or_(column.revoked_at.is_not(None), unrenewable(column, now))
+        return await self._mark(and_(column.id == access_token_id, column.delegated_from.is_(None), ended), now)
+
+    async def lose_over(self, now: datetime, search: TokenSearch | None = None) -> list[EndedGrant]:
+        """Mark a batch of the grants that are over as lost, and return those that nobody else has marked.
+
+        ``search``: only those of this client and bearer.
+        """
+        column = self._table.c
+        found = select(column.id).where(self._over(now), column.lost_at.is_(None)).limit(BATCH)
+        if search is not None:
+            found = found.where(
+                column.audience == search.audience,
+                column.bearer_type == search.bearer_type,
+                column.bearer_id == search.bearer_id,
+            )
+        # The condition is repeated because a row may have been refreshed since it was selected.
+        return await self._mark(and_(column.id.in_(found), self._over(now)), now)
+
+    async def _mark(self, condition: ColumnElement[bool], now: datetime) -> list[EndedGrant]:
+        column = self._table.c
+        statement = (
+            update(self._table)
+            .where(condition, column.lost_at.is_(None))
+            .values(lost_at=now)
+            .returning(column.id, column.audience, column.bearer_type, column.bearer_id)
+        )
+        return [EndedGrant.of(row) for row in (await self._statements.run(statement)).rows]
+
+    def _over(self, now: datetime) -> ColumnElement[bool]:
+        """Return the condition that somebody has to log in or connect anew."""
+        column = self._table.c
+        ended = or_(column.revoked_at.is_not(None), and_(column.expires_at <= now, unrenewable(column, now)))
+        return and_(column.delegated_from.is_(None), ended)
+
+    async def delete_unusable(self, now: datetime, batch: int) -> int:
+        """Delete at most ``batch`` tokens that can never be used again; return how many were deleted.
+
+        These are revoked ones, and expired ones that cannot be refreshed, once it was told that they are lost. Of an
+        organization's newest grant it is kept that it is lost, without its tokens.
+        """
+        column = self._table.c
+        expired = and_(
+            column.expires_at < now,
+            or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
+        )
+        untold = and_(column.lost_at.is_(None), self._over(now))
+        unusable = and_(or_(expired, column.revoked_at.is_not(None)), ~untold)
+        # The oldest first, so that each of them meets the newer ones that have replaced it.
+        found = select(column.id).where(unusable).order_by(column.created_at).limit(batch)
+        ids = [row.id for row in (await self._statements.run(found)).rows]
+        if not ids:
+            return 0
+        keep = self._insert(self._lost).from_select(_KEPT, self._lost_connections(ids, now))
+        keep = keep.on_conflict_do_update(
+            index_elements=["client_name", "bearer_type", "bearer_id"],
+            set_={name: keep.excluded[name] for name in _KEPT},
+            where=self._lost.c.connected_at <= keep.excluded.connected_at,
+        )
+        # The condition is repeated because a row may have been refreshed since it was selected.
+        statement = delete(self._table).where(column.id.in_(ids), unusable)
+        return (await self._statements.run(keep, statement)).rowcount
+
+    def _lost_connections(self, ids: Sequence[str], now: datetime) -> Select[Any]:
+        """Return what is kept of these: of the organizations' own grants those that are lost and not replaced."""
+        column, newer = self._table.c, self._table.alias("newer").c
+        replaced = select(newer.id).where(
+            newer.audience == column.audience,
+            newer.bearer_type == column.bearer_type,
+            newer.bearer_id == column.bearer_id,
+            is_bearers_own(newer),
+            or_(
+                newer.created_at > column.created_at,
+                and_(newer.created_at == column.created_at, newer.id > column.id),
+            ),
+            # Not by a token that has expired, and that the organization's client obtained before this one was lost.
+            or_(
+                newer.created_at > column.lost_at,
+                newer.lost_at.is_not(None),
+                newer.refresh_token.is_not(None),
+                newer.expires_at > now,
+            ),
+        )
+        return select(
+            column.audience,
+            column.bearer_type,
+            column.bearer_id,
+            column.id,
+            column.scopes,
+            column.created_at,
+            refreshed_at(column),
+            column.expires_at,
+            column.refresh_expires_at,
+            column.lost_at,
+        ).where(
+            column.id.in_(ids),
+            column.lost_at.is_not(None),
+            column.bearer_type == "Organization",
+            is_bearers_own(column),
+            ~replaced.exists(),
+        )
+
+    async def forget_replaced(self, lost_before: datetime) -> None:
+        """Forget the lost connections that were replaced by a new grant, or lost before that instant."""
+        lost, column = self._lost.c, self._table.c
+        replaced = select(column.id).where(
+            column.audience == lost.client_name,
+            column.bearer_type == lost.bearer_type,
+            column.bearer_id == lost.bearer_id,
+            is_bearers_own(column),
+            column.created_at > lost.lost_at,
+        )
+        await self._statements.run(delete(self._lost).where(or_(lost.lost_at < lost_before, replaced.exists())))
+
+    async def forget(self, client_name: str, bearer_type: str, bearer_id: str) -> None:
+        """Forget what is lost of this bearer, because the app itself has ended the connection."""
+        lost, column = self._lost.c, self._table.c
+        await self._statements.run(
+            delete(self._lost).where(
+                lost.client_name == client_name, lost.bearer_type == bearer_type, lost.bearer_id == bearer_id
+            ),
+            delete(self._table).where(
+                column.audience == client_name,
+                column.bearer_type == bearer_type,
+                column.bearer_id == bearer_id,
+                column.lost_at.is_not(None),
+                is_bearers_own(column),
+            ),
+        )
+
+
+_KEPT = (
+    "client_name",
+    "bearer_type",
+    "bearer_id",
+    "access_token_id",
+    "scopes",
+    "connected_at",
+    "refreshed_at",
+    "expires_at",
+    "refresh_expires_at",
+    "lost_at",
+)

@@ -1,0 +1,68 @@
+"""Tells, once per grant and in all processes together, that it is lost: somebody has to log in or connect anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from zaikio_oauth.errors import StoreUnavailableError
+from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
+from zaikio_oauth.store.ended_grants import EndedGrant, EndedGrantRepository
+from zaikio_oauth.tokens.telemetry import Kind, Telemetry, TokenEvent
+
+__all__ = ["LostGrants"]
+
+log = logging.getLogger("zaikio_oauth")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LostGrants:
+    """Whoever marks a grant as lost in the database tells of it. Nobody does if that process ends in between."""
+
+    ended_grants: EndedGrantRepository
+    telemetry: Telemetry
+
+    async def lose(self, stored: StoredToken) -> None:
+        """Tell that this grant is lost, unless it can be renewed after all, or somebody has told.
+
+        If the database is unavailable, it is told by the next keep-alive or cleanup.
+        """
+        token = stored.access_token
+        never_renewable = token.refresh_token is None and token.refresh_expires_at is None
+        if stored.lost_at is not None or never_renewable:
+            return
+        try:
+            self._tell(await self.ended_grants.lose(token.id, datetime.now(UTC)))
+        except StoreUnavailableError as error:
+            log.warning("Access token %s is lost, which is told later: %s", token.id, error)
+
+    async def lose_over(self, search: TokenSearch) -> None:
+        """Tell of this bearer's grants that are over, unless somebody has told; likewise."""
+        try:
+            self._tell(await self.ended_grants.lose_over(datetime.now(UTC), search))
+        except StoreUnavailableError as error:
+            log.warning("Whether a grant of %s/%s is lost is told later: %s", search[1], search[2], error)
+
+    async def lose_all_over(self, now: datetime) -> None:
+        """Tell of all grants that are over; raises StoreUnavailableError."""
+        while lost := await self.ended_grants.lose_over(now):
+            self._tell(lost)
+
+    def revoked(self, revoked: Collection[EndedGrant], lost: Collection[EndedGrant]) -> None:
+        """Tell of the grants that the Hub has revoked, and which of them were not lost before."""
+        self._tell(revoked, "revoked")
+        self._tell(lost)
+
+    def _tell(self, grants: Collection[EndedGrant], kind: Kind = "lost") -> None:
+        for grant in grants:
+            self.telemetry.tell(
+                TokenEvent(
+                    kind,
+                    client_name=grant.client_name,
+                    access_token_id=grant.access_token_id,
+                    bearer_type=grant.bearer_type,
+                    bearer_id=grant.bearer_id,
+                )
+            )
