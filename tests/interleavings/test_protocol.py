@@ -15,16 +15,9 @@ import pytest
 from tests.fuzz.budget import Budget
 from tests.interleavings.explorer import Explorer, Run, Scenario
 from tests.interleavings.promises import faults, faults_of_a_logout
+from tests.interleavings.scenarios import AHEAD, AHEAD_AND_NOW, LOGOUT, THREE, TWO, WORKERS
 from tests.interleavings.stores import LEASE, DoubleStore, RealStore
-from tests.interleavings.world import Process
 from zaikio_oauth import AccessToken
-
-TWO: Scenario = {"a": Process.find_active, "b": Process.find_active}
-THREE: Scenario = {**TWO, "c": Process.find_active}
-WORKERS: Scenario = {"a": Process.get, "b": Process.get}
-AHEAD: Scenario = {"a": Process.renew_ahead, "b": Process.renew_ahead}
-AHEAD_AND_NOW: Scenario = {"a": Process.renew_ahead, "b": Process.find_active}
-LOGOUT: Scenario = {"a": Process.find_active, "b": Process.log_out}
 
 
 class SpentStore(DoubleStore):
@@ -67,7 +60,7 @@ def test_two_processes_that_refresh_at_once(budget: Budget) -> None:
 def test_two_processes_that_renew_ahead_of_time(budget: Budget, scenario: Scenario) -> None:
     """One request as well, whether the other one renews ahead of time, too, or must have another token now."""
     explorer = explored(budget, "two processes ahead", Explorer(scenario, DoubleStore(), check=faults), None)
-    assert explorer.complete and explorer.runs > 500
+    assert explorer.complete and explorer.runs > 200
 
 
 def test_a_renewal_ahead_of_time_that_is_refused(budget: Budget) -> None:
@@ -102,7 +95,7 @@ def test_a_process_is_stopped(budget: Budget) -> None:
 def test_a_logout_during_a_refresh(budget: Budget) -> None:
     """Whatever the order of a logout and a refresh: nothing is stored, and nothing lives on at the Hub."""
     explorer = explored(budget, "a logout", Explorer(LOGOUT, DoubleStore(), check=faults_of_a_logout), None)
-    assert explorer.complete and explorer.runs > 500
+    assert explorer.complete and explorer.runs > 200
 
 
 def test_three_processes(budget: Budget) -> None:
@@ -120,37 +113,6 @@ def test_three_processes_at_random(budget: Budget, crashes: int, stalls: int) ->
         broken = {fault: "; ".join(run.actions) for fault in faults(run)}
         assert broken == {}, f"seed {seed + explorer.runs - 1}"
     budget.tell(f"three processes, {crashes} crashes and {stalls} stops at random", {"schedules": explorer.runs})
-
-
-# ── what the exploration has found ─────────────────────────────────────────────────────────────────
-
-
-def test_a_result_that_is_stored_after_the_last_look_counts() -> None:
-    """A stopped process stores its token just before the refused one would drop the refresh token: nobody is out."""
-    run = Explorer(TWO, DoubleStore(), stalls=1).replay(
-        "a does asks the Hub",
-        "a does hears from the Hub",
-        "a stalls",
-        "b does asks the Hub",
-        "b does hears from the Hub",
-        # The grace has passed, b has looked for the last time and is about to drop the refresh token.
-        "a goes on | b does update access_tokens",
-        "a does update access_tokens",
-        "b does update access_tokens",
-    )
-    assert [outcome.value.token for outcome in run.outcomes.values()] == ["access-2", "access-2"]
-
-
-def test_a_logout_revokes_what_is_in_the_row_when_it_is_deleted() -> None:
-    """A refresh that is stored between a logout's look and its deletion does not survive the logout."""
-    run = Explorer(LOGOUT, DoubleStore()).replay(
-        "b does select access_tokens",
-        "a does asks the Hub",
-        "a does hears from the Hub",
-        "a does update access_tokens",
-        "b does delete access_tokens",
-    )
-    assert (run.row, run.world.hub.live, run.world.hub.access) == (None, set(), {"access-1"})
 
 
 # ── the double ─────────────────────────────────────────────────────────────────────────────────────
