@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.testclient import TestClient
 
 from tests.data import KEY
-from zaikio_oauth import Settings, ZaikioOAuth
+from zaikio_oauth import ConfigurationError, Settings, ZaikioOAuth
 from zaikio_oauth.settings.setting_warnings import setting_warnings
 
 
@@ -42,3 +47,112 @@ def test_scopes_with_the_hubs_former_name_are_logged_once(caplog: pytest.LogCapt
     client["default_scopes"] = ["zaikio.person.r"]
     assert ZaikioOAuth(Settings(encryption_keys=[KEY], clients={"a": client})).settings
     assert caplog.records == []
+
+
+MISSPELT = {
+    "ZAIKIO_ENVIROMENT": "ZAIKIO_ENVIRONMENT",
+    "zaikio_base_ulr": "ZAIKIO_BASE_URL",
+    "ZAIKIO_ENCRYPTION_KEY": "ZAIKIO_ENCRYPTION_KEYS",
+    "ZAIKIO_DATABASE": "ZAIKIO_DATABASE_URL",
+    "ZAIKIO_CLIENT__MILL__CLIENT_ID": "ZAIKIO_CLIENTS__MILL__CLIENT_ID",
+    "ZAIKIO_CLIENTS_MILL_CLIENT_SECRET": "ZAIKIO_CLIENTS__MILL__CLIENT_SECRET",
+    "ZAIKIO_CLIENT_SECRET": "ZAIKIO_CLIENTS__<NAME>__CLIENT_SECRET",
+}
+CLIENTS: dict[str, Any] = {"a": {"client_id": "a", "client_secret": "a"}}
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELT.items())
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_misspelt_variable_is_named_with_the_nearest_setting(
+    name: str,
+    meant: str,
+    in_file: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is a warning when the settings are first needed, and part of the error if that is one; never with the value."""
+    monkeypatch.chdir(tmp_path)
+    if in_file:
+        (tmp_path / ".env").write_text(f"{name}=swordfish\n")
+    else:
+        monkeypatch.setenv(name, "swordfish")
+    assert ZaikioOAuth(Settings(encryption_keys=[KEY], clients=CLIENTS)).settings
+    line = f"{name.upper()} is not a setting; did you mean {meant}?"
+    assert [record.getMessage() for record in caplog.records] == [line]
+
+    with pytest.raises(ConfigurationError, match=re.escape(line)) as caught:
+        Settings()
+    assert "swordfish" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ZAIKIO_TEST_POSTGRESQL_URL", "ZAIKIO_OF_THE_APP", "ZAIKIO_CACHE_TTL", "ENVIROMENT"])
+def test_other_variables_are_left_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An app may have variables of its own with our prefix, as long as they do not look like ours."""
+    monkeypatch.setenv(name, "7")
+    assert ZaikioOAuth(Settings(encryption_keys=[KEY], clients=CLIENTS)).settings
+    assert caplog.records == []
+
+
+SAFE: dict[str, Any] = {
+    "environment": "production",
+    "encryption_keys": [KEY],
+    "clients": CLIENTS,
+    "base_url": "https://shop.example",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "beginning"),
+    [
+        ({"base_url": None}, "ZAIKIO_BASE_URL is not set"),
+        ({"base_url": "http://shop.example"}, "ZAIKIO_BASE_URL is on http"),
+        ({"host": "http://hub.example"}, "ZAIKIO_HOST is on http"),
+        ({"clients": {"a": {"client_id": "a"}}}, "The default client a has no secret; set ZAIKIO_CLIENTS__A__CLIENT_"),
+        ({"clients": CLIENTS | {"b": {"client_id": "b"}}}, None),
+        ({}, None),
+    ],
+)
+def test_what_is_unsafe_in_production_is_a_warning(
+    changes: dict[str, Any], beginning: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each thing is one line that says what to do, and elsewhere there is none."""
+    assert ZaikioOAuth(Settings(**SAFE | changes)).settings
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.startswith(beginning or "") for line in lines] == ([True] if beginning else [])
+    caplog.clear()
+    assert ZaikioOAuth(Settings(**SAFE | changes | {"environment": "sandbox"})).settings
+    assert caplog.records == []
+
+
+class _OwnSession(SessionMiddleware):
+    def __init__(self, app: Any) -> None:
+        super().__init__(app, "secret", https_only=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "warned"),
+    [
+        ((SessionMiddleware, "secret"), "production", True),
+        ((SessionMiddleware, "secret", "session", None, "/", "lax", False), "production", True),
+        ((SessionMiddleware, "secret", "session", None, "/", "lax", True), "production", False),
+        ((_OwnSession,), "production", False),
+        ((SessionMiddleware, "secret"), "sandbox", False),
+    ],
+)
+def test_a_session_cookie_on_http_is_a_warning_when_the_app_starts(
+    arguments: tuple[Any, ...], environment: str, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says which argument to add, once, however many routers the app includes."""
+    database_url = f"sqlite:///{tmp_path}/x.db"
+    settings = Settings(**SAFE | {"environment": environment, "database_url": database_url})
+    zaikio, app = ZaikioOAuth(settings), FastAPI()
+    app.add_middleware(*arguments)
+    app.include_router(zaikio.sessions_router, prefix="/zaikio")
+    app.include_router(zaikio.connections_router, prefix="/zaikio")
+    with TestClient(app):
+        lines = [record.getMessage() for record in caplog.records if "cookie" in record.getMessage()]
+    line = "The session cookie is also sent on http; add https_only=True to the app's SessionMiddleware."
+    assert lines == ([line] if warned else [])

@@ -157,7 +157,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"clients": {"a/b": CLIENT}}, "ZAIKIO_CLIENTS the client name 'a/b' cannot stand in a path"),
     ({"clients": {"a": {}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID is missing"),
     ({"clients": {"a": {"client_id": ""}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID: String should have at least 1 character"),
-    ({"clients": {"a": CLIENT | {"client_secert": "swordfish"}}}, "ZAIKIO_CLIENTS__A__CLIENT_SECERT is not a setting"),
+    (
+        {"clients": {"a": CLIENT | {"client_secert": "swordfish"}}},
+        "ZAIKIO_CLIENTS__A__CLIENT_SECERT is not a setting; did you mean ZAIKIO_CLIENTS__A__CLIENT_SECRET?",
+    ),
     ({"clients": {"a": CLIENT | {"client_secret": {"swordfish": 1}}}}, "ZAIKIO_CLIENTS__A__CLIENT_SECRET: "),
     ({"default_client": "swordfish"}, "ZAIKIO_DEFAULT_CLIENT names no client; set it to one of a"),
     ({"default_client": 7}, "ZAIKIO_DEFAULT_CLIENT: Input should be a valid string"),
@@ -286,7 +289,7 @@ def test_a_file_in_the_working_directory_is_read_and_the_environment_wins(
     [
         (b"ZAIKIO_ENCRYPTION_KEYS=swordfish", "ZAIKIO_ENCRYPTION_KEYS key 1 is not a Fernet key"),
         (b"ZAIKIO_CLIENTS={swordfish", "ZAIKIO_CLIENTS is not valid JSON"),
-        (b"ZAIKIO_CLIENTS__A__CLIENT_SECERT=swordfish", "ZAIKIO_CLIENTS__A__CLIENT_SECERT is not a setting"),
+        (b"ZAIKIO_CLIENTS__A__CLIENT_SECRT=swordfish", "did you mean ZAIKIO_CLIENTS__A__CLIENT_SECRET?"),
         (b"ZAIKIO_HOST=swordfish\xff", ".env is not text in UTF-8"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -165,6 +166,38 @@ async def test_check_warns_about_the_hubs_former_name_in_scopes(tmp_path: Path, 
 
     assert (result.returncode, result.stderr) == (0, "")
     assert "now called zaikio, not directory; rename directory.person.r" in result.stdout
+
+
+async def test_the_output_may_be_json(tmp_path: Path, hub_url: str) -> None:
+    """Each is one line; ``check`` also says in JSON what is wrong, beside the line on stderr and the exit status."""
+    unsafe = store_settings(tmp_path, ZAIKIO_ENVIROMENT="x", ZAIKIO_ENVIRONMENT="production")
+    await stored(tmp_path, expires_at=datetime.now(UTC) - timedelta(hours=1), refresh_token=None)
+    fine = store_settings(tmp_path, ZAIKIO_HOST=hub_url)
+    runs = [("cleanup", fine), ("rotate-keys", fine), ("check", fine), ("check", unsafe), ("check", {})]
+    results = [run(command, "--json", **settings) for command, settings in runs]
+
+    assert [result.returncode for result in results] == [0, 0, 0, 2, 2]
+    assert [result.stdout.count("\n") for result in results] == [1] * 5
+    cleanup, rotate_keys, good, no_hub, nothing = (json.loads(result.stdout) for result in results)
+    assert (cleanup, rotate_keys) == ({"deleted": 1}, {"re_encrypted": 0})
+    assert good == {
+        "ok": True,
+        "settings": {"environment": "development", "clients": ["warehouse"], "default_client": "warehouse"},
+        "database": good["database"],
+        "hub": hub_url,
+        "warnings": [],
+        "error": None,
+    }
+    assert "store.db" in good["database"]
+    assert (no_hub["ok"], no_hub["hub"], no_hub["settings"]["environment"]) == (False, None, "production")
+    assert [line.split()[0] for line in no_hub["warnings"]] == [
+        "ZAIKIO_ENVIROMENT",
+        "ZAIKIO_BASE_URL",
+        "ZAIKIO_HOST",
+        "The",
+    ]
+    assert "The Zaikio Hub is not available" in no_hub["error"]
+    assert (nothing["settings"], "ZAIKIO_ENCRYPTION_KEYS is missing" in nothing["error"]) == (None, True)
 
 
 def test_help_lists_every_command() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from cryptography.fernet import Fernet
 
 from zaikio_oauth.application import ZaikioOAuth
-from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.errors import ConfigurationError, ZaikioOAuthError
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.revocation_endpoint import revoked_token_ids
 from zaikio_oauth.settings import DatabaseSettings, Settings
@@ -32,6 +33,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
 
 
 @app.command("generate-key")
@@ -58,50 +62,86 @@ def migrate() -> None:
 
 
 @app.command()
-def cleanup() -> None:
+def cleanup(as_json: AsJson = False) -> None:
     """Delete, in small batches, the tokens that can never be used again. For cron: 0 3 * * * zaikio-oauth cleanup."""
 
     async def run() -> int:
         async with ZaikioOAuth() as zaikio:
             return await zaikio.cleanup_access_tokens()
 
-    typer.echo(f"{asyncio.run(run())} tokens deleted.")
+    deleted = asyncio.run(run())
+    typer.echo(json.dumps({"deleted": deleted}) if as_json else f"{deleted} tokens deleted.")
 
 
 @app.command("rotate-keys")
-def rotate_keys() -> None:
+def rotate_keys(as_json: AsJson = False) -> None:
     """Re-encrypt what is not encrypted with the first key of ZAIKIO_ENCRYPTION_KEYS. May be stopped and run again."""
 
     async def run() -> int:
         async with ZaikioOAuth() as zaikio:
             return await zaikio.rotate_encryption_keys()
 
-    typer.echo(f"{asyncio.run(run())} tokens re-encrypted.")
+    count = asyncio.run(run())
+    typer.echo(json.dumps({"re_encrypted": count}) if as_json else f"{count} tokens re-encrypted.")
 
 
 @app.command()
-def check() -> None:
+def check(as_json: AsJson = False) -> None:
     """Check the settings, the database and its migrations, and whether the Hub can be reached."""
-    settings = Settings()
-    typer.echo(f"settings    ok: {settings.environment}, clients {', '.join(settings.clients)}")
-    for warning in setting_warnings(settings):
-        typer.echo(f"            {warning}")
+    found: dict[str, Any] = {
+        "ok": False,
+        "settings": None,
+        "database": None,
+        "hub": None,
+        "warnings": [],
+        "error": None,
+    }
 
-    async def run() -> None:
-        database = Database(settings.database_url, settings.plain_encryption_keys)
-        try:
-            await database.open(auto_migrate=False)
-        finally:
-            await database.aclose()
-        typer.echo(f"database    ok: {database.name}, migrated")
-        http = HubHttp(settings.host)
-        try:
-            await revoked_token_ids(http)
-        finally:
-            await http.aclose()
-        typer.echo(f"Hub         ok: {settings.host}")
+    def say(line: str) -> None:
+        if not as_json:
+            typer.echo(line)
 
-    asyncio.run(run())
+    try:
+        settings = Settings()
+        clients = list(settings.clients)
+        found["settings"] = {
+            "environment": settings.environment,
+            "clients": clients,
+            "default_client": settings.default_client,
+        }
+        say(f"settings    ok: {settings.environment}, clients {', '.join(clients)}")
+        for warning in setting_warnings(settings):
+            found["warnings"].append(warning)
+            say(f"            {warning}")
+        found["database"] = asyncio.run(_check_database(settings))
+        say(f"database    ok: {found['database']}, migrated")
+        asyncio.run(_check_hub(settings))
+        found["hub"] = settings.host
+        say(f"Hub         ok: {settings.host}")
+        found["ok"] = True
+    except ZaikioOAuthError as error:
+        found["error"] = str(error)
+        raise
+    finally:
+        if as_json:
+            typer.echo(json.dumps(found))
+
+
+async def _check_database(settings: Settings) -> str:
+    database = Database(settings.database_url, settings.plain_encryption_keys)
+    try:
+        await database.open(auto_migrate=False)
+    finally:
+        await database.aclose()
+    return database.name
+
+
+async def _check_hub(settings: Settings) -> None:
+    http = HubHttp(settings.host)
+    try:
+        await revoked_token_ids(http)
+    finally:
+        await http.aclose()
 
 
 @app.command()

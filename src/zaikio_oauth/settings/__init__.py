@@ -1,5 +1,6 @@
 """What can be set, where it is read, and what is said about it."""
 
 from zaikio_oauth.settings.settings import ClientSettings, DatabaseSettings, Settings, http_url, same_app
+from zaikio_oauth.settings.variables import variables
 
-__all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "same_app"]
+__all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "same_app", "variables"]

@@ -5,15 +5,17 @@ Only names are said, never a value.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.settings.settings import Settings
+from zaikio_oauth.settings.settings import Settings, misspelt_variables
 
 __all__ = ["setting_warnings"]
 
 
 def setting_warnings(settings: Settings) -> tuple[str, ...]:
     """Return one line, which says what to do, for each thing that is wrong with valid settings."""
-    return _former_scopes(settings)
+    return misspelt_variables() + _former_scopes(settings) + tuple(_unsafe_in_production(settings))
 
 
 def _former_scopes(settings: Settings) -> tuple[str, ...]:
@@ -25,3 +27,20 @@ def _former_scopes(settings: Settings) -> tuple[str, ...]:
     if not former:
         return ()
     return (f"The Hub's own app is now called zaikio, not directory; rename {', '.join(former)}.",)
+
+
+def _unsafe_in_production(settings: Settings) -> Iterator[str]:
+    if settings.environment != "production":
+        return
+    if settings.base_url is None:
+        yield (
+            "ZAIKIO_BASE_URL is not set, so the Host header of a request says where the app is; "
+            "set it to the app's address on https."
+        )
+    elif not settings.base_url.startswith("https:"):
+        yield "ZAIKIO_BASE_URL is on http, where logins can be read on their way; set it to an address on https."
+    if not settings.host.startswith("https:"):
+        yield "ZAIKIO_HOST is on http, where tokens can be read on their way; remove it, or set an address on https."
+    if not settings.client(settings.default_client).confidential:
+        variable = f"ZAIKIO_CLIENTS__{settings.default_client.upper()}__CLIENT_SECRET"
+        yield f"The default client {settings.default_client} has no secret; set {variable} to that of the Hub."

@@ -23,9 +23,9 @@ from pydantic_settings import (
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import DEFAULT_REFRESH_AHEAD, Secret
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
-from zaikio_oauth.settings.variables import ENV_FILE, PREFIX, EnvFile, Environment
+from zaikio_oauth.settings.variables import ENV_FILE, PREFIX, EnvFile, Environment, misspelt, nearest, variables
 
-__all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "same_app"]
+__all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "misspelt_variables", "same_app"]
 
 _HOSTS = {
     "development": "http://hub.zaikio.test",
@@ -206,6 +206,7 @@ class DatabaseSettings(BaseSettings):
         finally:
             # A tool that reports an error shows the locals of this frame.
             values.clear()
+        problems += misspelt_variables()
         # Raised outside the handlers: pydantic's errors contain the input, secrets included.
         raise ConfigurationError("Settings of zaikio_oauth:\n" + "\n".join(f"  {line}" for line in problems))
 
@@ -360,6 +361,19 @@ class Settings(DatabaseSettings):
             raise UnknownClientError(name, self.clients) from None
 
 
+def misspelt_variables() -> tuple[str, ...]:
+    """Return a line about each variable that looks like a misspelt setting."""
+    settings, of_clients = ([field.upper() for field in kind.model_fields] for kind in (Settings, ClientSettings))
+    found = misspelt(variables(), settings, of_clients)
+    return tuple(f"{name} is not a setting; did you mean {meant}?" for name, meant in found.items())
+
+
+def _did_you_mean(location: list[str]) -> str:
+    kind = ClientSettings if len(location) > 1 else Settings
+    meant = nearest(location[-1].lower(), kind.model_fields)
+    return f"; did you mean {PREFIX}{'__'.join([*location[:-1], meant]).upper()}?" if meant else ""
+
+
 _MISSING = {
     "encryption_keys": "is missing; make one with: zaikio-oauth generate-key",
     "clients": "is missing; set at least ZAIKIO_CLIENTS__<NAME>__CLIENT_ID, with the client id from the Hub",
@@ -382,6 +396,6 @@ def _problem(detail: Mapping[str, Any]) -> str:
     if detail["type"] == "missing":
         return f"{variable} is missing"
     if detail["type"] == "extra_forbidden":
-        return f"{variable} is not a setting"
+        return f"{variable} is not a setting{_did_you_mean(location)}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{variable} {message}" if detail["type"] == "value_error" else f"{variable}: {message}"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, PydanticBaseSettingsSource
 
-__all__ = ["ENV_FILE", "PREFIX", "EnvFile", "Environment"]
+__all__ = ["ENV_FILE", "PREFIX", "EnvFile", "Environment", "misspelt", "nearest", "variables"]
 
 PREFIX = "ZAIKIO_"
 ENV_FILE = ".env"
+
+_SIMILARITY = 0.75
+"""How much of a name has to be right, as ``difflib`` measures it."""
 
 
 class Environment(EnvSettingsSource):
@@ -35,3 +41,39 @@ class EnvFile(Environment):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return self._variables
+
+
+def variables() -> frozenset[str]:
+    """Return the names of our variables in the environment and in ``.env``, in capitals."""
+    try:
+        in_file = DotEnvSettingsSource(BaseSettings, env_file=ENV_FILE).env_vars
+    except (OSError, UnicodeDecodeError):
+        # That the file cannot be read is reported by the settings.
+        in_file = {}
+    return frozenset(name.upper() for name in [*os.environ, *in_file] if name.upper().startswith(PREFIX))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return that of the ``known`` names which is meant by a misspelt one; None if it resembles none of them."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=_SIMILARITY)), None)
+
+
+def misspelt(names: Iterable[str], known: Iterable[str], of_clients: Iterable[str]) -> dict[str, str]:
+    """Return the variables that look like misspelt ones, each with the one that is meant.
+
+    ``known`` and ``of_clients``: the names, without prefix, of the settings, and of those of a client. What is wrong
+    below ``ZAIKIO_CLIENTS__`` is left out, because it is an error.
+    """
+    known, parts = list(known), "|".join(of_clients)
+    found = {}
+    for name in sorted(names):
+        bare = name.removeprefix(PREFIX)
+        if bare in known or bare.startswith("CLIENTS__"):
+            continue
+        if nested := re.fullmatch(rf"CLIENTS?_+(?P<client>.+?)_+(?P<part>{parts})", bare):
+            found[name] = f"{PREFIX}CLIENTS__{nested['client']}__{nested['part']}"
+        elif part := nearest(bare, parts.split("|")):
+            found[name] = f"{PREFIX}CLIENTS__<NAME>__{part}"
+        elif meant := nearest(bare, known):
+            found[name] = PREFIX + meant
+    return found

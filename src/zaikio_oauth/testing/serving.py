@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterable
 import uvicorn
 
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.settings import Settings, http_url
+from zaikio_oauth.settings import Settings, http_url, variables
 from zaikio_oauth.testing.local_hub import HubApp, LocalHub
 
 __all__ = ["serve"]
@@ -34,7 +33,7 @@ def serve(*, host: str, port: int, app_urls: Iterable[str] | None, prefix: str, 
 
 def _hub(app_urls: Iterable[str], prefix: str) -> LocalHub:
     # Only the clients matter here: the keys and the database are the app's. Without any, the Hub has its default app.
-    if any(name.startswith("ZAIKIO_CLIENTS") for name in os.environ):
+    if any(name.startswith("ZAIKIO_CLIENTS") for name in variables()):
         return LocalHub.for_settings(Settings(), app_urls, prefix)
     hub = LocalHub()
     hub.apps = [

@@ -6,11 +6,13 @@ at once: an included router first compares the end of the path.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
@@ -23,12 +25,15 @@ from starlette.types import Scope
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.web.connections import Connections
 from zaikio_oauth.web.flow import Callback
+from zaikio_oauth.web.session import insecure_cookie
 from zaikio_oauth.web.sessions import Sessions
 from zaikio_oauth.web.site import Site
 from zaikio_oauth.web.subscriptions import Subscriptions
 from zaikio_oauth.web.webhook import Webhook
 
 __all__ = ["Routers"]
+
+log = logging.getLogger("zaikio_oauth")
 
 _STATUSES = {
     200: "The event was received",
@@ -167,6 +172,7 @@ class Routers:
         self.webhook = self._router(
             _Declared("POST", "/webhook", Webhook(site).receive, "zaikio_webhook", statuses),
         )
+        self._checked: WeakSet[Starlette] = WeakSet()
         self.all = self._router()
         for router in (self.sessions, self.connections, self.subscriptions, self.webhook):
             # Their routes, not the routers, each of which FastAPI would ask about every page.
@@ -178,11 +184,19 @@ class Routers:
             route.add_to(router)
         return router
 
+    def _check_cookie(self, app: Starlette) -> None:
+        # Only here the app is known. Each of its routers starts, and one warning is enough.
+        production = self._site.runtime.settings.environment == "production"
+        if production and app not in self._checked and insecure_cookie(app):
+            log.warning("The session cookie is also sent on http; add https_only=True to the app's SessionMiddleware.")
+        self._checked.add(app)
+
     @asynccontextmanager
     async def _lifespan(self, app: Starlette, *, needs: Callback | None) -> AsyncIterator[None]:
         if needs and not self._site.is_included(app, needs):
             raise ConfigurationError(f"The app includes no {needs} router of this ZaikioOAuth; include it too.")
         await self._site.runtime.enter()
+        self._check_cookie(app)
         try:
             yield
         finally:

@@ -7,11 +7,14 @@ overwrite each other's cookie.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import HTTPConnection, Request
 
 from zaikio_oauth.access_token import AccessToken
@@ -19,7 +22,15 @@ from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.tokens.virtual_token import VirtualGrant
 from zaikio_oauth.web.messages import is_language, message, preferred_language
 
-__all__ = ["ACCESS_TOKEN_ID", "MAX_VIRTUAL_ID_LENGTH", "PERSON_ID", "LoginError", "LoginSession", "login_error"]
+__all__ = [
+    "ACCESS_TOKEN_ID",
+    "MAX_VIRTUAL_ID_LENGTH",
+    "PERSON_ID",
+    "LoginError",
+    "LoginSession",
+    "insecure_cookie",
+    "login_error",
+]
 
 ACCESS_TOKEN_ID = "zaikio_access_token_id"  # noqa: S105 (the name of a key)
 PERSON_ID = "zaikio_person_id"
@@ -97,6 +108,17 @@ def login_error(request: Request) -> LoginError | None:
             error = login_error(request)
     """
     return LoginSession(request).pop_error()
+
+
+def insecure_cookie(app: Starlette) -> bool:
+    """Return True if the app's own SessionMiddleware lets the browser send the session on http."""
+    for middleware in app.user_middleware:
+        if isinstance(middleware.cls, type) and issubclass(middleware.cls, SessionMiddleware):
+            given = inspect.signature(middleware.cls).bind_partial(app, *middleware.args, **middleware.kwargs)
+            given.apply_defaults()
+            # A subclass may decide by itself.
+            return not given.arguments.get("https_only", True)
+    return False
 
 
 class LoginSession:
