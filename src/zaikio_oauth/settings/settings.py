@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -20,12 +18,13 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import DEFAULT_REFRESH_AHEAD, Secret
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
+from zaikio_oauth.settings.client_settings import ClientSettings
+from zaikio_oauth.settings.values import http_url, list_of, text_only
 from zaikio_oauth.settings.variables import ENV_FILE, PREFIX, EnvFile, Environment, misspelt, nearest, variables
 
-__all__ = ["ClientSettings", "DatabaseSettings", "Settings", "http_url", "misspelt_variables", "same_app"]
+__all__ = ["DatabaseSettings", "Settings", "misspelt_variables"]
 
 _HOSTS = {
     "development": "http://hub.zaikio.test",
@@ -35,119 +34,7 @@ _HOSTS = {
     "production": "https://hub.zaikio.com",
 }
 _DRIVERS = {"postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
-_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f.]*:[0-9a-f:.]*")
-"""A name in ASCII (a domain with other characters is written as xn--…), or an address, also of IPv6."""
-
 _CLIENT_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-
-
-def _list_of(value: Any) -> Any:
-    """Return a comma-separated text or a JSON list as a list, and everything else unchanged."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            # Not chained: the decoder's error quotes the text, which may be a key.
-            raise ValueError("is neither a comma-separated list nor a JSON list") from None
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-def _text_only(value: Any) -> Any:
-    """Return the value; raises ValueError if a text in it cannot be sent, such as a byte that is not UTF-8."""
-    texts = value if isinstance(value, tuple) else (value,)
-    for text in texts:
-        plain = text.get_secret_value() if isinstance(text, SecretStr) else text
-        # Not chained: UnicodeEncodeError holds the text.
-        if isinstance(plain, str) and ("\0" in plain or any("\ud800" <= each <= "\udfff" for each in plain)):
-            raise ValueError("is not text in UTF-8")
-    return value
-
-
-def http_url(value: str) -> str:
-    """Return the address of a host or an app without a slash at its end; raises ValueError if it is none."""
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
-        usable = usable and _HOST.fullmatch(parts.hostname or "") is not None
-        # Reading the port is what validates it.
-        usable = usable and (parts.port is None or parts.port > 0) and not parts.query and not parts.fragment
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError("has to be an address such as https://app.example.com, without user, query or fragment")
-    return value.rstrip("/")
-
-
-def same_app(audience: str, client_name: str) -> bool:
-    """Return True if an audience is the app after which a client is named (RFC 7519 §4.1.3: case-sensitive).
-
-    An environment variable cannot have hyphens, so an underscore in a client's name may stand for one. Nothing else is
-    equal to something else.
-    """
-    return client_name in (audience, audience.replace("-", "_"))
-
-
-class ClientSettings(BaseModel):
-    """One OAuth client (app) as it is registered at the Hub.
-
-    Without ``client_secret`` it is a public client (RFC 6749 §2.1; the Hub says non-confidential). Without
-    ``organization_scopes`` organizations cannot connect. ``webhook_secret`` is shared with Loom, the Hub's event bus;
-    it may be a list, because the old one counts too while it is being changed.
-
-        Settings(clients={"warehouse": ClientSettings(client_id="…", client_secret="…",
-                                                      default_scopes=["zaikio.person.r"])},
-                 encryption_keys=[key])
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    client_id: str = Field(min_length=1)
-    client_secret: SecretStr | None = None
-    default_scopes: Annotated[tuple[str, ...], NoDecode] = ()
-    organization_scopes: Annotated[tuple[str, ...], NoDecode] = ()
-    webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-
-    @field_validator("default_scopes", "organization_scopes", mode="before")
-    @classmethod
-    def _scopes(cls, value: Any) -> Any:
-        listed = _list_of(value)
-        if not isinstance(listed, list | tuple | set | frozenset):
-            return listed or ()
-        if not all(isinstance(scope, str) for scope in listed):
-            raise ValueError("has to be a list of texts")
-        return scope_rules.parse(listed)
-
-    @field_validator("*")
-    @classmethod
-    def _text(cls, value: Any) -> Any:
-        return _text_only(value)
-
-    @field_validator("webhook_secret", mode="before")
-    @classmethod
-    def _secrets(cls, value: Any) -> Any:
-        listed = _list_of(value.get_secret_value() if isinstance(value, SecretStr) else value)
-        return [each for each in listed if each] if isinstance(listed, list | tuple) else listed or ()
-
-    @field_validator("client_secret")
-    @classmethod
-    def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
-        return value if value and value.get_secret_value() else None
-
-    @property
-    def confidential(self) -> bool:
-        """True if the client has a secret (RFC 6749 §2.1)."""
-        return self.client_secret is not None
-
-    @property
-    def plain_webhook_secrets(self) -> tuple[str, ...]:
-        """The webhook secrets in plain text. Never show or log them."""
-        return tuple(Secret(secret.get_secret_value()) for secret in self.webhook_secret)
-
-    def scopes_for(self, bearer_type: str) -> tuple[str, ...]:
-        """Return the scopes that a bearer of this type is asked for."""
-        return self.organization_scopes if bearer_type == "Organization" else self.default_scopes
 
 
 class DatabaseSettings(BaseSettings):
@@ -226,7 +113,7 @@ class DatabaseSettings(BaseSettings):
     @field_validator("*")
     @classmethod
     def _text(cls, value: Any) -> Any:
-        return _text_only(value)
+        return text_only(value)
 
     @property
     def sqlite(self) -> bool:
@@ -288,7 +175,7 @@ class Settings(DatabaseSettings):
     @field_validator("encryption_keys", mode="before")
     @classmethod
     def _keys(cls, value: Any) -> Any:
-        listed = _list_of(value.decode("ascii", "replace") if isinstance(value, bytes) else value)
+        listed = list_of(value.decode("ascii", "replace") if isinstance(value, bytes) else value)
         if not isinstance(listed, list | tuple):
             return listed
         return [key.decode("ascii", "replace") if isinstance(key, bytes) else key for key in listed]
@@ -308,7 +195,7 @@ class Settings(DatabaseSettings):
     @field_validator("bearer_audiences", mode="before")
     @classmethod
     def _audiences(cls, value: Any) -> Any:
-        return _list_of(value)
+        return list_of(value)
 
     @field_validator("host")
     @classmethod

@@ -1,0 +1,84 @@
+"""The settings of one client."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import Secret
+from zaikio_oauth.settings.values import list_of, text_only
+
+__all__ = ["ClientSettings", "same_app"]
+
+
+def same_app(audience: str, client_name: str) -> bool:
+    """Return True if an audience is the app after which a client is named (RFC 7519 §4.1.3: case-sensitive).
+
+    An environment variable cannot have hyphens, so an underscore in a client's name may stand for one. Nothing else is
+    equal to something else.
+    """
+    return client_name in (audience, audience.replace("-", "_"))
+
+
+class ClientSettings(BaseModel):
+    """One OAuth client (app) as it is registered at the Hub.
+
+    Without ``client_secret`` it is a public client (RFC 6749 §2.1; the Hub says non-confidential). Without
+    ``organization_scopes`` organizations cannot connect. ``webhook_secret`` is shared with Loom, the Hub's event bus;
+    it may be a list, because the old one counts too while it is being changed.
+
+        Settings(clients={"warehouse": ClientSettings(client_id="…", client_secret="…",
+                                                      default_scopes=["zaikio.person.r"])},
+                 encryption_keys=[key])
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr | None = None
+    default_scopes: Annotated[tuple[str, ...], NoDecode] = ()
+    organization_scopes: Annotated[tuple[str, ...], NoDecode] = ()
+    webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+
+    @field_validator("default_scopes", "organization_scopes", mode="before")
+    @classmethod
+    def _scopes(cls, value: Any) -> Any:
+        listed = list_of(value)
+        if not isinstance(listed, list | tuple | set | frozenset):
+            return listed or ()
+        if not all(isinstance(scope, str) for scope in listed):
+            raise ValueError("has to be a list of texts")
+        return scope_rules.parse(listed)
+
+    @field_validator("*")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return text_only(value)
+
+    @field_validator("webhook_secret", mode="before")
+    @classmethod
+    def _secrets(cls, value: Any) -> Any:
+        listed = list_of(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        return [each for each in listed if each] if isinstance(listed, list | tuple) else listed or ()
+
+    @field_validator("client_secret")
+    @classmethod
+    def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None
+
+    @property
+    def confidential(self) -> bool:
+        """True if the client has a secret (RFC 6749 §2.1)."""
+        return self.client_secret is not None
+
+    @property
+    def plain_webhook_secrets(self) -> tuple[str, ...]:
+        """The webhook secrets in plain text. Never show or log them."""
+        return tuple(Secret(secret.get_secret_value()) for secret in self.webhook_secret)
+
+    def scopes_for(self, bearer_type: str) -> tuple[str, ...]:
+        """Return the scopes that a bearer of this type is asked for."""
+        return self.organization_scopes if bearer_type == "Organization" else self.default_scopes
