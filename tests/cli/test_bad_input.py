@@ -20,8 +20,8 @@ from tests.cli.test_commands import COMMAND, environment, run
 from tests.data import KEY, OTHER_KEY
 
 PASSWORD = "swordfish"
-COMMANDS = ["generate-key", "migrate", "cleanup", "rotate-keys", "check", "login", "hub"]
-WITH_DATABASE = ["migrate", "cleanup", "rotate-keys", "check"]
+COMMANDS = ["generate-key", "migrate", "cleanup", "rotate-keys", "check", "login", "hub", "connections", "keep-alive"]
+WITH_DATABASE = ["migrate", "cleanup", "rotate-keys", "check", "connections", "keep-alive"]
 DEEP = "[" * 100_000
 GOOD: dict[str, str | bytes] = {
     "ZAIKIO_HOST": "http://127.0.0.1:9",
@@ -131,6 +131,8 @@ def test_values_that_an_option_cannot_have(forks: Forks) -> None:
                 for option in ("--port", "--host", "--app-url", "--prefix")
             ]
             + [(["hub"], {"ZAIKIO_ENVIRONMENT": "production"}, "does not run in production")]
+            + [(["connections", "--bearer-type", "person"], GOOD, "'Person' or 'Organization', not 'person'")]
+            + [(["connections", "--client", "nobody"], GOOD, "'nobody'")]
             + [(["login"], GOOD, "login --device"), (["login", "--device", "--client", "nobody"], GOOD, "'nobody'")],
         )
 

@@ -205,7 +205,17 @@ def test_help_lists_every_command() -> None:
     result = run("--help")
 
     assert result.returncode == 0
-    for command in ("generate-key", "migrate", "cleanup", "rotate-keys", "check", "login", "hub"):
+    for command in (
+        "generate-key",
+        "migrate",
+        "cleanup",
+        "rotate-keys",
+        "check",
+        "login",
+        "hub",
+        "connections",
+        "keep-alive",
+    ):
         assert command in result.stdout
 
 

@@ -21,7 +21,7 @@ from zaikio_oauth.store.database import Database
 try:
     import typer
 
-    from zaikio_oauth.cli import device_login, exit_status
+    from zaikio_oauth.cli import connection_report, device_login, exit_status
 except ModuleNotFoundError:  # pragma: no cover (shown by the packaging tests, in an environment without the extra)
     sys.exit("zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'")
 
@@ -83,6 +83,26 @@ def rotate_keys(as_json: AsJson = False) -> None:
 
     count = asyncio.run(run())
     typer.echo(json.dumps({"re_encrypted": count}) if as_json else f"{count} tokens re-encrypted.")
+
+
+@app.command()
+def connections(
+    client: Annotated[str | None, typer.Option(help="The name of the client; by default the default client.")] = None,
+    bearer_type: Annotated[str, typer.Option(help="Organization or Person.")] = "Organization",
+    as_json: AsJson = False,
+) -> None:
+    """List who has connected the app, how healthy each connection is, and until when it can be refreshed."""
+    asyncio.run(connection_report.show_connections(client, bearer_type, as_json=as_json))
+
+
+@app.command("keep-alive")
+def keep_alive(as_json: AsJson = False) -> None:
+    """Refresh the connections that would die within two days. For cron: 0 2 * * * zaikio-oauth keep-alive.
+
+    The exit status is 1 if some could not be refreshed.
+    """
+    if asyncio.run(connection_report.keep_alive(as_json=as_json)).failed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,6 +25,8 @@ from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
 __all__ = ["KeepAlive", "KeptAlive"]
 
+OnFailure = Callable[[Connection, ZaikioOAuthError], object]
+
 log = logging.getLogger("zaikio_oauth")
 
 
@@ -32,6 +34,7 @@ log = logging.getLogger("zaikio_oauth")
 class KeptAlive:
     """What one run has done: how many connections were refreshed, and for how many that has failed."""
 
+    on_failure: OnFailure | None = None
     refreshed: int = 0
     failed: int = 0
     unanswered: int = 0
@@ -54,14 +57,16 @@ class KeepAlive:
     lost_grants: LostGrants
     telemetry: Telemetry
 
-    async def run(self) -> KeptAlive:
+    async def run(self, on_failure: OnFailure | None = None) -> KeptAlive:
         """Refresh what has to be; raises StoreUnavailableError if the connections cannot be read.
+
+        ``on_failure`` hears of each connection that is not kept alive, and why.
 
         A failure of one does not stop the rest, unless the Hub does not answer at all: then the next run, a day later,
         is still in time.
         """
         await self.lost_grants.lose_all_over(datetime.now(UTC))
-        done, gate = KeptAlive(), asyncio.Semaphore(KEEP_ALIVE_AT_ONCE)
+        done, gate = KeptAlive(on_failure), asyncio.Semaphore(KEEP_ALIVE_AT_ONCE)
         async for page in self._pages():
             await asyncio.gather(*(self._keep(connection, gate, done) for connection in page))
             if done.gave_up:
@@ -91,6 +96,8 @@ class KeepAlive:
             if isinstance(error, HubUnavailableError | StoreUnavailableError):
                 done.unanswered += 1
             self._tell(connection, error)
+            if done.on_failure is not None:
+                done.on_failure(connection, error)
         else:
             done.refreshed += refreshed
             done.unanswered = 0

@@ -1,0 +1,90 @@
+"""``zaikio-oauth connections`` and ``zaikio-oauth keep-alive``: what a support desk and a nightly job read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import typer
+
+from zaikio_oauth.application import ZaikioOAuth, runtime_of
+from zaikio_oauth.errors import ZaikioOAuthError
+from zaikio_oauth.tokens.connection import Connection
+from zaikio_oauth.tokens.keep_alive import KeptAlive
+
+__all__ = ["keep_alive", "show_connections"]
+
+WIDTHS = {"bearer": 36, "health": 6, "connected": 10, "refreshed": 10, "until": 10}
+
+
+async def show_connections(client_name: str | None, bearer_type: str, *, as_json: bool) -> None:
+    """Print each connection as it is read, so that any number of them fits."""
+    async with ZaikioOAuth() as zaikio:
+        try:
+            connections = zaikio.connections(client_name, bearer_type)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        await (_json_list(connections) if as_json else _table(connections))
+
+
+async def _json_list(connections: AsyncIterator[Connection]) -> None:
+    before = "["
+    async for connection in connections:
+        typer.echo(f"{before}{json.dumps(asdict(connection), default=_iso)}", nl=False)
+        before = ",\n "
+    typer.echo("[]" if before == "[" else "]")
+
+
+def _iso(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+async def _table(connections: AsyncIterator[Connection]) -> None:
+    counted: Counter[str] = Counter()
+    async for connection in connections:
+        if not counted:
+            typer.echo(_line(*WIDTHS))
+        counted[connection.health] += 1
+        typer.echo(
+            _line(
+                connection.bearer_id,
+                connection.health,
+                _day(connection.connected_at),
+                _day(connection.refreshed_at),
+                _day(connection.refresh_expires_at or connection.expires_at),
+            )
+        )
+    total = counted.total()
+    parts = ", ".join(f"{counted[health]} {health}" for health in ("ok", "ageing", "lost") if counted[health])
+    typer.echo(f"{total} connection{'' if total == 1 else 's'}{': ' if parts else ''}{parts}")
+
+
+def _line(*cells: str) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS.values(), strict=True)).rstrip()
+
+
+def _day(instant: datetime | None) -> str:
+    return f"{instant:%Y-%m-%d}" if instant else "-"
+
+
+async def keep_alive(*, as_json: bool) -> KeptAlive:
+    """Refresh what would die soon, and print how many were refreshed; each failure is a line on stderr."""
+
+    def complain(connection: Connection, error: ZaikioOAuthError) -> None:
+        whose = f"{connection.client_name}: {connection.bearer_type}/{connection.bearer_id}"
+        typer.echo(f"zaikio-oauth: {whose} is not kept alive: {error}", err=True)
+
+    async with ZaikioOAuth() as zaikio, runtime_of(zaikio).use() as parts:
+        kept = await parts.keep_alive.run(on_failure=complain)
+    if as_json:
+        typer.echo(json.dumps({"refreshed": kept.refreshed, "failed": kept.failed}))
+    else:
+        failed = f", {kept.failed} failed" if kept.failed else ""
+        typer.echo(f"{kept.refreshed} connections refreshed{failed}.")
+    return kept
