@@ -33,6 +33,7 @@ def test_only_a_key_and_a_client_are_required(environment: pytest.MonkeyPatch) -
     assert (settings.environment, settings.host) == ("development", "http://hub.zaikio.test")
     assert settings.database_url == "sqlite+aiosqlite:///zaikio_oauth.db"
     assert (settings.base_url, settings.cache_ttl, settings.default_client) == (None, 5, "warehouse")
+    assert settings.refresh_ahead == 900
     client = settings.client("warehouse")
     assert (client.client_id, client.confidential) == ("warehouse-id", False)
     assert (client.default_scopes, client.organization_scopes) == ((), ())
@@ -47,6 +48,7 @@ def test_every_setting_can_come_from_the_environment(environment: pytest.MonkeyP
         "ENCRYPTION_KEYS": f"{KEY}, {OTHER_KEY}",
         "BASE_URL": "https://shop.example/app/",
         "CACHE_TTL": "0.5",
+        "REFRESH_AHEAD": "60.5",
         "AUTO_MIGRATE": "true",
         "CLIENTS__WAREHOUSE__CLIENT_SECRET": "swordfish",
         "CLIENTS__WAREHOUSE__DEFAULT_SCOPES": "zaikio.person.r, zaikio.sites.rw",
@@ -64,6 +66,7 @@ def test_every_setting_can_come_from_the_environment(environment: pytest.MonkeyP
     assert settings.database_url == "postgresql+asyncpg://user:swordfish@host/name"
     assert [key.get_secret_value() for key in settings.encryption_keys] == [KEY, OTHER_KEY]
     assert (settings.base_url, settings.cache_ttl, settings.auto_migrate) == ("https://shop.example/app", 0.5, True)
+    assert settings.refresh_ahead == 60.5
     assert (list(settings.clients), settings.default_client) == (["warehouse", "goods_call_off"], "goods_call_off")
     warehouse, other = settings.clients.values()
     assert warehouse.default_scopes == ("zaikio.person.r", "zaikio.sites.rw")
@@ -152,6 +155,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"database_url": "mysql://user:swordfish@host/db"}, "ZAIKIO_DATABASE_URL has to start with postgresql://"),
     ({"database_url": 7}, "ZAIKIO_DATABASE_URL: Input should be a valid string"),
     ({"cache_ttl": -1}, "ZAIKIO_CACHE_TTL: Input should be greater than or equal to 0"),
+    ({"refresh_ahead": -1}, "ZAIKIO_REFRESH_AHEAD: Input should be greater than or equal to 0"),
+    ({"refresh_ahead": "inf"}, "ZAIKIO_REFRESH_AHEAD: Input should be a finite number"),
     ({"cache_ttl": "swordfish"}, "ZAIKIO_CACHE_TTL: Input should be a valid number"),
     ({"clients": {}}, "ZAIKIO_CLIENTS: Dictionary should have at least 1 item"),
     ({"clients": {"a/b": CLIENT}}, "ZAIKIO_CLIENTS the client name 'a/b' cannot stand in a path"),
