@@ -39,7 +39,7 @@ TABLE: dict[str, tuple[str, str]] = {
     INIT: (f"{VALUES} hub.event resource_server tokens web application httpx_auth", ""),
     "testing": (
         f"{VALUES} tokens web application",
-        "httpx httpx2 itsdangerous jinja2 joserfc python_multipart starlette uvicorn",
+        "httpx httpx2 itsdangerous jinja2 joserfc pydantic python_multipart starlette uvicorn",
     ),
     # `migrate` and `check` need the database or the Hub alone, without a whole ZaikioOAuth.
     "cli": (f"{VALUES} hub store tokens application testing", "cryptography rich segno typer"),

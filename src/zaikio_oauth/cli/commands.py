@@ -186,13 +186,21 @@ def hub(
         list[str] | None, typer.Option(help="The address of your app, for which callbacks are registered. Repeatable.")
     ] = None,
     prefix: Annotated[str, typer.Option(help="The prefix of zaikio_router in your app.")] = "/zaikio",
+    people: Annotated[str | None, typer.Option(help="A JSON file with people and organizations.")] = None,
+    auto_consent: Annotated[
+        str | None, typer.Option(help="The id or e-mail address of the person who grants everything without a page.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="A file that keeps keys and grants, so that a restart logs nobody out.")
+    ] = None,
 ) -> None:
     """Serve a local Hub that knows the clients of ZAIKIO_CLIENTS__… (if there are none: the client "warehouse")."""
     try:
         from zaikio_oauth.testing import serving  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"The local Hub needs {error.name}: pip install 'zaikio_oauth[cli,testing]'") from None
-    serving.serve(host=host, port=port, app_urls=app_url, prefix=prefix, echo=typer.echo)
+    files = {"people_file": people, "auto_consent": auto_consent, "state_file": state}
+    serving.serve(host=host, port=port, app_urls=app_url, prefix=prefix, echo=typer.echo, **files)
 
 
 def main() -> None:

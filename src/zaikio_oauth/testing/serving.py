@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import uvicorn
 
@@ -19,9 +20,20 @@ APP_URLS = ("http://localhost:8000", "http://127.0.0.1:8000")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
-def serve(*, host: str, port: int, app_urls: Iterable[str] | None, prefix: str, echo: Callable[[str], object]) -> None:
-    """Serve a Hub with the clients of the environment, until it is stopped. Raises ConfigurationError."""
-    hub = _hub([_app_url(url) for url in app_urls or ()] or APP_URLS, _path(prefix))
+def serve(
+    *,
+    host: str,
+    port: int,
+    app_urls: Iterable[str] | None,
+    prefix: str,
+    echo: Callable[[str], object],
+    **options: str | None,
+) -> None:
+    """Serve a Hub with the clients of the environment, until it is stopped. Raises ConfigurationError.
+
+    ``options`` are those of LocalHub: ``people_file``, ``auto_consent`` and ``state_file``.
+    """
+    hub = _hub([_app_url(url) for url in app_urls or ()] or APP_URLS, _path(prefix), options)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with _listening(host, port, url) as listening:
         echo(f"The local Hub is at {url}; set in your app: ZAIKIO_HOST={url}")
@@ -31,11 +43,11 @@ def serve(*, host: str, port: int, app_urls: Iterable[str] | None, prefix: str, 
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _hub(app_urls: Iterable[str], prefix: str) -> LocalHub:
+def _hub(app_urls: Iterable[str], prefix: str, options: Mapping[str, Any]) -> LocalHub:
     # Only the clients matter here: the keys and the database are the app's. Without any, the Hub has its default app.
     if any(name.startswith("ZAIKIO_CLIENTS") for name in variables()):
-        return LocalHub.for_settings(Settings(), app_urls, prefix)
-    hub = LocalHub()
+        return LocalHub.for_settings(Settings(), app_urls, prefix, **options)
+    hub = LocalHub(**options)
     hub.apps = [
         HubApp.for_client(app.name, app.client_id, app.client_secret, base_urls=app_urls, prefix=prefix)
         for app in hub.apps

@@ -33,7 +33,12 @@ class LocalHub(HubState):
     ``http://localhost:8000``, ``http://127.0.0.1:8000`` and ``http://testserver``. ``clock`` returns seconds
     since the epoch. The lifetimes and ``device_interval`` are in seconds. They may be changed at any time, as
     may ``expires_in_format`` (``seconds``, ``string``, ``iso8601``), ``opaque_tokens`` and ``withheld_scopes``
-    (scopes that are left out of every grant). Raises ConfigurationError in ``production``.
+    (scopes that are left out of every grant).
+
+    ``people_file``: a JSON file with the people, and their organizations. ``auto_consent``: the id or e-mail address of
+    the person who grants every request without a page. ``state_file``: where keys, grants and tokens are kept, so that
+    a restart logs nobody out; it contains secrets, and only its owner can read it. Raises ConfigurationError for a file
+    that cannot be used, and in ``production``.
     """
 
     def __repr__(self) -> str:

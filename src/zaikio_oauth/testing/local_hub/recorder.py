@@ -33,6 +33,8 @@ class Recorder:
                 at = time.monotonic()
                 made = HubRequest(scope["method"], scope["path"], grant_type, message["status"], at, client_id)
                 self._state.requests.append(made)
+                # Before the response: a refresh token that an app has received must not be lost.
+                self._state.save()
             await send(message)
 
         fault = self._state.faults.take(scope["path"], grant_type)

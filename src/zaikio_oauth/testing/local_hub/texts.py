@@ -35,7 +35,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "refused_hint": "Please go back to the app and try again. If this happens again, contact the app's developers.",
         "home": "A Zaikio Hub for local development",
         "home_text": "The apps that you develop use this Hub instead of the real one. Everyone listed below can log in "
-        "without a password. All data is lost when this Hub stops.",
+        "without a password.",
+        "home_lost": "All data is lost when this Hub stops.",
+        "home_kept": "A restart of this Hub loses nothing.",
         "apps": "Apps",
         "people": "People",
         "organizations": "Organizations",
@@ -88,7 +90,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "Tritt der Fehler wieder auf, wenden Sie sich bitte an den Hersteller der App.",
         "home": "Ein Zaikio Hub für die lokale Entwicklung",
         "home_text": "Die Apps, die Sie entwickeln, verwenden diesen Hub anstelle des echten. Alle unten aufgeführten "
-        "Personen können sich ohne Passwort anmelden. Alle Daten gehen verloren, wenn dieser Hub beendet wird.",
+        "Personen können sich ohne Passwort anmelden.",
+        "home_lost": "Alle Daten gehen verloren, wenn dieser Hub beendet wird.",
+        "home_kept": "Bei einem Neustart dieses Hubs geht nichts verloren.",
         "apps": "Apps",
         "people": "Personen",
         "organizations": "Organisationen",

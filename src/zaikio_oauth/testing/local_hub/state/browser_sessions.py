@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Mapping
 from hashlib import sha256
 
 from starlette.datastructures import FormData
@@ -21,6 +22,15 @@ class BrowserSessions:
     def __init__(self) -> None:
         self._csrf_secret = secrets.token_bytes(32)
         self._person_ids: dict[str, str] = {}
+
+    def export(self) -> tuple[str, dict[str, str]]:
+        """Return the secret of the forms, and who is signed in where."""
+        return self._csrf_secret.hex(), dict(self._person_ids)
+
+    def restore(self, csrf_secret: str, person_ids: Mapping[str, str]) -> None:
+        """Go on with what was exported. Raises ValueError for a secret that was not."""
+        self._csrf_secret = bytes.fromhex(csrf_secret)
+        self._person_ids = dict(person_ids)
 
     def person_id(self, request: Request) -> str | None:
         """Return the id of the person who is signed in."""

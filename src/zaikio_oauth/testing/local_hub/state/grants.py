@@ -1,11 +1,11 @@
-"""The authorization codes and tokens that a local Hub has issued, and the scopes that were granted. In memory only."""
+"""The authorization codes and tokens that a local Hub has issued, and the scopes that were granted."""
 
 from __future__ import annotations
 
 import secrets
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -163,6 +163,42 @@ class Grants:
             if issued is None or issued.jti in self._revoked or issued.expires_at <= self.clock():
                 return None
             return issued
+
+    # --- what survives a restart --------------------------------------------------------------------------
+
+    def export(
+        self,
+    ) -> tuple[list[IssuedToken], list[str], dict[str, float], list[tuple[str, str, str, list[str]]]]:
+        """Return the tokens that can still be used, the unused refresh tokens, the revoked ones, and what was granted.
+
+        Authorization codes are left out: a login that is under way starts again.
+        """
+        with self._lock:
+            now = self.clock()
+            usable = [value for value, issued in self._refresh_tokens.items() if (issued.refresh_expires_at or 0) > now]
+            tokens = [
+                issued for issued in self._tokens.values() if issued.expires_at > now or issued.refresh_token in usable
+            ]
+            granted = [(*key, sorted(scopes)) for key, scopes in self._granted.items()]
+            return tokens, usable, {jti: at for jti, at in self._revoked.items() if at > now}, granted
+
+    def restore(
+        self,
+        tokens: Iterable[IssuedToken],
+        refresh_tokens: Collection[str],
+        revoked: Mapping[str, float],
+        granted: Iterable[tuple[str, str, str, list[str]]],
+    ) -> None:
+        """Go on with what was exported."""
+        with self._lock:
+            self._tokens = {issued.token: issued for issued in tokens}
+            self._refresh_tokens = {
+                issued.refresh_token: issued
+                for issued in self._tokens.values()
+                if issued.refresh_token and issued.refresh_token in refresh_tokens
+            }
+            self._revoked = dict(revoked)
+            self._granted = {(client_id, kind, name): set(scopes) for client_id, kind, name, scopes in granted}
 
     # --- granted scopes -----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -19,7 +20,9 @@ from zaikio_oauth.testing.local_hub.state.faults import Fault, Faults
 from zaikio_oauth.testing.local_hub.state.grants import Grants
 from zaikio_oauth.testing.local_hub.state.hub_request import HubRequest
 from zaikio_oauth.testing.local_hub.state.loom_event import loom_event
+from zaikio_oauth.testing.local_hub.state.people_file import read_people_file
 from zaikio_oauth.testing.local_hub.state.requested_scopes import read_scopes, scopes_of
+from zaikio_oauth.testing.local_hub.state.state_file import Snapshot, StateFile
 
 __all__ = ["HubState"]
 
@@ -40,10 +43,16 @@ class HubState(Directory):
         refresh_token_lifetime: float = 7 * 24 * 3600.0,
         device_code_lifetime: float = 900.0,
         device_interval: float = 5.0,
+        people_file: str | os.PathLike[str] | None = None,
+        auto_consent: str | None = None,
+        state_file: str | os.PathLike[str] | None = None,
     ) -> None:
         if (environment or os.environ.get("ZAIKIO_ENVIRONMENT")) == "production":
             raise ConfigurationError("The local Hub lets anybody log in and does not run in production.")
         super().__init__(apps, people, organizations)
+        if people_file is not None:
+            self.people, named = read_people_file(Path(people_file), self.organizations)
+            self.organizations = self.organizations if named is None else named
         self.clock = clock
         self.code_lifetime = code_lifetime
         self.access_token_lifetime = access_token_lifetime
@@ -58,6 +67,60 @@ class HubState(Directory):
         self.device_codes = DeviceCodes(clock)
         self.browser_sessions = BrowserSessions()
         self.faults = Faults()
+        self._state_file = StateFile(Path(state_file)) if state_file is not None else None
+        if self._state_file is not None:
+            self._restore(self._state_file)
+        if auto_consent is not None:
+            self.auto_consent(self._person_called(auto_consent).id)
+
+    # --- what survives a restart ----------------------------------------------------------------------------
+
+    @property
+    def keeps_state(self) -> bool:
+        """True if a restart with the same ``state_file`` loses nothing."""
+        return self._state_file is not None
+
+    def save(self) -> None:
+        """Write what has changed to ``state_file``, if there is one; done before each response."""
+        if self._state_file is not None:
+            self._state_file.write(self._snapshot())
+
+    def _snapshot(self) -> Snapshot:
+        tokens, refresh_tokens, revoked, granted = self.grants.export()
+        csrf_secret, signed_in = self.browser_sessions.export()
+        return Snapshot(
+            version=1,
+            keys=self.grants.keys.export(),
+            tokens=tokens,
+            refresh_tokens=refresh_tokens,
+            revoked=revoked,
+            granted=granted,
+            csrf_secret=csrf_secret,
+            signed_in=signed_in,
+            people=list(self.people),
+            organizations=list(self.organizations),
+        )
+
+    def _restore(self, file: StateFile) -> None:
+        kept = file.read()
+        if kept is not None:
+            try:
+                self.grants.keys.restore(kept.keys)
+                self.browser_sessions.restore(kept.csrf_secret, kept.signed_in)
+            except ValueError:
+                raise file.unusable() from None
+            self.grants.restore(kept.tokens, kept.refresh_tokens, kept.revoked, kept.granted)
+            # Those who have signed up at this Hub come back; the others are as they are described now.
+            self.people += [each for each in kept.people if self.person(each.id) is None]
+            self.organizations += [each for each in kept.organizations if self.organization(each.id) is None]
+        file.write_first(self._snapshot())
+
+    def _person_called(self, name: str) -> HubPerson:
+        for person in self.people:
+            if name in (person.id, person.email):
+                return person
+        known = ", ".join(person.email for person in self.people)
+        raise ConfigurationError(f"Nobody at the local Hub has the id or e-mail address {name!r}; there are: {known}")
 
     # --- what people do, without a browser ----------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from joserfc import jwt
+from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 __all__ = ["KeyPairs"]
@@ -17,6 +18,18 @@ class KeyPairs:
 
     def __init__(self) -> None:
         self._keys = [_new_key()]
+
+    def export(self) -> list[dict[str, Any]]:
+        """Return the key pairs, private parts included (RFC 7517)."""
+        return [key.as_dict(private=True) for key in self._keys]
+
+    def restore(self, exported: Iterable[dict[str, Any]]) -> None:
+        """Replace the key pairs by exported ones. Raises ValueError if one is no key pair."""
+        try:
+            self._keys = [RSAKey.import_key(key) for key in exported] or self._keys
+        except (JoseError, ValueError, TypeError, KeyError):
+            # Not chained: the error may contain the key.
+            raise ValueError("not a key pair") from None
 
     def rotate(self) -> None:
         """Sign with a new key from now on. The old ones remain published."""
