@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from starlette.types import ASGIApp
 
 from demo_app.app import create_app
@@ -49,7 +50,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    environment = {name.upper(): value for name, value in os.environ.items() if value}
+    environment = {name.upper(): value for name, value in {**dotenv_values(".env"), **os.environ}.items() if value}
     file = options.data_dir / "generated.json"
     fresh = not file.exists()
     generated = Generated.kept_in(file)

@@ -13,7 +13,6 @@ fixture is used. Hypothesis does the same, for the same reason.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -46,12 +45,9 @@ def zaikio_hub_server() -> Iterator[HubServer]:
         # Starlette imports it late, and the Hub would only fail at its first form.
         import python_multipart  # noqa: F401, PLC0415
 
-        from zaikio_oauth import Settings  # noqa: PLC0415
         from zaikio_oauth.testing import HubServer, LocalHub  # noqa: PLC0415
 
-    configured = any(name.startswith("ZAIKIO_CLIENTS") for name in os.environ)
-    hub = LocalHub.for_settings(Settings()) if configured else LocalHub()
-    with HubServer(hub) as server:
+    with HubServer(LocalHub.configured()) as server:
         yield server
 
 

@@ -184,6 +184,18 @@ def test_a_mistake_in_the_people_is_named(tmp_path: Path, content: Any, line: st
     assert "swordfish" not in str(caught.value)
 
 
+def test_the_clients_and_the_environment_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``hub`` and the fixtures of pytest know the clients of ``.env``, and refuse its ``production``."""
+    monkeypatch.chdir(tmp_path)
+    assert [app.name for app in LocalHub.configured().apps] == ["warehouse"]
+    (tmp_path / ".env").write_text(f"ZAIKIO_ENCRYPTION_KEYS={KEY}\nZAIKIO_CLIENTS__MILL__CLIENT_ID=mill-id\n")
+    (app,) = LocalHub.configured(["http://localhost:9000"], "/auth").apps
+    assert (app.client_id, app.redirect_uris[0]) == ("mill-id", "http://localhost:9000/auth/sessions/approve")
+    (tmp_path / ".env").write_text("ZAIKIO_ENVIRONMENT=production\n")
+    with pytest.raises(ConfigurationError, match="does not run in production"):
+        LocalHub()
+
+
 @pytest.mark.parametrize(
     ("option", "value", "line"),
     [

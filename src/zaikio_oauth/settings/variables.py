@@ -11,7 +11,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, PydanticBaseSettingsSource
 
-__all__ = ["ENV_FILE", "PREFIX", "EnvFile", "Environment", "misspelt", "nearest", "variables"]
+__all__ = ["ENV_FILE", "PREFIX", "EnvFile", "Environment", "misspelt", "nearest", "value_of", "variables"]
 
 PREFIX = "ZAIKIO_"
 ENV_FILE = ".env"
@@ -45,12 +45,20 @@ class EnvFile(Environment):
 
 def variables() -> frozenset[str]:
     """Return the names of our variables in the environment and in ``.env``, in capitals."""
+    return frozenset(name.upper() for name in [*os.environ, *_in_file()] if name.upper().startswith(PREFIX))
+
+
+def value_of(name: str) -> str | None:
+    """Return the value of a variable, from the environment or else from ``.env``."""
+    return os.environ.get(name) or _in_file().get(name.lower())
+
+
+def _in_file() -> Mapping[str, str | None]:
     try:
-        in_file = DotEnvSettingsSource(BaseSettings, env_file=ENV_FILE).env_vars
+        return DotEnvSettingsSource(BaseSettings, env_file=ENV_FILE).env_vars
     except (OSError, UnicodeDecodeError):
         # That the file cannot be read is reported by the settings.
-        in_file = {}
-    return frozenset(name.upper() for name in [*os.environ, *in_file] if name.upper().startswith(PREFIX))
+        return {}
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import uvicorn
 
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.settings import Settings, http_url, variables
-from zaikio_oauth.testing.local_hub import HubApp, LocalHub
+from zaikio_oauth.settings import http_url
+from zaikio_oauth.testing.local_hub import LocalHub
 
 __all__ = ["serve"]
 
@@ -33,7 +32,7 @@ def serve(
 
     ``options`` are those of LocalHub: ``people_file``, ``auto_consent`` and ``state_file``.
     """
-    hub = _hub([_app_url(url) for url in app_urls or ()] or APP_URLS, _path(prefix), options)
+    hub = LocalHub.configured([_app_url(url) for url in app_urls or ()] or APP_URLS, _path(prefix), **options)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with _listening(host, port, url) as listening:
         echo(f"The local Hub is at {url}; set in your app: ZAIKIO_HOST={url}")
@@ -41,18 +40,6 @@ def serve(
             echo(f"  {app.name}: client id {app.client_id}, callbacks {', '.join(app.redirect_uris)}")
         config = uvicorn.Config(hub, log_level="warning", lifespan="off")
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def _hub(app_urls: Iterable[str], prefix: str, options: Mapping[str, Any]) -> LocalHub:
-    # Only the clients matter here: the keys and the database are the app's. Without any, the Hub has its default app.
-    if any(name.startswith("ZAIKIO_CLIENTS") for name in variables()):
-        return LocalHub.for_settings(Settings(), app_urls, prefix, **options)
-    hub = LocalHub(**options)
-    hub.apps = [
-        HubApp.for_client(app.name, app.client_id, app.client_secret, base_urls=app_urls, prefix=prefix)
-        for app in hub.apps
-    ]
-    return hub
 
 
 def _app_url(value: str) -> str:

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
+from zaikio_oauth.settings import Settings, variables
 from zaikio_oauth.testing.local_hub.pages import Pages
 from zaikio_oauth.testing.local_hub.recorder import Recorder
 from zaikio_oauth.testing.local_hub.routes.accounts import AccountRoutes
@@ -65,6 +66,21 @@ class LocalHub(HubState):
             for name, client in settings.clients.items()
         ]
         return cls(apps, environment=settings.environment, **options)
+
+    @classmethod
+    def configured(cls, base_urls: Iterable[str] = BASE_URLS, prefix: str = "/zaikio", **options: Any) -> LocalHub:
+        """Return a Hub with the clients of the environment and ``.env``; if there are none, with the app ``warehouse``.
+
+        The arguments are those of ``for_settings``. Raises ConfigurationError.
+        """
+        if any(name.startswith("ZAIKIO_CLIENTS") for name in variables()):
+            return cls.for_settings(Settings(), base_urls, prefix, **options)
+        hub, urls = cls(**options), tuple(base_urls)
+        hub.apps = [
+            HubApp.for_client(app.name, app.client_id, app.client_secret, base_urls=urls, prefix=prefix)
+            for app in hub.apps
+        ]
+        return hub
 
     @cached_property
     def _app(self) -> Starlette:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import httpx
 
 from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.settings import value_of
 from zaikio_oauth.testing.local_hub.state.bearer import Bearer, bearer_for
 from zaikio_oauth.testing.local_hub.state.browser_sessions import BrowserSessions
 from zaikio_oauth.testing.local_hub.state.device_codes import DeviceCode, DeviceCodes
@@ -47,7 +48,7 @@ class HubState(Directory):
         auto_consent: str | None = None,
         state_file: str | os.PathLike[str] | None = None,
     ) -> None:
-        if (environment or os.environ.get("ZAIKIO_ENVIRONMENT")) == "production":
+        if (environment or value_of("ZAIKIO_ENVIRONMENT")) == "production":
             raise ConfigurationError("The local Hub lets anybody log in and does not run in production.")
         super().__init__(apps, people, organizations)
         if people_file is not None:
