@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from starlette.requests import Request
 
 from demo_app.texts import TEXTS
 
-__all__ = ["LANGUAGES", "Say", "language_of", "namer", "number", "preferred_language", "speaker"]
+__all__ = ["LANGUAGES", "Say", "day", "language_of", "namer", "number", "preferred_language", "speaker"]
 
 LANGUAGES = ("en", "de")
 
 Say = Callable[..., str]
+
+# Not strftime("%b"), which depends on the machine.
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def language_of(request: Request) -> str:
@@ -59,6 +63,11 @@ def namer(language: str) -> Say:
         return say(key) if key in TEXTS else str(word)
 
     return named
+
+
+def day(instant: datetime, language: str) -> str:
+    """Format a day as ``24 Nov 2026`` or ``24.11.2026``, in UTC."""
+    return f"{instant:%d.%m.%Y}" if language == "de" else f"{instant.day} {_MONTHS[instant.month - 1]} {instant.year}"
 
 
 def number(value: int, language: str) -> str:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from demo_app.language import LANGUAGES, Say, language_of, namer, number, speaker
+from demo_app.language import LANGUAGES, Say, day, language_of, namer, number, speaker
 from demo_app.stock import PAPERS
 from demo_app.texts import TEXTS
 from demo_app.users import CurrentUser
@@ -21,6 +21,7 @@ from zaikio_oauth import (
     HubUnavailableError,
     InvalidResponseError,
     OAuthError,
+    connections,
     current_access_token,
     login_error,
     with_auth,
@@ -31,7 +32,8 @@ __all__ = ["broken", "forget_organization", "from_hub", "http_error", "page", "r
 router = APIRouter()
 
 PLANS = ("free", "pro")
-SWITCHABLE = ("/", "/me", "/organization", "/subscription", "/device")
+SHOWN_CONNECTIONS = 100
+SWITCHABLE = ("/", "/me", "/organization", "/connections", "/subscription", "/device")
 
 
 @router.get("/")
@@ -77,6 +79,17 @@ async def organization(request: Request) -> Response:
     except (HubUnavailableError, InvalidResponseError):
         trouble = "unreachable"
     return page(request, "organization.html", organization=data, trouble=trouble, scopes=scopes, papers=PAPERS)
+
+
+@router.get("/connections")
+async def connected(request: Request, _token: Annotated[AccessToken, Depends(current_access_token)]) -> Response:
+    """Show which organizations have installed Bogenlager. A product shows this to its own support only."""
+    shown = []
+    async for connection in connections():
+        shown.append(connection)
+        if len(shown) == SHOWN_CONNECTIONS:
+            break
+    return page(request, "connections.html", connections=shown)
 
 
 @router.post("/organization/forget")
@@ -167,6 +180,7 @@ def frame(request: Request) -> dict[str, Any]:
         "languages": LANGUAGES,
         "say": speaker(language),
         "named": namer(language),
+        "day": lambda instant: day(instant, language),
         "number": lambda value: number(value, language),
         "here": request.url.path if request.url.path in SWITCHABLE else "/",
         "logged_in": "zaikio_person_id" in request.session,

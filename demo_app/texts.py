@@ -137,6 +137,28 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Install Bogenlager for your organization, and its stock appears here.",
         "Installieren Sie Bogenlager für Ihre Organisation, dann sehen Sie hier ihren Lagerbestand.",
     ),
+    # Who has installed Bogenlager
+    "connections.title": ("Connected organizations", "Verbundene Organisationen"),
+    "connections.lead": (
+        "Who has installed Bogenlager, and who must do it again? A real product shows this page to its support only.",
+        (
+            "Wer hat Bogenlager installiert, und wer muss es noch einmal tun? "
+            "Ein echtes Produkt zeigt diese Seite nur seinem Support."
+        ),
+    ),
+    "connections.list": ("Connections", "Verbindungen"),
+    "connections.connected": ("Since", "Seit"),
+    "connections.until": ("Good until", "Gültig bis"),
+    "connections.health": ("Health", "Zustand"),
+    "connections.again": ("Install again", "Erneut installieren"),
+    "connections.none": (
+        "No organization has installed Bogenlager yet.",
+        "Noch keine Organisation hat Bogenlager installiert.",
+    ),
+    "connections.ask": ("Who uses Bogenlager?", "Wer nutzt Bogenlager?"),
+    "health.ok": ("fine", "in Ordnung"),
+    "health.ageing": ("expires soon", "läuft bald ab"),
+    "health.lost": ("lost", "verloren"),
     # Values from the Hub; any other value is shown unchanged
     "role.owner": ("Owner", "Inhaber/in"),
     "role.admin": ("Administration", "Verwaltung"),

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -404,6 +405,26 @@ def test_the_organization_page_says_how_to_install(browser: Browser) -> None:
     assert page.links["Install for your organization"] == "/zaikio/connections/new"
 
 
+def test_connected_organizations_are_listed_with_their_health(browser: Browser) -> None:
+    """A support page: who has installed the demo, and who must do it again, with the link for that."""
+    page = browser.press(browser.follow(browser.open(), "Install for your organization"), "Anna Möller")
+    browser.press(page, "Allow", organization_id="8b6a2c0e-5f0e-4f3c-9d5c-0d8f6a1c7e21")
+    page = browser.follow(browser.open(), "Connected organizations")
+    assert "connections" not in page.path, "only for people who are logged in"
+    browser.press(page, "Allow")
+
+    fine = browser.open("/connections")
+    with sqlite3.connect(next(browser.demo.data_dir.glob("*.db"))) as database:
+        database.execute("UPDATE zaikio_access_tokens SET refresh_expires_at = '2026-01-01 00:00:00.000000'")
+    lost = browser.open("/connections")
+
+    assert "8b6a2c0e-5f0e-4f3c-9d5c-0d8f6a1c7e21" in fine.text
+    assert "fine" in fine.text
+    assert "Install again" not in fine.links
+    assert "lost" in lost.text
+    assert lost.links["Install again"].endswith("connections/new?organization_id=8b6a2c0e-5f0e-4f3c-9d5c-0d8f6a1c7e21")
+
+
 def test_an_organization_subscribes_to_the_selected_plan(browser: Browser) -> None:
     """The Hub receives the plan, and the demo names it afterwards."""
     page = browser.press(browser.open(), "Subscribe", plan="free")
@@ -520,7 +541,7 @@ def test_no_token_secret_or_key_reaches_the_browser(browser: Browser) -> None:
 def test_every_page_has_a_strict_content_security_policy(browser: Browser) -> None:
     """Only forms can lead to the Hub, because of the redirect to subscribe. Nothing is loaded from another site."""
     browser.log_in()
-    for path in ("/", "/me", "/organization", "/subscription", "/gone"):
+    for path in ("/", "/me", "/organization", "/connections", "/subscription", "/gone"):
         page = browser.open(path)
         policy = f"default-src 'self'; form-action 'self' {browser.demo.hub}; base-uri 'none'; frame-ancestors 'none'"
         assert page.headers["content-security-policy"].startswith(policy)

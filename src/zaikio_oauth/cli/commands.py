@@ -89,7 +89,7 @@ def rotate_keys(as_json: AsJson = False) -> None:
 def connections(
     client: Annotated[str | None, typer.Option(help="The name of the client; by default the default client.")] = None,
     bearer_type: Annotated[str, typer.Option(help="Organization or Person.")] = "Organization",
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list as JSON, with all fields.")] = False,
 ) -> None:
     """List who has connected the app, how healthy each connection is, and until when it can be refreshed."""
     asyncio.run(connection_report.show_connections(client, bearer_type, as_json=as_json))
