@@ -285,6 +285,9 @@ def test_a_file_in_the_working_directory_is_read_and_the_environment_wins(
     warehouse = Settings(cache_ttl=9).client("warehouse")
     assert (warehouse.client_id, warehouse.confidential) == ("of-the-environment", True)
     assert (Settings(cache_ttl=9).cache_ttl, Settings().cache_ttl) == (9, 7)
+    with env_file.open("a") as file:
+        file.write("ZAIKIO_DEFAULT_CLIENT=second\n")
+    assert Settings(clients={"first": CLIENT, "second": CLIENT}).default_client == "second"
     with pytest.raises(ConfigurationError, match="ZAIKIO_ENCRYPTION_KEYS is missing"):
         Settings(_env_file=None)
 
