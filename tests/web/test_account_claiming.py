@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +13,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from tests.apps import small_app
-from tests.data import KEY, ORGANIZATION_ID, PERSON_ID, SECRET
+from tests.data import ORGANIZATION_ID, PERSON_ID
 from tests.visitor import BASE_URL, Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
 from zaikio_oauth.application import default
@@ -164,23 +162,10 @@ async def test_a_non_confidential_client_uses_a_link_through_the_app(
 
 
 async def test_the_example_in_the_docs_works(
-    visitor: Visitor, hub: LocalHub, hub_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, hub: LocalHub, example: Callable[..., dict[str, Any]]
 ) -> None:
     """The example works unchanged, except that it contains the address of the test's app."""
-    page = (Path(__file__).parents[2] / "docs" / "account-claiming.md").read_text()
-    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
-    for name, value in {
-        "ZAIKIO_HOST": hub_url,
-        "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/example.db",
-        "ZAIKIO_ENCRYPTION_KEYS": KEY,
-        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "warehouse-id",
-        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET": SECRET,
-        "ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES": "zaikio.person.r",
-    }.items():
-        monkeypatch.setenv(name, value)
-    names: dict[str, Any] = {}
-    exec(compile(example.replace("https://your.app", BASE_URL), "account-claiming.md", "exec"), names)
-
+    names = example("account-claiming.md", ("https://your.app", BASE_URL))
     hub.auto_consent(PERSON_ID)
     link = names["mail_link"](7)
     async with default:

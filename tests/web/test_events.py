@@ -7,7 +7,6 @@ import hmac
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -24,15 +22,14 @@ from sqlalchemy import bindparam, text
 
 from tests.app_server import AppServer
 from tests.apps import small_app
-from tests.data import KEY, ORGANIZATION_ID, SECRET, some_client
+from tests.data import KEY, ORGANIZATION_ID, some_client
 from tests.inside import client_name_of, engine_of
+from tests.web.conftest import SECRET_OF_LOOM
 from zaikio_oauth import ConfigurationError, HubEvent, Settings, ZaikioOAuth
 from zaikio_oauth.application import default
 from zaikio_oauth.settings import ClientSettings
 from zaikio_oauth.store.columns import UtcDateTime
 from zaikio_oauth.testing import LocalHub
-
-SECRET_OF_LOOM = "shared-with-loom"
 
 App = Callable[..., Any]
 
@@ -199,24 +196,9 @@ async def test_a_hook_uses_the_client_that_has_got_the_event(
     assert used == ["kiosk"]
 
 
-async def test_the_example_in_the_docs_works(
-    hub: LocalHub, hub_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_example_in_the_docs_works(example: Callable[..., dict[str, Any]], hub: LocalHub) -> None:
     """An organization that leaves is noticed, and one that stays is kept, also if the Hub cannot be asked."""
-    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
-    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
-    for name, value in {
-        "ZAIKIO_HOST": hub_url,
-        "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/example.db",
-        "ZAIKIO_ENCRYPTION_KEYS": KEY,
-        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "warehouse-id",
-        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET": SECRET,
-        "ZAIKIO_CLIENTS__WAREHOUSE__ORGANIZATION_SCOPES": "zaikio.organization.r",
-        "ZAIKIO_CLIENTS__WAREHOUSE__WEBHOOK_SECRET": SECRET_OF_LOOM,
-    }.items():
-        monkeypatch.setenv(name, value)
-    names: dict[str, Any] = {}
-    exec(compile(example, "events.md", "exec"), names)
+    names = example("events.md")
     names["customers"].update([ORGANIZATION_ID, "gone"])
     hub.grant("warehouse-id", "Organization", ORGANIZATION_ID, ["zaikio.organization.r"])
 

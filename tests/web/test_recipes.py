@@ -1,9 +1,7 @@
 """The recipes in the documentation: several clients, and the app's own users."""
 
 import asyncio
-import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
@@ -11,50 +9,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.testclient import TestClient
 
 from tests.apps import small_app
-from tests.data import KEY, ORGANIZATION_ID, PERSON_ID, SECRET
+from tests.data import ORGANIZATION_ID, PERSON_ID
 from tests.inside import client_name_of
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
 from zaikio_oauth.application import default
-from zaikio_oauth.testing import HubApp, LocalHub, logged_in_as
-
-
-@pytest.fixture
-def example(hub: LocalHub, hub_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Return a function that runs the example of a page and returns its names."""
-    hub.apps[1] = HubApp.for_client("kiosk", "kiosk-id", SECRET, base_urls=["http://testserver"])
-    for name, value in {
-        "ZAIKIO_HOST": hub_url,
-        "ZAIKIO_DATABASE_URL": f"sqlite:///{tmp_path}/example.db",
-        "ZAIKIO_ENCRYPTION_KEYS": KEY,
-        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "warehouse-id",
-        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET": SECRET,
-        "ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES": "zaikio.person.r",
-        "ZAIKIO_CLIENTS__KIOSK__CLIENT_ID": "kiosk-id",
-        "ZAIKIO_CLIENTS__KIOSK__CLIENT_SECRET": SECRET,
-        "ZAIKIO_CLIENTS__KIOSK__DEFAULT_SCOPES": "zaikio.person.r",
-        "ZAIKIO_CLIENTS__KIOSK__ORGANIZATION_SCOPES": "zaikio.organization.r",
-        "ZAIKIO_DEFAULT_CLIENT": "warehouse",
-    }.items():
-        monkeypatch.setenv(name, value)
-
-    def run(page: str) -> Any:
-        default.configure()
-        text = (Path(__file__).parents[2] / "docs" / page).read_text()
-        (code,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-        names: dict[str, Any] = {}
-        exec(compile(code, page, "exec"), names)
-        return names
-
-    return run
-
-
-@pytest.fixture(autouse=True)
-def default_as_before() -> Iterator[None]:
-    """Leave the default object as other tests expect it."""
-    yield
-    default.configure()
-
+from zaikio_oauth.testing import LocalHub, logged_in_as
 
 PAGE_VIEW = {"Accept": "text/html"}
 
