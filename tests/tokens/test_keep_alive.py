@@ -97,6 +97,17 @@ async def test_jobs_on_several_hosts_make_one_request_per_connection(
     assert [each.health async for each in zaikio.connections()] == ["ok"] * 6
 
 
+async def test_what_another_host_has_refreshed_is_not_refreshed_again(zaikio: ZaikioOAuth, hub: LocalHub) -> None:
+    """It comes to it a moment later, with what it has read before."""
+    await connect(zaikio, hub, dies_in=HOUR)
+    (read_before,) = [each async for each in zaikio.connections()]
+    assert await zaikio.keep_alive() == 1
+
+    assert not await (await parts_of(zaikio)).keep_alive._refreshed(read_before)
+
+    assert hub.count(grant_type="refresh_token") == 1
+
+
 async def test_a_failure_does_not_stop_the_rest(
     zaikio: ZaikioOAuth, hub: LocalHub, events: list[TokenEvent], caplog: pytest.LogCaptureFixture
 ) -> None:
