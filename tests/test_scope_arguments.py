@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import json
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 import zaikio_oauth
 import zaikio_oauth.testing
+from tests.apps import small_app
 from tests.data import ORGANIZATION_ID, SECRET, some_access_token
 from tests.inside import parts_of
 from zaikio_oauth import BearerToken, ClientSettings, ZaikioAuth, ZaikioOAuth
-from zaikio_oauth.testing import HubApp, LocalHub
+from zaikio_oauth.testing import HubApp, LocalHub, logged_in_as, session_cookie
+from zaikio_oauth.tokens.virtual_token import VirtualGrant
 
 EXPECTED = ("zaikio.sites.r", "zaikio.machines.r")
 FORMS: list[Any] = [
@@ -133,6 +138,18 @@ async def grant(zaikio: ZaikioOAuth, hub: LocalHub, hub_url: str, scopes: Any) -
     return tuple(sorted(granted, reverse=True))
 
 
+@reads("testing.logged_in_as:scopes", "testing.session_cookie:scopes")
+async def logged_in(zaikio: ZaikioOAuth, hub: LocalHub, hub_url: str, scopes: Any) -> Any:
+    app = small_app(zaikio)
+    with TestClient(app) as client:
+        logged_in_as(client, ORGANIZATION_ID, scopes=scopes)
+        ids = [client.cookies["session"], session_cookie(app, ORGANIZATION_ID, scopes=scopes)["value"]]
+    shown = [json.loads(b64decode(each.partition(".")[0]))["zaikio_access_token_id"] for each in ids]
+    assert shown[0] == shown[1]
+    grant = VirtualGrant.parse(shown[0])
+    return grant and grant.scopes
+
+
 def parameters() -> Iterator[str]:
     """Yield every parameter for scopes of everything public: ``ZaikioOAuth.with_auth:scopes``."""
     for module, prefix in [(zaikio_oauth, ""), (zaikio_oauth.testing, "testing.")]:
@@ -156,6 +173,7 @@ def scope_parameters(thing: Any) -> list[str]:
 def test_every_parameter_for_scopes_is_tested_here() -> None:
     """A new one has to be added above."""
     made_by_others = {
+        "Connection:scopes",
         "DeviceAuthorization:scopes",
         "bearer_token:security_scopes",
         "current_access_token:security_scopes",
