@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -72,16 +71,26 @@ def misspelt(names: Iterable[str], known: Iterable[str], of_clients: Iterable[st
     ``known`` and ``of_clients``: the names, without prefix, of the settings, and of those of a client. What is wrong
     below ``ZAIKIO_CLIENTS__`` is left out, because it is an error.
     """
-    known, parts = list(known), "|".join(of_clients)
+    known, parts = list(known), list(of_clients)
     found = {}
     for name in sorted(names):
         bare = name.removeprefix(PREFIX)
         if bare in known or bare.startswith("CLIENTS__"):
             continue
-        if nested := re.fullmatch(rf"CLIENTS?_+(?P<client>.+?)_+(?P<part>{parts})", bare):
-            found[name] = f"{PREFIX}CLIENTS__{nested['client']}__{nested['part']}"
-        elif part := nearest(bare, parts.split("|")):
+        if nested := _nested(bare, parts):
+            found[name] = PREFIX + nested
+        elif part := nearest(bare, parts):
             found[name] = f"{PREFIX}CLIENTS__<NAME>__{part}"
         elif meant := nearest(bare, known):
             found[name] = PREFIX + meant
     return found
+
+
+def _nested(bare: str, parts: Iterable[str]) -> str | None:
+    """Return the name of a setting of a client that is written with too few underscores, or in the singular."""
+    for part in parts:
+        before = bare.removesuffix(part)
+        client = before.removeprefix("CLIENTS").removeprefix("CLIENT").strip("_")
+        if client and bare.endswith(f"_{part}") and before.startswith(("CLIENTS_", "CLIENT_")):
+            return f"CLIENTS__{client}__{part}"
+    return None
