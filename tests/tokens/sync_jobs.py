@@ -44,6 +44,8 @@ def ends_while_the_hub_is_asked(job: Job) -> None:
 
 def is_interrupted(job: Job) -> None:
     """Ctrl-C while the main thread waits."""
+    # A command that a shell has started in the background ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
     with suppress(KeyboardInterrupt):
         job.get()

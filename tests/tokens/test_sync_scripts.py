@@ -58,7 +58,7 @@ def test_a_script_that_ends_while_the_hub_is_asked_stores_what_it_gets(
     name: str, order: dict[str, Any], hub: LocalHub
 ) -> None:
     """The interpreter waits for it, and the next script finds it."""
-    hub.fail("client_credentials", latency=4)
+    hub.fail("client_credentials", latency=2)
     ended = run(name, order)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
