@@ -1,14 +1,27 @@
-"""What the tests of sync code in processes of their own share."""
+"""Processes on one database: two objects of this one, or what a process of its own needs to know."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.data import KEY, some_client
+from tests.tokens.due_tokens import two_processes
+from zaikio_oauth import Settings, ZaikioOAuth
+from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import LocalHub
+
+
+@pytest.fixture
+async def processes(
+    make_settings: Callable[..., Settings], database: Database, database_url: str
+) -> AsyncIterator[list[ZaikioOAuth]]:
+    """Yield two processes on one database."""
+    async with two_processes(make_settings(database_url=database_url)) as both:
+        yield both
 
 
 @pytest.fixture

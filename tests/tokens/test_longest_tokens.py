@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,23 +14,12 @@ from tests.tokens.due_tokens import (
     nobody_remembers,
     organizations_token,
     persons_token,
-    two_processes,
 )
-from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
-from zaikio_oauth.store.database import Database
+from zaikio_oauth import AccessToken, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
 
 Way = Callable[[ZaikioOAuth, AccessToken], Awaitable[AccessToken | None]]
 TWO_HOURS = 7200
-
-
-@pytest.fixture
-async def processes(
-    make_settings: Callable[..., Settings], database: Database, database_url: str
-) -> AsyncIterator[list[ZaikioOAuth]]:
-    """Yield two processes on one database."""
-    async with two_processes(make_settings(database_url=database_url)) as both:
-        yield both
 
 
 async def by_id(zaikio: ZaikioOAuth, token: AccessToken) -> AccessToken | None:

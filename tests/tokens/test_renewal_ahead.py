@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,15 +71,6 @@ async def by_httpx(zaikio: ZaikioOAuth, token: AccessToken) -> AccessToken | Non
 
 
 PERSONS: list[Way] = [by_page, by_id, by_bearer, by_with_auth, by_httpx]
-
-
-@pytest.fixture
-async def processes(
-    make_settings: Callable[..., Settings], database: Database, database_url: str
-) -> AsyncIterator[list[ZaikioOAuth]]:
-    """Yield two processes on one database."""
-    async with two_processes(make_settings(database_url=database_url)) as both:
-        yield both
 
 
 @pytest.mark.parametrize("way", PERSONS)
