@@ -119,7 +119,8 @@ class TokenManager:
             # One that no key decrypts has just been refreshed by a process that has other keys.
             with suppress(InvalidGrantError, DecryptionError):
                 return await self.refresh_grant(refreshable, patience, valid_for)
-        await self.lost_grants.lose_over(search)
+        # Once for all callers: each would write, even if there is nothing to tell.
+        await self.grants.flights.run(("over", search), lambda: self.lost_grants.lose_over(search))
         return await self.issuance.client_credentials(search, valid_for, patience)
 
     async def refresh(self, token: AccessToken) -> AccessToken:
