@@ -23,7 +23,7 @@ from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, once_across_processes
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
-from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
+from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent, identity_of
 
 __all__ = ["DEVICE_PENDING", "Issuance"]
 
@@ -171,8 +171,7 @@ class Issuance:
             raise InvalidScopesError("malformed_scope", "name the scopes to delegate")
 
         async def request() -> AccessToken:
-            about = {"access_token_id": parent.id, "bearer_type": parent.bearer_type, "bearer_id": parent.bearer_id}
-            with self.telemetry.asking("delegation", parent.audience, **about):
+            with self.telemetry.asking("delegation", parent.audience, **identity_of(parent)):
                 response = await delegate(self.http, token=parent.token, client_id=client_id, scopes=wanted)
             response = await self.roles.resolved(response)
             token = _delegated_token(parent, self.settings.clients, client_id, response, wanted)

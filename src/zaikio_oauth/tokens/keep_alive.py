@@ -8,12 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from zaikio_oauth.errors import (
-    HubUnavailableError,
-    InvalidResponseError,
-    StoreUnavailableError,
-    ZaikioOAuthError,
-)
+from zaikio_oauth.errors import HubUnavailableError, StoreUnavailableError, ZaikioOAuthError
 from zaikio_oauth.retries_and_waits import KEEP_ALIVE_AT_ONCE, KEEP_ALIVE_GIVES_UP, KEEP_ALIVE_WITHIN
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.single_flight import Patience
@@ -21,7 +16,7 @@ from zaikio_oauth.tokens.connection import Connection, ConnectionList
 from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.stored_grants import StoredGrants
-from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
+from zaikio_oauth.tokens.telemetry import Telemetry
 
 __all__ = ["KeepAlive", "KeptAlive"]
 
@@ -95,7 +90,13 @@ class KeepAlive:
             log.warning("Access token %s is not kept alive: %s", connection.access_token_id, error)
             if isinstance(error, HubUnavailableError | StoreUnavailableError):
                 done.unanswered += 1
-            self._tell(connection, error)
+            self.telemetry.tell_unanswered(
+                error,
+                connection.client_name,
+                access_token_id=connection.access_token_id,
+                bearer_type=connection.bearer_type,
+                bearer_id=connection.bearer_id,
+            )
             if done.on_failure is not None:
                 done.on_failure(connection, error)
         else:
@@ -112,19 +113,3 @@ class KeepAlive:
             return False
         await self.refresh_grant(stored, Patience())
         return True
-
-    def _tell(self, connection: Connection, error: ZaikioOAuthError) -> None:
-        # The Hub's refusals are told of where it is asked.
-        if not isinstance(error, HubUnavailableError | InvalidResponseError | StoreUnavailableError):
-            return
-        code = "invalid_response" if isinstance(error, InvalidResponseError) else "temporarily_unavailable"
-        self.telemetry.tell(
-            TokenEvent(
-                "refused",
-                client_name=connection.client_name,
-                access_token_id=connection.access_token_id,
-                bearer_type=connection.bearer_type,
-                bearer_id=connection.bearer_id,
-                error=code,
-            )
-        )

@@ -20,7 +20,7 @@ from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_data
 from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants
-from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
+from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent, identity_of
 
 __all__ = ["Refresh"]
 
@@ -90,8 +90,7 @@ class Refresh:
         old = stored.access_token
         client = self.settings.client(old.audience)
         try:
-            about = {"access_token_id": old.id, "bearer_type": old.bearer_type, "bearer_id": old.bearer_id}
-            with self.telemetry.asking("refresh_token", old.audience, **about):
+            with self.telemetry.asking("refresh_token", old.audience, **identity_of(old)):
                 response = await self.token_endpoint.refresh_token(
                     client, refresh_token=old.refresh_token or "", once=once
                 )

@@ -8,11 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.errors import (
-    HubUnavailableError,
-    InvalidResponseError,
-    StoreUnavailableError,
-)
+from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE, RENEWAL_WAIT
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
@@ -22,7 +18,7 @@ from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh
 from zaikio_oauth.tokens.stored_grants import StoredGrants
-from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
+from zaikio_oauth.tokens.telemetry import Telemetry, identity_of
 
 __all__ = ["RenewalAhead"]
 
@@ -125,7 +121,7 @@ class RenewalAhead:
             try:
                 return await request()
             except Exception as error:
-                self._tell(stored, error)
+                self.telemetry.tell_unanswered(error, stored.access_token.audience, **identity_of(stored.access_token))
                 try:
                     await self.grants.postpone_renewal(stored)
                 except StoreUnavailableError:
@@ -136,9 +132,3 @@ class RenewalAhead:
 
     def _postpone_here(self, token_id: str) -> None:
         self.failed_here.put(token_id, True, dropped=self.failed_here.dropped)
-
-    def _tell(self, stored: StoredToken, error: Exception) -> None:
-        # The Hub's refusals are told of where it is asked.
-        code = "invalid_response" if isinstance(error, InvalidResponseError) else "temporarily_unavailable"
-        if isinstance(error, HubUnavailableError | InvalidResponseError | StoreUnavailableError):
-            self.telemetry.tell(TokenEvent.of("refused", stored.access_token, error=code))

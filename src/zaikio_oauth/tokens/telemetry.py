@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.errors import DecryptionError, OAuthError
+from zaikio_oauth.errors import (
+    DecryptionError,
+    HubUnavailableError,
+    InvalidResponseError,
+    OAuthError,
+    StoreUnavailableError,
+)
 from zaikio_oauth.retries_and_waits import LISTENER_DEADLINE
 from zaikio_oauth.store.single_flight import UninterruptedTask
 from zaikio_oauth.tokens.background import LoopTasks
@@ -26,7 +32,7 @@ try:
 except ModuleNotFoundError:  # pragma: no cover (shown by a test in a process of its own)
     metrics = trace = None  # type: ignore[assignment]
 
-__all__ = ["Kind", "Telemetry", "TokenEvent"]
+__all__ = ["Kind", "Telemetry", "TokenEvent", "identity_of"]
 
 Kind = Literal["obtained", "refreshed", "revoked", "refused", "lost", "cleaned_up"]
 Listener = Callable[["TokenEvent"], object]
@@ -61,20 +67,18 @@ class TokenEvent:
     @classmethod
     def of(cls, kind: Kind, token: AccessToken, **more: Any) -> TokenEvent:
         """Return an event about this token."""
-        return cls(
-            kind,
-            client_name=token.audience,
-            access_token_id=token.id or None,
-            bearer_type=token.bearer_type,
-            bearer_id=token.bearer_id,
-            **more,
-        )
+        return cls(kind, client_name=token.audience, **identity_of(token), **more)
 
     @property
     def details(self) -> dict[str, str | int]:
         """All fields that are known, except ``kind``."""
         known = {name: getattr(self, name) for name in self.__slots__ if name != "kind"}
         return {name: value for name, value in known.items() if value is not None}
+
+
+def identity_of(token: AccessToken) -> dict[str, Any]:
+    """Return what an event says of a token, besides its client."""
+    return {"access_token_id": token.id or None, "bearer_type": token.bearer_type, "bearer_id": token.bearer_id}
 
 
 class Telemetry:
@@ -118,6 +122,12 @@ class Telemetry:
                 if isinstance(answer, Awaitable):
                     # In a task, so that nobody waits for it who only tells.
                     self._hearing.add(UninterruptedTask(_heard_out(answer)))
+
+    def tell_unanswered(self, error: Exception, client_name: str, **about: Any) -> None:
+        """Tell that a renewal for which nobody waits got no answer; ``asking`` has told of the Hub's refusals."""
+        if isinstance(error, HubUnavailableError | InvalidResponseError | StoreUnavailableError):
+            code = "invalid_response" if isinstance(error, InvalidResponseError) else "temporarily_unavailable"
+            self.tell(TokenEvent("refused", client_name=client_name, error=code, **about))
 
     async def drain(self) -> None:
         """Wait for the async listeners that this event loop is running, so that a shutdown loses no event."""
