@@ -29,7 +29,8 @@ def test_scopes_with_the_hubs_former_name_are_found() -> None:
             "b": {"client_id": "b", "default_scopes": ["directory.person.r", "Per>Org.directory.machines.rw"]},
         },
     )
-    (line,) = setting_warnings(settings)
+    ((key, line),) = setting_warnings(settings)
+    assert key == "settings.former_scope"
     assert line.removeprefix("The Hub's own app is now called zaikio, not directory; rename ") == (
         "directory.person.r, Org.directory.organization.r, Per>Org.directory.machines.rw."
     )

@@ -58,7 +58,7 @@ async def test_every_event_is_reported_once(
     assert (events[0].client_name, events[0].bearer_id) == ("warehouse", hub.people[0].id)
     assert events[-1].error == "bearer_does_not_exist"
     told = [record for record in caplog.records if hasattr(record, "zaikio_event")]
-    assert [record.zaikio_event for record in told] == [event.kind for event in events]  # type: ignore[attr-defined]
+    assert [record.zaikio_event for record in told] == [f"token.{event.kind}" for event in events]  # type: ignore[attr-defined]
     shown = caplog.text + repr(events) + repr([vars(record) for record in told])
     assert not [secret for secret in secrets if secret in shown]
 

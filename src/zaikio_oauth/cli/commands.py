@@ -131,8 +131,8 @@ def check(as_json: AsJson = False) -> None:
         }
         say(f"settings    ok: {settings.environment}, clients {', '.join(clients)}")
         for warning in setting_warnings(settings):
-            found["warnings"].append(warning)
-            say(f"            {warning}")
+            found["warnings"].append(warning.text)
+            say(f"            {warning.text}")
         found["database"] = asyncio.run(_check_database(settings))
         say(f"database    ok: {found['database']}, migrated")
         asyncio.run(_check_hub(settings))

@@ -124,5 +124,12 @@ class PublishedResource(Generic[T]):
             self._failed = None
 
     def _fail(self, reason: str, started: float, retry_after: float | None = None) -> None:
-        self._failed = _Failed(f"{self._path} cannot be read: {reason}", time.monotonic() - started, retry_after)
-        log.warning("%s (tried for %.1f s)", self._failed.reason, self._failed.elapsed)
+        elapsed = time.monotonic() - started
+        self._failed = _Failed(f"{self._path} cannot be read: {reason}", elapsed, retry_after)
+        log.warning(
+            "The Hub's %s cannot be read: %s (tried for %.1f s)",
+            self._path,
+            reason,
+            elapsed,
+            extra={"zaikio_event": "hub.not_readable", "zaikio_path": self._path},
+        )

@@ -35,5 +35,9 @@ async def revoked_token_ids(http: HubHttp) -> frozenset[str]:
     valid = [each for each in ids if is_token_id(each)]
     if len(valid) < len(ids):
         # One that cannot be stored must not cost the others.
-        log.warning("%d ids in the Hub's list of revoked tokens are malformed and left out.", len(ids) - len(valid))
+        log.warning(
+            "%d ids in the Hub's list of revoked tokens are malformed and left out.",
+            len(ids) - len(valid),
+            extra={"zaikio_event": "revocation_list.malformed_ids", "zaikio_count": len(ids) - len(valid)},
+        )
     return frozenset(valid)

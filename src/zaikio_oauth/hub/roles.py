@@ -48,10 +48,14 @@ class Roles:
                 # A role that is newer than the list that we have.
                 names = await self._names.get_newer(names)
         except HubUnavailableError as error:
-            log.warning("The roles of a token are left out: %s", error)
+            log.warning("The roles of a token are left out: %s", error, extra={"zaikio_event": "roles.unavailable"})
             return None
         if bits >> len(names):
-            log.warning("The Hub's list of roles has no name for some of the bits %s.", bin(bits))
+            log.warning(
+                "The Hub's list of roles has no name for some of the bits %s.",
+                bin(bits),
+                extra={"zaikio_event": "roles.unnamed"},
+            )
         return tuple(name for position, name in enumerate(names) if bits >> position & 1)
 
     async def aclose(self) -> None:

@@ -107,7 +107,11 @@ class RevocationList:
         try:
             revoked = await revocation_endpoint.revoked_token_ids(self._http)
         except (HubUnavailableError, InvalidResponseError, OAuthError) as error:
-            log.warning("The Hub's list of revoked tokens cannot be fetched; tokens are trusted as before: %s", error)
+            log.warning(
+                "The Hub's list of revoked tokens cannot be fetched; tokens are trusted as before: %s",
+                error,
+                extra={"zaikio_event": "revocation_list.not_fetched"},
+            )
             return False
         await self.add(revoked)
         # Only now, so that somebody else fetches it soon if this process has ended, or the database failed, meanwhile.
@@ -132,7 +136,13 @@ class RevocationList:
         try:
             await self.fetch_if_due()
         except StoreUnavailableError as error:
-            log.warning("The Hub's list of revoked tokens cannot be stored; it is fetched again soon: %s", error)
+            log.warning(
+                "The Hub's list of revoked tokens cannot be stored; it is fetched again soon: %s",
+                error,
+                extra={"zaikio_event": "revocation_list.not_stored"},
+            )
         except Exception:
             # The database may be unavailable for a moment; the next check is soon.
-            log.exception("The Hub's list of revoked tokens cannot be stored.")
+            log.exception(
+                "The Hub's list of revoked tokens cannot be stored.", extra={"zaikio_event": "revocation_list.failed"}
+            )

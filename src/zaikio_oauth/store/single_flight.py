@@ -210,7 +210,12 @@ class SingleFlight:
         if error is not None and not flight.waiting:
             # Only our own messages are known to hold no secret.
             reason = error if isinstance(error, ZaikioOAuthError) else type(error).__name__
-            log.warning("%s has failed, and nobody was waiting for it: %s", flight.task.get_name(), reason)
+            log.warning(
+                "%s has failed, and nobody was waiting for it: %s",
+                flight.task.get_name(),
+                reason,
+                extra={"zaikio_event": "background.call_failed"},
+            )
 
 
 class ProcessLease(Protocol):

@@ -66,7 +66,11 @@ class Statements:
             async with Deadline(DATABASE_DEADLINE):
                 await self._running.drain()
                 return
-        log.error("The database is closed although a statement has not ended within %.0f s.", DATABASE_DEADLINE)
+        log.error(
+            "The database is closed although a statement has not ended within %.0f s.",
+            DATABASE_DEADLINE,
+            extra={"zaikio_event": "store.closed_early"},
+        )
 
     async def _run(self, statements: Sequence[Executable]) -> Outcome:
         started = time.monotonic()

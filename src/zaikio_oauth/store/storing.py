@@ -42,10 +42,15 @@ class Storing:
                 return await write()
             except StoreUnavailableError as error:
                 if not error.may_pass or datetime.now(UTC) >= expires_at or self._has_closed():
-                    log.error("%s could not be stored: %s", name, error)  # noqa: TRY400
+                    log.error("%s could not be stored: %s", name, error, extra={"zaikio_event": "store.not_stored"})  # noqa: TRY400
                     raise
                 if first:
-                    log.warning("%s is kept in memory until it can be stored: %s", name, error)
+                    log.warning(
+                        "%s is kept in memory until it can be stored: %s",
+                        name,
+                        error,
+                        extra={"zaikio_event": "store.postponed"},
+                    )
             first = False
             # Jitter keeps many processes from returning to a database in step.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311

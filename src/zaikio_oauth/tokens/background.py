@@ -76,4 +76,6 @@ class Background:
         if task.get_loop() not in self._tasks:
             self._closing.pop(task.get_loop(), None)
         if not task.cancelled() and (error := task.exception()):
-            log.error("Work in the background failed.", exc_info=error)
+            log.error(
+                "Work in the background failed.", exc_info=error, extra={"zaikio_event": "background.work_failed"}
+            )

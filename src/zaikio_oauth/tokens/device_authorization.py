@@ -98,7 +98,11 @@ class DeviceAuthorization:
             self._failure = error
         except (HubUnavailableError, InvalidResponseError) as fault:
             # §3.5: "unilaterally reduce their polling frequency".
-            log.warning("The Hub cannot be asked whether a device has been authorized: %s", fault)
+            log.warning(
+                "The Hub cannot be asked whether a device has been authorized: %s",
+                fault,
+                extra={"zaikio_event": "device.unavailable", "zaikio_client_name": self.client_name},
+            )
             self._last_fault = fault
             self._pause = min(self._pause * 2, max(DEVICE_LONGEST_PAUSE, self.interval))
             if isinstance(fault, HubUnavailableError) and fault.retry_after is not None:

@@ -39,31 +39,38 @@ class EventInbox:
         digest = hashlib.sha256(f"{client_name}\0{event_id}".encode("utf-8", "surrogatepass")).hexdigest()
         if await self.handled_events.contains(digest):
             return True
-        name = f"The Hub's event {event_id}"
-        return await self.flights.run(("event", digest), lambda: self._once_across_processes(digest, name, call))
+        return await self.flights.run(("event", digest), lambda: self._once_across_processes(digest, event_id, call))
 
-    async def _once_across_processes(self, digest: str, name: str, call: Callable[[], Awaitable[object]]) -> bool:
+    async def _once_across_processes(self, digest: str, event_id: str, call: Callable[[], Awaitable[object]]) -> bool:
         try:
             return await once_across_processes(
                 self.leases.lease(f"event:{digest}"),
                 result=lambda: self._handled(digest),
-                call=lambda: self._handle(digest, name, call),
+                call=lambda: self._handle(digest, event_id, call),
                 deadline=EVENT_WAIT,
             )
         except HubUnavailableError:
-            log.warning("%s is still being dealt with by another process.", name)
+            log.warning(
+                "The Hub's event %s is still being dealt with by another process.",
+                event_id,
+                extra={"zaikio_event": "webhook.elsewhere", "zaikio_event_id": event_id},
+            )
             return False
 
     async def _handled(self, digest: str) -> Literal[True] | None:
         return True if await self.handled_events.contains(digest) else None
 
-    async def _handle(self, digest: str, name: str, call: Callable[[], Awaitable[object]]) -> bool:
+    async def _handle(self, digest: str, event_id: str, call: Callable[[], Awaitable[object]]) -> bool:
         try:
             # A shutdown waits for it.
             async with asyncio.timeout(EVENT_DEADLINE):
                 await call()
         except Exception:
-            log.exception("%s was not dealt with, because the hook on_event has failed; Loom delivers it again.", name)
+            log.exception(
+                "The Hub's event %s was not dealt with, because the hook on_event has failed; Loom delivers it again.",
+                event_id,
+                extra={"zaikio_event": "hook.on_event_failed", "zaikio_event_id": event_id},
+            )
             return False
-        await self.handled_events.add(digest, name)
+        await self.handled_events.add(digest, f"The Hub's event {event_id}")
         return True

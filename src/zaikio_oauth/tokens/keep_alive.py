@@ -65,7 +65,10 @@ class KeepAlive:
         async for page in self._pages():
             await asyncio.gather(*(self._keep(connection, gate, done) for connection in page))
             if done.gave_up:
-                log.warning("Nothing answers; the rest of the connections is left for the next keep-alive.")
+                log.warning(
+                    "Nothing answers; the rest of the connections is left for the next keep-alive.",
+                    extra={"zaikio_event": "keep_alive.gave_up"},
+                )
                 break
         return done
 
@@ -87,7 +90,12 @@ class KeepAlive:
             refreshed = await self._refreshed(connection)
         except ZaikioOAuthError as error:
             done.failed += 1
-            log.warning("Access token %s is not kept alive: %s", connection.access_token_id, error)
+            log.warning(
+                "Access token %s is not kept alive: %s",
+                connection.access_token_id,
+                error,
+                extra={"zaikio_event": "keep_alive.failed", "zaikio_access_token_id": connection.access_token_id},
+            )
             if isinstance(error, HubUnavailableError | StoreUnavailableError):
                 done.unanswered += 1
             self.telemetry.tell_unanswered(

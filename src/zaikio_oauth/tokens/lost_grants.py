@@ -36,14 +36,29 @@ class LostGrants:
         try:
             self._tell(await self.ended_grants.lose(token.id, datetime.now(UTC)))
         except StoreUnavailableError as error:
-            log.warning("Access token %s is lost, which is told later: %s", token.id, error)
+            log.warning(
+                "Access token %s is lost, which is told later: %s",
+                token.id,
+                error,
+                extra={"zaikio_event": "token.lost_later", "zaikio_access_token_id": token.id},
+            )
 
     async def lose_over(self, search: TokenSearch) -> None:
         """Tell of this bearer's grants that are over, unless somebody has told; likewise."""
         try:
             self._tell(await self.ended_grants.lose_over(datetime.now(UTC), search))
         except StoreUnavailableError as error:
-            log.warning("Whether a grant of %s/%s is lost is told later: %s", search[1], search[2], error)
+            log.warning(
+                "Whether a grant of %s/%s is lost is told later: %s",
+                search[1],
+                search[2],
+                error,
+                extra={
+                    "zaikio_event": "token.perhaps_lost",
+                    "zaikio_bearer_type": search[1],
+                    "zaikio_bearer_id": search[2],
+                },
+            )
 
     async def lose_all_over(self, now: datetime) -> None:
         """Tell of all grants that are over; raises StoreUnavailableError."""

@@ -62,7 +62,12 @@ class RejectedTokens:
                 return None
             renewed = await self._renewed(stored, rejected, search, valid_for)
         except ZaikioOAuthError as error:
-            log.warning("Access token %s was rejected by an API, and cannot be renewed: %s", rejected.id, error)
+            log.warning(
+                "Access token %s was rejected by an API, and cannot be renewed: %s",
+                rejected.id,
+                error,
+                extra={"zaikio_event": "token.rejected", "zaikio_access_token_id": rejected.id},
+            )
             # Here too: the row may be gone, or the database.
             self.failed_lately.put(rejected.id, True, dropped=self.failed_lately.dropped)
             await self._postpone(rejected)

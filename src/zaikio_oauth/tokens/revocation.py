@@ -65,7 +65,17 @@ class Revocation:
         try:
             await self.ended_grants.forget(token.audience, token.bearer_type, token.bearer_id)
         except StoreUnavailableError as error:
-            log.warning("The lost grants of %s/%s are still listed: %s", token.bearer_type, token.bearer_id, error)
+            log.warning(
+                "The lost grants of %s/%s are still listed: %s",
+                token.bearer_type,
+                token.bearer_id,
+                error,
+                extra={
+                    "zaikio_event": "revocation.still_listed",
+                    "zaikio_bearer_type": token.bearer_type,
+                    "zaikio_bearer_id": token.bearer_id,
+                },
+            )
 
     async def log_out(self, access_token_id: str) -> None:
         """Delete the grant and revoke at the Hub what was stored; if the Hub does not, log a warning.
@@ -87,7 +97,17 @@ class Revocation:
             await self._end_at_hub(token)
         except ZaikioOAuthError as error:
             name = token.id or f"of {token.bearer_type}/{token.bearer_id}"
-            log.warning("Access token %s is no longer stored, but was not revoked at the Hub: %s", name, error)
+            log.warning(
+                "Access token %s is no longer stored, but was not revoked at the Hub: %s",
+                name,
+                error,
+                extra={
+                    "zaikio_event": "revocation.refused",
+                    "zaikio_access_token_id": token.id or None,
+                    "zaikio_bearer_type": token.bearer_type,
+                    "zaikio_bearer_id": token.bearer_id,
+                },
+            )
 
     async def _deleted(self, access_token_id: str) -> AccessToken | None:
         try:
@@ -99,7 +119,12 @@ class Revocation:
         try:
             deleted = await self.grants.delete(access_token_id)
         except DecryptionError as error:
-            log.warning("Access token %s is deleted, but cannot be revoked at the Hub: %s", access_token_id, error)
+            log.warning(
+                "Access token %s is deleted, but cannot be revoked at the Hub: %s",
+                access_token_id,
+                error,
+                extra={"zaikio_event": "revocation.not_decryptable", "zaikio_access_token_id": access_token_id},
+            )
             return None
         # A deletion whose answer was lost, by a broken connection or by a time-out, is made again and finds nothing.
         before = self.about_to_delete.pop(access_token_id, None)

@@ -64,7 +64,7 @@ class Configuration:
     def _read(self) -> Settings:
         settings = self._given or Settings()
         for warning in setting_warnings(settings):
-            log.warning("%s", warning)
+            log.warning("%s", warning.text, extra={"zaikio_event": warning.key})
         return settings
 
 

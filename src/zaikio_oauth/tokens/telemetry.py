@@ -101,13 +101,23 @@ class Telemetry:
         """Log, once in this process, that no key decrypts this row and that it is passed over."""
         if access_token_id not in self._undecryptable:
             self._undecryptable.add(access_token_id)
-            log.error("%s Another token is used instead, if there is one.", DecryptionError(access_token_id))
+            log.error(
+                "%s Another token is used instead, if there is one.",
+                DecryptionError(access_token_id),
+                extra={"zaikio_event": "token.not_decryptable", "zaikio_access_token_id": access_token_id},
+            )
 
     def tell(self, event: TokenEvent) -> None:
         """Log the event, count it, and pass it to the app's listener."""
         level = logging.WARNING if event.kind in ("refused", "lost") else logging.INFO
         text = " ".join(f"{name}={value}" for name, value in event.details.items())
-        log.log(level, "token %s %s", event.kind, text, extra={"zaikio_event": event.kind, **_prefixed(event.details)})
+        log.log(
+            level,
+            "token %s %s",
+            event.kind,
+            text,
+            extra={"zaikio_event": f"token.{event.kind}", **_prefixed(event.details)},
+        )
         if self._counter:
             names = ("client_name", "bearer_type", "grant_type", "error")
             attributes = {name: value for name, value in event.details.items() if name in names}
@@ -115,9 +125,9 @@ class Telemetry:
         if self._listener:
             try:
                 answer = self._listener(event)
-            except Exception:
+            except Exception as error:
                 # A listener must not undo what has happened.
-                log.exception("A listener of token events failed.")
+                _log_failure(error)
             else:
                 if isinstance(answer, Awaitable):
                     # In a task, so that nobody waits for it who only tells.
@@ -166,11 +176,19 @@ async def _heard_out(answer: Awaitable[object]) -> None:
         # The end of the event loop waits for this task, so it has to end.
         async with asyncio.timeout(LISTENER_DEADLINE) as limit:
             await answer
-    except Exception:
+    except Exception as error:
         if limit.expired():
-            log.error("A listener of token events was cancelled: it took over %.0f s.", LISTENER_DEADLINE)  # noqa: TRY400
+            log.error(  # noqa: TRY400
+                "A listener of token events was cancelled: it took over %.0f s.",
+                LISTENER_DEADLINE,
+                extra={"zaikio_event": "listener.cancelled"},
+            )
             return
-        log.exception("A listener of token events failed.")
+        _log_failure(error)
+
+
+def _log_failure(error: Exception) -> None:
+    log.error("A listener of token events failed.", exc_info=error, extra={"zaikio_event": "listener.failed"})
 
 
 def _prefixed(details: dict[str, str | int]) -> dict[str, str | int]:

@@ -91,7 +91,12 @@ class TokenManager:
             return None
         except UnknownClientError as error:
             # The app no longer has that client; whoever logged in with it has to log in again.
-            log.warning("Access token %s cannot be refreshed: %s", stored.access_token.id, error)
+            log.warning(
+                "Access token %s cannot be refreshed: %s",
+                stored.access_token.id,
+                error,
+                extra={"zaikio_event": "token.client_unknown", "zaikio_access_token_id": stored.access_token.id},
+            )
             return None
 
     def _virtual(self, access_token_id: str) -> AccessToken | None:

@@ -68,7 +68,9 @@ class BearerDependency(SecurityBase):
         except InvalidTokenError as error:
             raise _challenge(connection, 401, error.description, error.code, scopes) from None
         except (HubUnavailableError, StoreUnavailableError) as error:
-            log.warning("A bearer token cannot be verified: %s", error)
+            log.warning(
+                "A bearer token cannot be verified: %s", error, extra={"zaikio_event": "bearer_token.unavailable"}
+            )
             raise unavailable(connection, "The token cannot be verified at the moment.") from None
         if missing := token.missing_scopes(scopes):
             detail = f"The token does not include the scope {', '.join(missing)}."

@@ -61,10 +61,17 @@ class _SessionSecurity(SecurityBase):
                 return await parts.tokens.find_living(access_token_id, patience)
         except DecryptionError:
             # The person can log in again; the operator has to add the missing key.
-            log.exception("The access token of a session cannot be decrypted.")
+            log.exception(
+                "The access token of a session cannot be decrypted.",
+                extra={"zaikio_event": "session.not_decryptable", "zaikio_access_token_id": access_token_id},
+            )
             return None
         except _UNAVAILABLE as error:
-            log.warning("The access token of a session cannot be read or refreshed: %s", error)
+            log.warning(
+                "The access token of a session cannot be read or refreshed: %s",
+                error,
+                extra={"zaikio_event": "session.unavailable", "zaikio_access_token_id": access_token_id},
+            )
             raise
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "hub_parameters",
     "possible_state",
     "s256_code_challenge",
+    "started_long_ago",
     "usable_state",
 ]
 
@@ -51,6 +52,7 @@ _HUB_PARAMETER = re.compile(
 )
 _CHOSEN_STATE = re.compile(r"\A[\x21-\x7e]{1,255}\Z")
 _RETURNED_STATE = re.compile(r"\A[\x20-\x7e]{1,2000}\Z")
+_STATE_WITH_TIME = re.compile(r"\A[A-Za-z0-9_-]{43}([0-9a-f]{8})\Z")
 
 
 def generate_code_verifier() -> str:
@@ -86,8 +88,17 @@ def without_longest(parameters: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
 
 
 def generate_state() -> str:
-    """Return a fresh ``state``: 43 URL-safe characters (RFC 6749 §10.12)."""
-    return secrets.token_urlsafe(32)
+    """Return a fresh ``state``: 43 URL-safe characters from 32 random octets (RFC 6749 §10.12), and the time.
+
+    The browser drops the flow's cookie after ten minutes. By the time, the log can tell a late callback from others.
+    """
+    return f"{secrets.token_urlsafe(32)}{int(time.time()):08x}"
+
+
+def started_long_ago(state: str) -> bool:
+    """Return True if a state that we made says that its flow has expired. Anybody may have written it."""
+    match = _STATE_WITH_TIME.match(state)
+    return match is not None and time.time() - int(match[1], 16) >= LIFETIME
 
 
 def usable_state(state: str | None) -> str | None:

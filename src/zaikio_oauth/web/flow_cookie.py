@@ -19,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from zaikio_oauth.access_token import Secret
-from zaikio_oauth.web.flow import LIFETIME, Flow
+from zaikio_oauth.web.flow import LIFETIME, Flow, started_long_ago
+from zaikio_oauth.web.lost_flow import Cause
 
 __all__ = ["FlowCookies", "flow_fernet"]
 
@@ -65,6 +66,21 @@ class FlowCookies:
         if flow is None or (flow.host, flow.approve_path, flow.state) != (host, approve_path, state):
             return None
         return flow
+
+    def why_not_found(self, host: str, approve_path: str, state: str, client_name: str) -> Cause:
+        """Return why ``find`` has found nothing for a callback to this client."""
+        carried = [name for name in self._carried if name.startswith(_NAME)]
+        if _name(host, approve_path, state) in carried:
+            return "unreadable_cookie"
+        flows = (self._decrypted(self._carried[name]) for name in carried)
+        found = next((flow for flow in flows if flow is not None and flow.state == state), None)
+        if found is None:
+            if started_long_ago(state):
+                return "expired"
+            return "other_browser" if carried else "no_cookie"
+        if found.host != host:
+            return "other_hub"
+        return "other_client" if found.client_name != client_name else "other_route"
 
     def fitting(self, flow: Flow) -> Flow | None:
         """Return the flow with as much of what is optional as a cookie can hold, or None if the rest is too long.

@@ -18,6 +18,7 @@ from zaikio_oauth.errors import (
 )
 from zaikio_oauth.web.flow import Flow, generate_state, hub_parameters, possible_state, usable_state
 from zaikio_oauth.web.hooks import called
+from zaikio_oauth.web.lost_flow import REASONS, Cause
 from zaikio_oauth.web.navigation import is_prefetch
 from zaikio_oauth.web.responses import http_error, leave, private, redirect
 from zaikio_oauth.web.session import LoginError, LoginSession
@@ -31,24 +32,37 @@ _ISSUER = "ZAI"
 
 
 class _LoginFailed(Exception):
-    """Ends a callback with an error for the person. If ``flow_goes_on``, the flow can still be completed."""
+    """Ends a callback with an error for the person. If ``flow_goes_on``, the flow can still be completed.
 
-    def __init__(self, code: str, description: str | None = None, *, flow_goes_on: bool = False) -> None:
+    ``cause``: of an ``invalid_state``. ``reason``: for the log, if there is no description.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        description: str | None = None,
+        *,
+        cause: Cause | None = None,
+        reason: str = "without a description",
+        flow_goes_on: bool = False,
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.description = description
+        self.cause = cause
+        self.reason = REASONS[cause] if cause else reason
         self.flow_goes_on = flow_goes_on
 
 
 class _FlowIsOver(Exception):
-    """Ends a callback that comes too late or again.
+    """Ends a callback that belongs to no flow which can be completed.
 
-    ``answered`` is True if another callback has completed the flow, whatever became of it.
+    ``used`` as its cause: another callback has completed the flow, whatever became of it.
     """
 
-    def __init__(self, *, answered: bool) -> None:
-        super().__init__()
-        self.answered = answered
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class LoginFlow:
@@ -111,10 +125,10 @@ class LoginFlow:
                 return self._start_again(visit, flow)
             response = await self._succeed(visit, flow, token, log_in=log_in)
         except _FlowIsOver as over:
-            if over.answered or (log_in and session.access_token_id):
+            if over.cause == "used" or (log_in and session.access_token_id):
                 # Nothing is written: the response to the other callback may have logged the person in.
-                return redirect((started.origin if started else None) or visit.address.path("/"))
-            response = await self._fail(visit, _LoginFailed("invalid_state"), started)
+                return self._send_on(visit, over.cause, started)
+            response = await self._fail(visit, _LoginFailed("invalid_state", cause=over.cause), started)
         except _LoginFailed as failure:
             response = await self._fail(visit, failure, started)
             if failure.flow_goes_on:
@@ -126,7 +140,8 @@ class LoginFlow:
     async def _flow(self, visit: Visit, state: str | None, started: Flow | None) -> Flow:
         """Return the flow that this callback completes: one that this browser started, or one the app vouches for."""
         _check_issuer(visit.request, self._site.runtime.settings.host)
-        if started is not None and self._may_be_completed(started):
+        obstacle = self._obstacle(started) if started else None
+        if started is not None and obstacle is None:
             # By the verifier, which is fresh for each start; a state that the app chose may come again.
             await self._use(started.code_verifier or started.state, started)
             return started
@@ -136,11 +151,20 @@ class LoginFlow:
                 # The app may accept the state several times, but a code is good for one callback.
                 await self._use(f"{state} {code}", flow)
             return flow
-        raise _FlowIsOver(answered=False)
+        raise _FlowIsOver(obstacle or self._why_not_found(visit, state))
 
-    def _may_be_completed(self, flow: Flow) -> bool:
+    def _obstacle(self, flow: Flow) -> Cause | None:
+        """Return why this flow cannot be completed any more, if it cannot."""
         client = self._site.runtime.settings.clients.get(flow.client_name)
-        return client is not None and client.client_id == flow.client_id and not flow.expired()
+        if client is None or client.client_id != flow.client_id:
+            return "client_changed"
+        return "expired" if flow.expired() else None
+
+    def _why_not_found(self, visit: Visit, state: str | None) -> Cause:
+        if state is None:
+            return "no_state"
+        host = self._site.runtime.settings.host
+        return visit.cookies.why_not_found(host, visit.callback_path, state, visit.client_name)
 
     async def _use(self, identity: str, flow: Flow) -> None:
         """Mark the flow as used; raises _FlowIsOver if it is already."""
@@ -148,10 +172,15 @@ class LoginFlow:
             async with self._site.runtime.use() as parts:
                 fresh = await parts.used_flows.use(identity, expires_at=flow.expires_at)
         except StoreUnavailableError as error:
-            log.warning("A callback cannot be completed: %s", error)
-            raise _LoginFailed("temporarily_unavailable", flow_goes_on=True) from error
+            log.warning(
+                "A callback cannot be completed: %s",
+                error,
+                extra={"zaikio_event": "login.unavailable", "zaikio_client_name": flow.client_name},
+            )
+            reason = "the database cannot be used"
+            raise _LoginFailed("temporarily_unavailable", reason=reason, flow_goes_on=True) from error
         if not fresh:
-            raise _FlowIsOver(answered=True)
+            raise _FlowIsOver("used")
 
     async def _exchange(self, flow: Flow, code: str) -> AccessToken:
         """Return the stored token for the code; raises InvalidGrantError if the flow may be started again."""
@@ -167,16 +196,28 @@ class LoginFlow:
         except InvalidGrantError:
             raise
         except StoreUnavailableError as error:
-            log.warning("A token cannot be stored: %s", error)
-            raise _LoginFailed("temporarily_unavailable") from error
+            log.warning(
+                "A token cannot be stored: %s",
+                error,
+                extra={"zaikio_event": "login.not_stored", "zaikio_client_name": flow.client_name},
+            )
+            raise _LoginFailed("temporarily_unavailable", reason="the token cannot be stored") from error
         except (OAuthError, HubUnavailableError, InvalidResponseError) as error:
             raise _failure(error) from error
 
     def _start_again(self, visit: Visit, flow: Flow) -> Response:
         again = flow.started_again()
         if again is None:
-            raise _LoginFailed("invalid_grant")
-        log.info("The Hub did not accept a code; starting again (attempt %s).", again.attempt)
+            raise _LoginFailed("invalid_grant", reason="the Hub has not accepted the code of any attempt")
+        log.info(
+            "The Hub did not accept a code; starting again (attempt %s).",
+            again.attempt,
+            extra={
+                "zaikio_event": "login.restarted",
+                "zaikio_client_name": flow.client_name,
+                "zaikio_attempt": again.attempt,
+            },
+        )
         response = self._redirect_to_hub(visit, again)
         if again.state != flow.state:
             visit.cookies.delete(response, flow)
@@ -209,15 +250,39 @@ class LoginFlow:
         language = (flow.parameter("lang") if flow else None) or await self._site.language(visit.request)
         error = LoginError.of(failure.code, failure.description, language)
         session = LoginSession(visit.request)
-        # A person who has cancelled knows it.
-        if error.code != "access_denied":
-            log.warning("A login or connection ended in %s: %s", error.code, error.description or error.message)
+        if error.code == "access_denied":
+            # The person knows it.
+            log.info(
+                "A person has cancelled a login or connection.",
+                extra={"zaikio_event": "login.cancelled", "zaikio_client_name": visit.client_name},
+            )
+        else:
+            # Never the message, which is in the language of the person.
+            log.warning(
+                "A login or connection ended in %s: %s",
+                error.code,
+                failure.reason if failure.cause else error.description or failure.reason,
+                extra={
+                    "zaikio_event": "login.failed",
+                    "zaikio_error": error.code,
+                    "zaikio_cause": failure.cause,
+                    "zaikio_client_name": visit.client_name,
+                },
+            )
             session.store_error(error)
         target = await called(self._site.hooks.on_error, visit.request, error)
         if isinstance(target, Response) and target.status_code not in range(300, 400):
             # The hook has shown the error itself.
             session.remove_error()
         return leave(visit.address, target)
+
+    def _send_on(self, visit: Visit, cause: Cause, flow: Flow | None) -> Response:
+        log.info(
+            "A callback has no effect, and the person is sent on: %s",
+            REASONS[cause],
+            extra={"zaikio_event": "login.repeated", "zaikio_cause": cause, "zaikio_client_name": visit.client_name},
+        )
+        return redirect((flow.origin if flow else None) or visit.address.path("/"))
 
     def _minted_elsewhere(self, visit: Visit, state: str) -> Flow:
         """Return a flow that the app started without us, for which there is no ``code_verifier``."""
@@ -245,7 +310,8 @@ def _check_issuer(request: Request, host: str) -> None:
     """Raise _LoginFailed if the response says that it is another server's (RFC 9207 §2.4)."""
     issuers = request.query_params.getlist("iss")
     if any(issuer.rstrip("/") not in (host, _ISSUER) for issuer in issuers) or len(issuers) > 1:
-        raise _LoginFailed("invalid_state", "The response is another authorization server's.", flow_goes_on=True)
+        description = "The response is another authorization server's."
+        raise _LoginFailed("invalid_state", description, cause="other_issuer", flow_goes_on=True)
 
 
 def _code(request: Request) -> str:

@@ -30,7 +30,11 @@ class Logout:
 
     async def _once(self, access_token_id: str) -> None:
         if not await self._succeeds(access_token_id):
-            log.warning("Access token %s is revoked as soon as the database can be used again.", access_token_id)
+            log.warning(
+                "Access token %s is revoked as soon as the database can be used again.",
+                access_token_id,
+                extra={"zaikio_event": "revocation.postponed", "zaikio_access_token_id": access_token_id},
+            )
             self._runtime.background.start(self._until_it_succeeds(access_token_id))
 
     async def _until_it_succeeds(self, access_token_id: str) -> None:
@@ -39,10 +43,18 @@ class Logout:
             # Also at the end, when the pause is cut short: the database may be back since the last try.
             going_on = await self._runtime.background.pause(pause)
             if await self._succeeds(access_token_id):
-                log.info("Access token %s is revoked, now that the database can be used again.", access_token_id)
+                log.info(
+                    "Access token %s is revoked, now that the database can be used again.",
+                    access_token_id,
+                    extra={"zaikio_event": "revocation.caught_up", "zaikio_access_token_id": access_token_id},
+                )
                 return
             pause = min(2 * pause, LONGEST_LOGOUT_RETRY)
-        log.warning("Access token %s was not revoked: the database could not be used until the end.", access_token_id)
+        log.warning(
+            "Access token %s was not revoked: the database could not be used until the end.",
+            access_token_id,
+            extra={"zaikio_event": "revocation.given_up", "zaikio_access_token_id": access_token_id},
+        )
 
     async def _succeeds(self, access_token_id: str) -> bool:
         """Return False if it has to be tried again."""
@@ -52,5 +64,9 @@ class Logout:
         except StoreUnavailableError:
             return False
         except Exception:
-            log.exception("Access token %s cannot be revoked.", access_token_id)
+            log.exception(
+                "Access token %s cannot be revoked.",
+                access_token_id,
+                extra={"zaikio_event": "revocation.failed", "zaikio_access_token_id": access_token_id},
+            )
         return True

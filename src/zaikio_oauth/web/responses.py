@@ -43,7 +43,10 @@ def leave(address: PublicAddress, target: str | Response | None, otherwise: str 
         raise TypeError(f"a hook has to return a path, a Response or None, not {type(target).__name__}")
     path = address.target(target) if target else None
     if target and path is None:
-        log.error("A hook returned an address of another site as a text; to leave this one, return a Response.")
+        log.error(
+            "A hook returned an address of another site as a text; to leave this one, return a Response.",
+            extra={"zaikio_event": "hook.foreign_address"},
+        )
     return redirect(path or otherwise or address.path("/"))
 
 

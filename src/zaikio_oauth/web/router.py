@@ -188,7 +188,10 @@ class Routers:
         # Only here the app is known. Each of its routers starts, and one warning is enough.
         production = self._site.runtime.settings.environment == "production"
         if production and app not in self._checked and insecure_cookie(app):
-            log.warning("The session cookie is also sent on http; add https_only=True to the app's SessionMiddleware.")
+            log.warning(
+                "The session cookie is also sent on http; add https_only=True to the app's SessionMiddleware.",
+                extra={"zaikio_event": "settings.insecure_cookie"},
+            )
         self._checked.add(app)
 
     @asynccontextmanager

@@ -53,5 +53,8 @@ class Sessions:
             raise
         except Exception:
             # Answered here: an error that leaves the app takes the cleared session cookie with it.
-            log.exception("The hook after_destroy failed; the person is logged out nevertheless.")
+            log.exception(
+                "The hook after_destroy failed; the person is logged out nevertheless.",
+                extra={"zaikio_event": "hook.after_destroy_failed"},
+            )
             return private(PlainTextResponse("Internal Server Error", status_code=500))

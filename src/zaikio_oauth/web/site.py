@@ -125,7 +125,12 @@ class Site:
     def _base_of(self, request: Request, callback: Callback, in_path: str | None, suffix: str, beside: str) -> str:
         path = route_path(request, _APPROVE[callback], self, in_path, beside=f"{beside}{suffix}/{callback}/approve")
         if path is None:
-            log.error("The app includes no route named %s; include the %s router too.", _APPROVE[callback], callback)
+            log.error(
+                "The app includes no route named %s; include the %s router too.",
+                _APPROVE[callback],
+                callback,
+                extra={"zaikio_event": "setup.router_missing"},
+            )
             raise not_found(f"This site has no {callback}.")
         return path.removesuffix(f"/{callback}/approve").removesuffix(suffix)
 

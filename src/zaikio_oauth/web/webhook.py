@@ -48,7 +48,11 @@ class Webhook:
         except ValueError:
             raise http_error(400, "This is not an event.") from None
         if jti is None and self.site.hooks.on_event is None:
-            log.info("The Hub's event %s has no effect: there is no hook on_event.", event.name)
+            log.info(
+                "The Hub's event %s has no effect: there is no hook on_event.",
+                event.name,
+                extra={"zaikio_event": "webhook.no_hook", "zaikio_event_name": event.name},
+            )
         else:
             await self._in_time(self._deal_with(client_name, event, jti))
         return private(Response(status_code=200))
@@ -82,9 +86,16 @@ class Webhook:
 
                 return await parts.event_inbox.once(client_name, event.id, call)
         except ZaikioOAuthError as error:
-            log.warning("An event of the Hub cannot be applied now: %s", error)
+            log.warning(
+                "An event of the Hub cannot be applied now: %s",
+                error,
+                extra={"zaikio_event": "webhook.unavailable", "zaikio_event_id": event.id},
+            )
         except Exception:
-            log.exception("An event of the Hub cannot be applied.")
+            log.exception(
+                "An event of the Hub cannot be applied.",
+                extra={"zaikio_event": "webhook.failed", "zaikio_event_id": event.id},
+            )
         return False
 
 

@@ -79,7 +79,12 @@ class StateFile:
         try:
             self._write(content)
         except OSError as error:
-            log.error("The state of the local Hub cannot be written to %s: %s", self._path, error.strerror)  # noqa: TRY400
+            log.error(  # noqa: TRY400
+                "The state of the local Hub cannot be written to %s: %s",
+                self._path,
+                error.strerror,
+                extra={"zaikio_event": "local_hub.not_written"},
+            )
 
     def _write(self, content: bytes) -> None:
         # A file that is renamed is there as a whole, whenever the process ends; mkstemp creates it with mode 0600.
