@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "faults.md"
-SINGLE_FLIGHT = ROOT / "docs" / "single-flight.md"
-SYNC_CODE = ROOT / "docs" / "sync-code.md"
+PAGE = ROOT / "docs" / "explanation" / "faults.md"
+SINGLE_FLIGHT = ROOT / "docs" / "explanation" / "single-flight.md"
+SYNC_CODE = ROOT / "docs" / "how-to" / "sync-code.md"
 
 
 def names_of_tests(folder: Path) -> set[str]:

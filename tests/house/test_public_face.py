@@ -188,7 +188,7 @@ def test_a_script_can_import_it_without_any_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name
 )
 def test_the_docs_import_what_exists(page: Path) -> None:
     """An example that a reader copies raises no ImportError."""

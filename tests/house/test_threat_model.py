@@ -1,4 +1,4 @@
-"""``docs/threat-model.md`` names a test for each row, and the tests exist."""
+"""``docs/explanation/threat-model.md`` names a test for each row, and the tests exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "threat-model.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "threat-model.md").read_text()
 ROWS = [
     line for line in PAGE.splitlines() if line.startswith("| ") and not re.match(r"\| (?:---|attack|fault|rule) ", line)
 ]

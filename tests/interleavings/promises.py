@@ -12,7 +12,7 @@ __all__ = ["faults", "faults_of_a_logout"]
 
 
 def faults(run: Run) -> list[str]:  # noqa: C901 (a list of promises)
-    """Return which promises of docs/single-flight.md this run breaks."""
+    """Return which promises of docs/explanation/single-flight.md this run breaks."""
     found = []
     hub = run.world.hub
     newest = f"refresh-{hub.number}"

@@ -1,4 +1,4 @@
-"""Leases: one process at a time may do one thing (see docs/single-flight.md)."""
+"""Leases: one process at a time may do one thing (see docs/explanation/single-flight.md)."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_a_full_disk_later_does_not_end_the_hub(tmp_path: Path, caplog: pytest.L
 
 def test_the_people_are_those_of_the_file(tmp_path: Path) -> None:
     """The example of the documentation is one; without organizations, the usual ones stay."""
-    text = (Path(__file__).parents[2] / "docs" / "local-hub.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "local-hub.md").read_text()
     (example,) = re.findall(r"^```json\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     path = tmp_path / "people.json"
     path.write_text(example)

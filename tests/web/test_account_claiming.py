@@ -165,7 +165,7 @@ async def test_the_example_in_the_docs_works(
     visitor: Visitor, hub: LocalHub, example: Callable[..., dict[str, Any]]
 ) -> None:
     """The example works unchanged, except that it contains the address of the test's app."""
-    names = example("account-claiming.md", ("https://your.app", BASE_URL))
+    names = example("how-to/account-claiming.md", ("https://your.app", BASE_URL))
     hub.auto_consent(PERSON_ID)
     link = names["mail_link"](7)
     async with default:

@@ -23,8 +23,8 @@ from sqlalchemy import bindparam, text
 from tests.app_server import AppServer
 from tests.apps import small_app
 from tests.data import KEY, ORGANIZATION_ID, some_client
+from tests.docs.world import LOOM_SECRET
 from tests.inside import client_name_of, engine_of
-from tests.web.conftest import SECRET_OF_LOOM
 from zaikio_oauth import ConfigurationError, HubEvent, Settings, ZaikioOAuth
 from zaikio_oauth.application import default
 from zaikio_oauth.settings import ClientSettings
@@ -42,7 +42,7 @@ class Loom:
         self._url = f"{server.url}/zaikio/webhook"
         self._client = httpx2.AsyncClient(timeout=3)
 
-    async def deliver(self, name: str = "zaikio.connection_changed", secret: str = SECRET_OF_LOOM, **more: Any) -> int:
+    async def deliver(self, name: str = "zaikio.connection_changed", secret: str = LOOM_SECRET, **more: Any) -> int:
         """Return the status of the response, which comes within a second."""
         return await self.post(*self._hub.event(name, secret, **({"subject_id": ORGANIZATION_ID} | more)))
 
@@ -63,7 +63,7 @@ async def serve(
     async with AsyncExitStack() as stack:
 
         async def start(on_event: Any = None, **settings: Any) -> Loom:
-            client = some_client(webhook_secret=settings.pop("webhook_secret", SECRET_OF_LOOM))
+            client = some_client(webhook_secret=settings.pop("webhook_secret", LOOM_SECRET))
             more = {"clients": {"warehouse": client}, "database_url": database_url, "auto_migrate": True} | settings
             server = AppServer(small_app(ZaikioOAuth(make_settings(**more), on_event=on_event)))
             await asyncio.to_thread(server.__enter__)
@@ -198,7 +198,7 @@ async def test_a_hook_uses_the_client_that_has_got_the_event(
 
 async def test_the_example_in_the_docs_works(example: Callable[..., dict[str, Any]], hub: LocalHub) -> None:
     """An organization that leaves is noticed, and one that stays is kept, also if the Hub cannot be asked."""
-    names = example("events.md")
+    names = example("how-to/events.md")
     names["customers"].update([ORGANIZATION_ID, "gone"])
     hub.grant("warehouse-id", "Organization", ORGANIZATION_ID, ["zaikio.organization.r"])
 
@@ -206,7 +206,7 @@ async def test_the_example_in_the_docs_works(example: Callable[..., dict[str, An
         app = httpx2.AsyncClient(transport=httpx2.ASGITransport(names["app"]), base_url="http://testserver")
 
         async def deliver(organization: str) -> int:
-            body, headers = hub.event("zaikio.connection_changed", SECRET_OF_LOOM, subject_id=organization)
+            body, headers = hub.event("zaikio.connection_changed", LOOM_SECRET, subject_id=organization)
             return (await app.post("/zaikio/webhook", content=body, headers=headers)).status_code
 
         assert await deliver(ORGANIZATION_ID) == 200
@@ -246,11 +246,11 @@ async def test_a_shutdown_waits_for_a_late_call(make_settings: Callable[..., Set
         await asyncio.sleep(1.2)
         heard.append(event.id)
 
-    settings = make_settings(clients={"warehouse": some_client(webhook_secret=SECRET_OF_LOOM)})
+    settings = make_settings(clients={"warehouse": some_client(webhook_secret=LOOM_SECRET)})
     for status in (503, 200):
         with AppServer(small_app(ZaikioOAuth(settings, on_event=on_event))) as server:
             url = f"{server.url}/zaikio/webhook"
-            assert await hub.fire_event(url, "x", SECRET_OF_LOOM, subject_id="a", event_id="late") == status
+            assert await hub.fire_event(url, "x", LOOM_SECRET, subject_id="a", event_id="late") == status
     assert heard == ["late"]
 
 
@@ -265,7 +265,7 @@ async def test_a_revocation_is_applied_and_then_heard_of(
         assert await loom.deliver("zaikio.revoked_access_token", payload={"access_token_id": jti}) == 200
     body = json.dumps({"name": "zaikio.revoked_access_token", "payload": {"access_token_id": "three"}}).encode()
     for _ in range(2):
-        signature = hmac.new(SECRET_OF_LOOM.encode(), body, sha256).hexdigest()
+        signature = hmac.new(LOOM_SECRET.encode(), body, sha256).hexdigest()
         assert await loom.post(body, {"X-Loom-Signature": signature}) == 200
 
     assert heard == ["one", "two", "three"]
@@ -338,7 +338,7 @@ async def test_an_event_whose_process_was_killed_is_not_lost(
         "ZAIKIO_DATABASE_URL": database_url,
         "ZAIKIO_ENCRYPTION_KEYS": KEY,
         "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": "warehouse-id",
-        "ZAIKIO_CLIENTS__WAREHOUSE__WEBHOOK_SECRET": SECRET_OF_LOOM,
+        "ZAIKIO_CLIENTS__WAREHOUSE__WEBHOOK_SECRET": LOOM_SECRET,
     }
     loom = await serve(lambda event: heard.append(event.id))
     child = await asyncio.create_subprocess_exec(
@@ -347,7 +347,7 @@ async def test_an_event_whose_process_was_killed_is_not_lost(
     assert child.stdout is not None
     url = (await child.stdout.readline()).decode().strip()
     try:
-        assert await hub.fire_event(url, "x", SECRET_OF_LOOM, subject_id="a", event_id="e-1") == 503
+        assert await hub.fire_event(url, "x", LOOM_SECRET, subject_id="a", event_id="e-1") == 503
         assert (await child.stdout.readline()).strip() == b"called"
     finally:
         child.kill()

@@ -21,7 +21,7 @@ PAGE_VIEW = {"Accept": "text/html"}
 
 async def test_the_recipe_for_several_clients_works(example: Callable[[str], Any], hub: LocalHub) -> None:
     """The router's requests use the kiosk, and its page sends whoever has another login to the kiosk's."""
-    app = example("several-clients.md")["app"]
+    app = example("how-to/several-clients.md")["app"]
     hub.auto_consent(PERSON_ID)
     hub.grant("kiosk-id", "Organization", ORGANIZATION_ID, ["zaikio.organization.r"])
     visitor = Visitor(app, headers=PAGE_VIEW)
@@ -119,7 +119,7 @@ async def test_the_login_page_is_that_of_the_client_of_this_context(make_setting
 
 async def test_the_recipe_for_own_users_works(example: Callable[[str], Any], hub: LocalHub) -> None:
     """The user is created at the first login, found at the next one, and given to the page."""
-    names = example("users.md")
+    names = example("how-to/own-users.md")
     app: FastAPI = names["app"]
     hub.auto_consent(PERSON_ID)
     visitor = Visitor(app)
@@ -139,7 +139,7 @@ def test_the_recipe_for_own_users_works_with_virtual_logins(
 ) -> None:
     """An app's own tests use ``logged_in_as``, also on behalf of an organization: the user is the person."""
     monkeypatch.setenv("ZAIKIO_ENVIRONMENT", "test")
-    names = example("users.md")
+    names = example("how-to/own-users.md")
     with TestClient(names["app"]) as client:
         logged_in_as(client, PERSON_ID, on_behalf_of=ORGANIZATION_ID)
         assert client.get("/paper").json() == "none yet"

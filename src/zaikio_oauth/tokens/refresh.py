@@ -1,4 +1,4 @@
-"""One refresh of one grant, however many callers and processes want it (RFC 6749 §6; see docs/single-flight.md)."""
+"""One refresh of one grant, however many callers and processes want it (RFC 6749 §6)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,54 @@
+"""Builds the documentation site with Sphinx: ``make docs``."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+project = PROJECT["name"]
+version = release = PROJECT["version"]
+author = "the zaikio_oauth authors"
+copyright = author  # noqa: A001 (Sphinx reads this name)
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_llms_txt",
+]
+exclude_patterns = ["README.md"]
+nitpicky = True
+
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist", "tasklist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+# No inventory is downloaded, because the site is built without a network.
+intersphinx_mapping: dict[str, tuple[str, str | None]] = {}
+
+html_baseurl = PROJECT["urls"]["Documentation"]
+html_theme = "furo"
+html_title = f"zaikio_oauth {version}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_favicon = "static/favicon.svg"
+html_theme_options = {"source_directory": "docs/", "navigation_with_keys": True}
+html_copy_source = True
+html_show_copyright = False
+copybutton_prompt_text = r"\$ "
+copybutton_prompt_is_regexp = True
+
+
+def setup(app: Sphinx) -> None:
+    """Let Sphinx show a crontab as it is, because Pygments does not know the language."""
+    app.add_lexer("crontab", TextLexer)

@@ -1,0 +1,104 @@
+"""Every block of code in the README and the documentation is run."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs import commands
+from tests.docs.pages import Block, blocks, name_of, pages
+from tests.docs.world import World, environment, hub_of_the_examples
+from zaikio_oauth.application import default
+from zaikio_oauth.testing import HubServer
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Yield what the reader of a page has: the settings of the README, and a Hub that knows the app."""
+    hub = hub_of_the_examples()
+    monkeypatch.chdir(tmp_path)
+    with HubServer(hub) as server:
+        for name, value in environment(server.url, f"sqlite:///{tmp_path}/docs.db").items():
+            monkeypatch.setenv(name, value)
+        default.configure()
+        world = World(hub, server.url)
+        monkeypatch.setitem(sys.modules, world.module.__name__, world.module)
+        yield world
+        default.configure()
+        # What an example has left open is found here, and not in a later test.
+        world.names.clear()
+        gc.collect()
+
+
+def ini(text: str) -> None:
+    """Parse a file such as ``alembic.ini``."""
+    ConfigParser().read_string(text)
+
+
+def sh(text: str) -> None:
+    """Parse commands."""
+    assert commands.faults(text) == []
+
+
+def crontab(text: str) -> None:
+    """Parse the lines of a crontab."""
+    for line in text.splitlines():
+        *when, command = line.split(maxsplit=5)
+        assert len(when) == 5
+        sh(command)
+
+
+# Of the languages that are not run here, a test of their page runs or validates them.
+PARSERS: dict[str, Callable[[str], object]] = {
+    "sh": sh,
+    "json": json.loads,
+    "toml": tomllib.loads,
+    "yaml": lambda text: list(yaml.safe_load_all(text)),
+    "ini": ini,
+    "crontab": crontab,
+}
+PYTHON = {"python", "given", "then"}
+NO_CODE = {"text"}
+RUN_ELSEWHERE: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_each_block_of_python_runs(page: Path, request: pytest.FixtureRequest) -> None:
+    """A reader may copy what is on a page, from top to bottom."""
+    python = [block for block in blocks(page) if block.language in PYTHON]
+    if not python:
+        return
+    world: World = request.getfixturevalue("world")
+    for block in python:
+        world.run(block)
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_each_other_block_is_understood(page: Path) -> None:
+    """Commands have the arguments that they are given; files are well-formed; no block is in an unknown language."""
+    for block in blocks(page):
+        if block.language in PYTHON | NO_CODE | RUN_ELSEWHERE.keys() or block.language.startswith("{"):
+            continue
+        assert block.language in PARSERS, f"{name_of(page)}:{block.line}: which language is this?"
+        PARSERS[block.language](block.code)
+
+
+def test_a_block_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    """In a list, in a directive, and in a comment that readers do not see."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- given\nx = 1\n-->\n\n- a list\n\n  ```python\n  y = x\n\n  z = y\n  ```\n\n<!-- then\nassert z == 1\n-->\n"
+    )
+    assert blocks(page) == [
+        Block(page, 1, "given", "x = 1\n"),
+        Block(page, 7, "python", "y = x\n\nz = y\n"),
+        Block(page, 13, "then", "assert z == 1\n"),
+    ]
