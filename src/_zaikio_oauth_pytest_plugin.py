@@ -4,11 +4,10 @@
 ``zaikio_hub_url`` is where it listens; ``zaikio_logged_in_as`` is ``logged_in_as``. They need the
 extra: ``pip install 'zaikio_oauth[testing]'``.
 
-This module lies outside the package because importing anything below ``zaikio_oauth`` imports the whole
-library, and pytest imports its plugins at every start, before coverage is measured: a run that has nothing
-to do with us would wait for the library, miss it (and FastAPI, httpx, …) in its own coverage, and not even
-start where the extra ``testing`` is missing. So nothing but pytest is imported here, and the rest when a
-fixture is used. Hypothesis does the same, for the same reason.
+This module lies outside the package because pytest imports its plugins at every start, before coverage is
+measured: a run that has nothing to do with us would wait for the library, miss it (and FastAPI, httpx, …) in
+its own coverage, and not even start where the extra ``testing`` is missing. So nothing but pytest is imported
+here, and the rest when a fixture is used. Hypothesis does the same, for the same reason.
 """
 
 from __future__ import annotations

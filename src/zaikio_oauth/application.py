@@ -59,9 +59,9 @@ class ZaikioOAuth(Maintenance):
         super().__init__(Runtime())
         self._site = Site(self._runtime)
         self._routers = Routers(self._site)
-        self.current_access_token = CurrentAccessToken(self._site)
-        self.optional_access_token = OptionalAccessToken(self._site)
-        self.bearer_token = BearerDependency(self._site)
+        self.current_access_token: CurrentAccessToken = CurrentAccessToken(self._site)
+        self.optional_access_token: OptionalAccessToken = OptionalAccessToken(self._site)
+        self.bearer_token: BearerDependency = BearerDependency(self._site)
         self.configure(settings, **options)
 
     def configure(self, settings: Settings | None = None, **options: Unpack[Options]) -> Self:
@@ -359,5 +359,5 @@ def runtime_of(zaikio: ZaikioOAuth) -> Runtime:
     return zaikio._runtime  # noqa: SLF001 (not part of the public face, but of this module)
 
 
-default = ZaikioOAuth()
+default: ZaikioOAuth = ZaikioOAuth()
 """The process's default ZaikioOAuth; its members are the names of the package."""

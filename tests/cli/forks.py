@@ -12,8 +12,9 @@ from typing import Any, Self
 # Reads a list of cases, and forks a process for each of them, some of which run at once.
 _FORKING = """
 import json, os, sys
-import zaikio_oauth.cli.commands, aiosqlite, asyncpg, alembic.command, uvicorn
-from zaikio_oauth.cli import main
+import aiosqlite, asyncpg, alembic.command, uvicorn
+from zaikio_oauth.cli import check_report, connection_report, device_login, maintenance_report, main
+from zaikio_oauth.testing import serving
 
 def run(case):
     for descriptor, path in enumerate([os.devnull, case["stdout"], case["stderr"]]):

@@ -133,6 +133,10 @@ def test_values_that_an_option_cannot_have(forks: Forks) -> None:
             + [(["hub"], {"ZAIKIO_ENVIRONMENT": "production"}, "does not run in production")]
             + [(["connections", "--bearer-type", "person"], GOOD, "'Person' or 'Organization', not 'person'")]
             + [(["connections", "--client", "nobody"], GOOD, "'nobody'")]
+            + [
+                (["login", "--device", "--timeout", wrong], GOOD, "'--timeout'")
+                for wrong in ("0", "-1", "soon", "nan", "1e3", "86401", "9" * 5000)
+            ]
             + [(["login"], GOOD, "login --device"), (["login", "--device", "--client", "nobody"], GOOD, "'nobody'")],
         )
 

@@ -124,7 +124,7 @@ async def test_cleanup_prints_the_number_of_deleted_tokens(tmp_path: Path) -> No
     results = [run("cleanup", **store_settings(tmp_path)) for _ in range(2)]
 
     assert [(result.returncode, result.stdout) for result in results] == [
-        (0, "1 tokens deleted.\n"),
+        (0, "1 token deleted.\n"),
         (0, "0 tokens deleted.\n"),
     ]
 
@@ -134,7 +134,7 @@ async def test_rotate_keys_prints_the_number_of_re_encrypted_tokens(tmp_path: Pa
     await stored(tmp_path)
     both = store_settings(tmp_path, ZAIKIO_ENCRYPTION_KEYS=f"{OTHER_KEY},{KEY}")
 
-    assert run("rotate-keys", **both).stdout == "1 tokens re-encrypted.\n"
+    assert run("rotate-keys", **both).stdout == "1 token re-encrypted.\n"
     assert run("rotate-keys", **both).stdout == "0 tokens re-encrypted.\n"
     lost = run("rotate-keys", **store_settings(tmp_path))
     assert lost.returncode == 2

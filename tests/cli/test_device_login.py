@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import segno
 
+from tests.cli.terminal import Terminal
 from tests.cli.test_commands import COMMAND, environment, run
 from tests.data import KEY, ORGANIZATION_ID, PERSON_ID, SECRET
 from zaikio_oauth import Settings, ZaikioOAuth
@@ -36,60 +36,10 @@ def settings(hub: LocalHub, hub_url: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-class Terminal:
-    """A terminal that runs the command."""
-
-    def __init__(self, *arguments: str, columns: int = 80, **settings: str) -> None:
-        self._screen, other_end = pty.openpty()
-        os.set_blocking(self._screen, False)
-        surroundings = environment(**settings) | {"COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8", "TERM": "xterm"}
-        self.process = subprocess.Popen(
-            [*COMMAND, "login", *arguments],
-            stdin=other_end,
-            stdout=other_end,
-            stderr=other_end,
-            env=surroundings,
-            start_new_session=True,
-            # A process in the background may ignore Ctrl-C, but one that a person starts in a terminal does not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        os.close(other_end)
-        self.shown = ""
-
-    def read(self) -> str:
-        """Return the whole output so far."""
-        try:
-            while part := os.read(self._screen, 65536):
-                self.shown += part.decode()
-        except (BlockingIOError, OSError):
-            pass  # There is no new output, or the other end is closed.
-        return self.shown
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """Wait until the output matches the pattern, and return the match."""
-        started = time.monotonic()
-        while (found := re.search(pattern, self.read())) is None:
-            assert time.monotonic() - started < 30, self.shown
-            time.sleep(0.05)
-        return found
-
-    def end(self) -> int:
-        """Wait for the end of the process, and return its exit status."""
-        status = self.process.wait(30)
-        self.read()
-        return status
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._screen)
-
-
 @pytest.fixture
 def terminal(settings: dict[str, str]) -> Iterator[Terminal]:
-    opened = Terminal("--device", **settings)
-    yield opened
-    opened.close()
+    with Terminal("login", "--device", **settings) as opened:
+        yield opened
 
 
 def drawn(code: segno.QRCode) -> list[str]:
@@ -171,6 +121,25 @@ def test_an_expired_code_is_reported(settings: dict[str, str], hub: LocalHub) ->
     assert result.stderr.count("\n") == 1
 
 
+def test_the_wait_can_be_limited(settings: dict[str, str]) -> None:
+    """A script that starts it does not have to wait for a quarter of an hour. The countdown shows the limit."""
+    with Terminal("login", "--device", "--timeout", "2", **settings) as terminal:
+        terminal.wait_for(r"Waiting, 0:0[12] left")
+
+        assert terminal.end() == 2
+    assert terminal.shown.endswith(
+        "zaikio-oauth: Nobody has allowed the login within 2 seconds. Run the command again for a new code.\r\n"
+    )
+
+
+def test_a_code_that_expires_before_the_limit_ends_the_wait(settings: dict[str, str], hub: LocalHub) -> None:
+    """The limit makes the wait shorter, never longer."""
+    hub.device_code_lifetime = 1
+    result = run("login", "--device", "--timeout", "30", **settings)
+
+    assert (result.returncode, "The code has expired." in result.stderr) == (2, True)
+
+
 def test_ctrl_c_ends_the_command_without_a_traceback(terminal: Terminal) -> None:
     """The exit status is 130, as is usual in a shell."""
     terminal.wait_for("Waiting")
@@ -210,13 +179,10 @@ def test_invalid_input_gets_one_clear_line(
 @pytest.mark.parametrize("columns", [80, 30, 12])
 def test_the_countdown_fits_the_terminal(settings: dict[str, str], columns: int) -> None:
     """Even in a narrow terminal it is one line, because a wrapped line could not be overwritten."""
-    terminal = Terminal("--device", columns=columns, **settings)
-    try:
+    with Terminal("login", "--device", columns=columns, **settings) as terminal:
         terminal.wait_for("Waiting")
         time.sleep(1.2)
         countdown = terminal.read()[terminal.shown.index("Waiting") :]
-    finally:
-        terminal.close()
 
     assert "\n" not in countdown
     assert countdown.count("Waiting") > 1

@@ -43,6 +43,7 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     # `migrate` and `check` need the database or the Hub alone, without a whole ZaikioOAuth.
     "cli": (f"{VALUES} hub store tokens application testing", "cryptography rich segno typer"),
+    "__main__": ("cli", ""),
 }
 
 

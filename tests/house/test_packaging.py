@@ -114,7 +114,7 @@ def test_the_version_is_in_one_place(installed: Path) -> None:
 
 def test_the_library_works_without_its_extras(installed: Path) -> None:
     """An app that imports the library needs only the runtime dependencies."""
-    ran = run(installed, "import zaikio_oauth; print(zaikio_oauth.__file__)", *EXTRAS)
+    ran = run(installed, "from zaikio_oauth import *; import zaikio_oauth; print(zaikio_oauth.__file__)", *EXTRAS)
     assert ran.stdout.strip() == str(installed / "zaikio_oauth" / "__init__.py"), ran.stderr
 
 

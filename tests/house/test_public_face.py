@@ -99,8 +99,27 @@ def test_the_face_is_this_list(module: str) -> None:
 def test_nothing_else_looks_public(module: str) -> None:
     """Each name without an underscore at the start is in the list or is a module of ours."""
     imported = importlib.import_module(module)
+    assert [name for name in FACE[module] if not hasattr(imported, name)] == []
     names = {name for name, value in vars(imported).items() if not name.startswith("_") and not inspect.ismodule(value)}
     assert names == set(FACE[module])
+
+
+def test_type_checkers_see_what_is_imported() -> None:
+    """Names are imported when they are used, from the modules from which a type checker imports them."""
+    tree = ast.parse(Path(zaikio_oauth.__file__).read_text())
+    (seen,) = (node for node in tree.body if isinstance(node, ast.If) and "not" not in ast.unparse(node.test))
+    imports = [node for node in seen.body if isinstance(node, ast.ImportFrom)]
+    origins = {alias.name: node.module or "" for node in imports for alias in node.names if alias.asname is None}
+    members = {node.targets[0].id: node.value for node in seen.body if isinstance(node, ast.Assign)}  # type: ignore[attr-defined]
+    assert origins.keys() | members.keys() == set(FACE["zaikio_oauth"])
+    for name, module in origins.items():
+        assert getattr(zaikio_oauth, name) is getattr(importlib.import_module(module), name)
+    for name, value in members.items():
+        member = value.attr  # type: ignore[attr-defined]
+        assert getattr(zaikio_oauth, name) == getattr(zaikio_oauth.application.default, member)
+    assert dir(zaikio_oauth) == FACE["zaikio_oauth"]
+    with pytest.raises(AttributeError, match="has no attribute 'with_aut'"):
+        zaikio_oauth.with_aut  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("module", FACE)

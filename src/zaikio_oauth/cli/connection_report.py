@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from zaikio_oauth.application import ZaikioOAuth, runtime_of
+from zaikio_oauth.cli.progress import progress
 from zaikio_oauth.errors import ZaikioOAuthError
 from zaikio_oauth.tokens.connection import Connection
 from zaikio_oauth.tokens.keep_alive import KeptAlive
@@ -81,10 +82,12 @@ async def keep_alive(*, as_json: bool) -> KeptAlive:
         typer.echo(f"zaikio-oauth: {whose} is not kept alive: {error}", err=True)
 
     async with ZaikioOAuth() as zaikio, runtime_of(zaikio).use() as parts:
-        kept = await parts.keep_alive.run(on_failure=complain)
+        with progress("Refreshing connections", as_json=as_json) as advance:
+            kept = await parts.keep_alive.run(on_failure=complain, on_refreshed=advance)
     if as_json:
         typer.echo(json.dumps({"refreshed": kept.refreshed, "failed": kept.failed}))
     else:
         failed = f", {kept.failed} failed" if kept.failed else ""
-        typer.echo(f"{kept.refreshed} connections refreshed{failed}.")
+        connections = f"{kept.refreshed} connection{'' if kept.refreshed == 1 else 's'}"
+        typer.echo(f"{connections} refreshed{failed}.")
     return kept

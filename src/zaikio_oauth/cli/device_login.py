@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import segno
 import typer
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.application import ZaikioOAuth
+from zaikio_oauth.cli.exit_status import Failed
 from zaikio_oauth.errors import OAuthError
 from zaikio_oauth.tokens.device_authorization import DeviceAuthorization
 
@@ -29,21 +31,29 @@ _ENDED = {
 }
 
 
-async def log_in(client_name: str | None, scopes: str | Iterable[str] | None) -> None:
-    """Show the codes, wait, and say what is stored; raises what ``DeviceAuthorization.wait`` raises."""
+async def log_in(client_name: str | None, scopes: Iterable[str] | None, seconds: int | None) -> None:
+    """Show the codes, wait, and say what is stored; raises what ``DeviceAuthorization.wait`` raises.
+
+    ``seconds``: after how many it raises Failed; None waits until the code expires.
+    """
     async with ZaikioOAuth() as zaikio:
         device = await zaikio.start_device_authorization(client_name, scopes)
         typer.echo(_instructions(device))
-        typer.echo(_stored(await _wait(device)))
+        typer.echo(_stored(await _wait(device, seconds)))
 
 
-async def _wait(device: DeviceAuthorization) -> AccessToken:
+async def _wait(device: DeviceAuthorization, seconds: int | None) -> AccessToken:
     console = Console()
-    countdown = Progress(_TimeLeft(device), console=console, transient=True, disable=not console.is_terminal)
+    ends = device.expires_at if seconds is None else min(device.expires_at, datetime.now(UTC) + timedelta(0, seconds))
+    countdown = Progress(_TimeLeft(ends), console=console, transient=True, disable=not console.is_terminal)
     countdown.add_task("")
     try:
         with countdown:
-            return await device.wait()
+            async with asyncio.timeout(seconds):
+                return await device.wait()
+    except TimeoutError:
+        late = f"Nobody has allowed the login within {seconds} seconds. Run the command again for a new code."
+        raise Failed(late) from None
     except OAuthError as error:
         ended = _ENDED.get(error.code)
         if ended is None:
@@ -52,13 +62,13 @@ async def _wait(device: DeviceAuthorization) -> AccessToken:
 
 
 class _TimeLeft(ProgressColumn):
-    """The time until the code expires, and a bar that shrinks with it."""
+    """The time that is left to enter the code, and a bar that shrinks with it."""
 
     max_refresh = 0.5
 
-    def __init__(self, device: DeviceAuthorization) -> None:
+    def __init__(self, ends: datetime) -> None:
         super().__init__()
-        self._expires_at = device.expires_at
+        self._ends = ends
         self._lifetime = self._seconds_left()
 
     def render(self, task: Task) -> RenderableType:
@@ -72,7 +82,7 @@ class _TimeLeft(ProgressColumn):
         return line
 
     def _seconds_left(self) -> float:
-        return max((self._expires_at - datetime.now(UTC)).total_seconds(), 0.0)
+        return max((self._ends - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def _instructions(device: DeviceAuthorization) -> str:

@@ -11,17 +11,31 @@ import typer
 
 from zaikio_oauth.errors import ConfigurationError, ZaikioOAuthError
 
-__all__ = ["run"]
+__all__ = ["EXPLAINED", "PROGRAM", "Failed", "run"]
+
+PROGRAM = "zaikio-oauth"
 
 INVALID = 2
 INTERRUPTED = 128 + signal.SIGINT
 PIPE_BROKEN = 128 + getattr(signal, "SIGPIPE", 13)
 """A shell reports the death by a signal in this way. Windows has no SIGPIPE."""
 
+EXPLAINED = (
+    "Exit status: 0 if all is well; 1 if keep-alive could not refresh every connection; 2 if there is something to put "
+    "right, which one line on stderr names; 130 after Ctrl-C."
+)
+"""For the help."""
+
+_COMPLETION = "_ZAIKIO_OAUTH_COMPLETE"
+
 # Typer brings its own copy of Click, or needs Click, depending on its version; only this error is found in both.
 _ClickException: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+
+
+class Failed(Exception):
+    """Ends the command with this line on stderr and status 2."""
 
 
 def run(app: typer.Typer, arguments: Sequence[str]) -> int:
@@ -34,7 +48,7 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     try:
         status = _invoke(app, arguments)
         sys.stdout.flush()
-    except (ZaikioOAuthError, _ClickException, OSError) as error:
+    except (ZaikioOAuthError, Failed, _ClickException, OSError) as error:
         if isinstance(error, BrokenPipeError):
             _discard_output()
             return PIPE_BROKEN
@@ -53,9 +67,12 @@ def _invoke(app: typer.Typer, arguments: Sequence[str]) -> int:
         if not argument.isprintable():
             raise ConfigurationError(f"Argument {position} is not text: {argument!r}")
     command = typer.main.get_command(app)
+    if _COMPLETION in os.environ:
+        # The shell asks how a word may go on. It exits.
+        command.main(prog_name=PROGRAM)
     try:
         # Not command.main(), which draws a box around errors.
-        with command.make_context("zaikio-oauth", list(arguments) or ["--help"]) as context:
+        with command.make_context(PROGRAM, list(arguments) or ["--help"]) as context:
             command.invoke(context)
     except typer.Exit as ended:
         return ended.exit_code if arguments else INVALID
@@ -79,7 +96,7 @@ def _say(message: str) -> int:
     # What comes from outside must neither move the cursor nor break the line.
     shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in lines)
     try:
-        print(f"zaikio-oauth: {shown}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{PROGRAM}: {shown}", file=sys.stderr, flush=True)  # noqa: T201
         # What could not be written is still in the buffer, and Python tries again at its end.
         sys.stdout.flush()
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,9 @@ REVOCATIONS_KEPT = timedelta(days=30)
 LEASES_KEPT = timedelta(days=1)
 
 
+def _ignored(_deleted: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cleanup:
     """Deletes in small batches; may run anywhere, at any time, and several times at once."""
@@ -36,13 +40,17 @@ class Cleanup:
     handled_events: HandledEventRepository
     telemetry: Telemetry
 
-    async def run(self) -> int:
-        """Delete what can never be used again, and what is no longer needed; return how many tokens were deleted."""
+    async def run(self, *, on_batch: Callable[[int], object] = _ignored) -> int:
+        """Delete what can never be used again, and what is no longer needed; return how many tokens were deleted.
+
+        ``on_batch`` hears after each batch of how many they are so far.
+        """
         now = datetime.now(UTC)
         deleted = 0
         await self.lost_grants.lose_all_over(now)
         while batch := await self.ended_grants.delete_unusable(now, BATCH):
             deleted += batch
+            on_batch(deleted)
         await self.ended_grants.forget_replaced(now - LOST_CONNECTIONS_KEPT)
         await self.revoked_tokens.delete_revoked_before(now - REVOCATIONS_KEPT)
         await self.leases.delete_acquired_before(now - LEASES_KEPT)

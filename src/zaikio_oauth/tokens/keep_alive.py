@@ -21,6 +21,7 @@ from zaikio_oauth.tokens.telemetry import Telemetry
 __all__ = ["KeepAlive", "KeptAlive"]
 
 OnFailure = Callable[[Connection, ZaikioOAuthError], object]
+OnRefreshed = Callable[[int], object]
 
 log = logging.getLogger("zaikio_oauth")
 
@@ -30,6 +31,7 @@ class KeptAlive:
     """What one run has done: how many connections were refreshed, and for how many that has failed."""
 
     on_failure: OnFailure | None = None
+    on_refreshed: OnRefreshed | None = None
     refreshed: int = 0
     failed: int = 0
     unanswered: int = 0
@@ -52,16 +54,17 @@ class KeepAlive:
     lost_grants: LostGrants
     telemetry: Telemetry
 
-    async def run(self, on_failure: OnFailure | None = None) -> KeptAlive:
+    async def run(self, on_failure: OnFailure | None = None, on_refreshed: OnRefreshed | None = None) -> KeptAlive:
         """Refresh what has to be; raises StoreUnavailableError if the connections cannot be read.
 
-        ``on_failure`` hears of each connection that is not kept alive, and why.
+        ``on_failure`` hears of each connection that is not kept alive, and why; ``on_refreshed``, after each that is,
+        of how many they are so far.
 
         A failure of one does not stop the rest, unless the Hub does not answer at all: then the next run, a day later,
         is still in time.
         """
         await self.lost_grants.lose_all_over(datetime.now(UTC))
-        done, gate = KeptAlive(on_failure), asyncio.Semaphore(KEEP_ALIVE_AT_ONCE)
+        done, gate = KeptAlive(on_failure, on_refreshed), asyncio.Semaphore(KEEP_ALIVE_AT_ONCE)
         async for page in self._pages():
             await asyncio.gather(*(self._keep(connection, gate, done) for connection in page))
             if done.gave_up:
@@ -110,6 +113,8 @@ class KeepAlive:
         else:
             done.refreshed += refreshed
             done.unanswered = 0
+            if refreshed and done.on_refreshed is not None:
+                done.on_refreshed(done.refreshed)
 
     async def _refreshed(self, connection: Connection) -> bool:
         """Refresh it, unless somebody else has since it was read, or it is gone."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 
@@ -11,9 +13,15 @@ BATCH = 500
 """Rows in one statement."""
 
 
-async def rotate_encryption_keys(access_tokens: AccessTokenRepository) -> int:
+def _ignored(_changed: int, _last: str) -> None: ...
+
+
+async def rotate_encryption_keys(
+    access_tokens: AccessTokenRepository, *, on_batch: Callable[[int, str], object] = _ignored
+) -> int:
     """Re-encrypt, in batches, what is not encrypted with the first key; return how many tokens were re-encrypted.
 
+    ``on_batch`` hears after each batch of how many they are so far, and of the id of the last row that was read.
     May be stopped and started again at any time. Raises DecryptionError if no key decrypts a row, after all other rows
     have been re-encrypted.
     """
@@ -26,6 +34,7 @@ async def rotate_encryption_keys(access_tokens: AccessTokenRepository) -> int:
         if batch.last is None:
             break
         after = batch.last
+        on_batch(changed, after)
     if undecryptable:
         raise DecryptionError(undecryptable[0])
     return changed
