@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 
 from alembic import context
 from zaikio_oauth.settings import DatabaseSettings
-from zaikio_oauth.store.migrations import VERSION_TABLE
+from zaikio_oauth.store.schema import VERSION_TABLE
 
 
 def run(connection: Connection) -> None:

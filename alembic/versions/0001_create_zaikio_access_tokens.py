@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from alembic import op
+from zaikio_oauth.store import schema_changes as change
 
 revision = "zaikio_0001"
 down_revision = None
@@ -20,7 +20,7 @@ INSTANT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    op.create_table(
+    change.create_table(
         "zaikio_access_tokens",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("jti", sa.String(255)),
@@ -39,29 +39,29 @@ def upgrade() -> None:
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
     )
-    op.create_index(
+    change.create_index(
         "ix_zaikio_access_tokens_bearer",
         "zaikio_access_tokens",
         ["audience", "bearer_type", "bearer_id", "expires_at"],
     )
-    op.create_index("ix_zaikio_access_tokens_jti", "zaikio_access_tokens", ["jti"])
-    op.create_index("ix_zaikio_access_tokens_expires_at", "zaikio_access_tokens", ["expires_at"])
-    op.create_table(
+    change.create_index("ix_zaikio_access_tokens_jti", "zaikio_access_tokens", ["jti"])
+    change.create_index("ix_zaikio_access_tokens_expires_at", "zaikio_access_tokens", ["expires_at"])
+    change.create_table(
         "zaikio_leases",
         sa.Column("key", sa.String(128), primary_key=True),
         sa.Column("holder", sa.String(36), nullable=False),
         sa.Column("beat", sa.BigInteger(), nullable=False),
         sa.Column("acquired_at", INSTANT, nullable=False),
     )
-    op.create_table(
+    change.create_table(
         "zaikio_used_flows",
         sa.Column("digest", sa.String(64), primary_key=True),
         sa.Column("expires_at", INSTANT, nullable=False),
     )
-    op.create_index("ix_zaikio_used_flows_expires_at", "zaikio_used_flows", ["expires_at"])
+    change.create_index("ix_zaikio_used_flows_expires_at", "zaikio_used_flows", ["expires_at"])
 
 
 def downgrade() -> None:
-    op.drop_table("zaikio_used_flows")
-    op.drop_table("zaikio_leases")
-    op.drop_table("zaikio_access_tokens")
+    change.drop_table("zaikio_used_flows")
+    change.drop_table("zaikio_leases")
+    change.drop_table("zaikio_access_tokens")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from alembic import op
+from zaikio_oauth.store import schema_changes as change
 
 revision = "zaikio_0002"
 down_revision = "zaikio_0001"
@@ -19,13 +19,13 @@ INSTANT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    op.create_table(
+    change.create_table(
         "zaikio_revocations",
         sa.Column("jti", sa.String(255), primary_key=True),
         sa.Column("revoked_at", INSTANT, nullable=False),
     )
-    op.create_index("ix_zaikio_revocations_revoked_at", "zaikio_revocations", ["revoked_at"])
-    op.create_table(
+    change.create_index("ix_zaikio_revocations_revoked_at", "zaikio_revocations", ["revoked_at"])
+    change.create_table(
         "zaikio_schedule",
         sa.Column("key", sa.String(64), primary_key=True),
         sa.Column("due_at", INSTANT, nullable=False),
@@ -33,5 +33,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("zaikio_schedule")
-    op.drop_table("zaikio_revocations")
+    change.drop_table("zaikio_schedule")
+    change.drop_table("zaikio_revocations")

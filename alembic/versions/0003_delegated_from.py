@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from alembic import op
+from zaikio_oauth.store import schema_changes as change
 
 revision = "zaikio_0003"
 down_revision = "zaikio_0002"
@@ -18,8 +18,8 @@ depends_on = None
 
 def upgrade() -> None:
     # Nullable, so that processes of the previous version keep working.
-    op.add_column("zaikio_access_tokens", sa.Column("delegated_from", sa.String(36)))
+    change.add_column("zaikio_access_tokens", sa.Column("delegated_from", sa.String(36)))
 
 
 def downgrade() -> None:
-    op.drop_column("zaikio_access_tokens", "delegated_from")
+    change.drop_column("zaikio_access_tokens", "delegated_from")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from alembic import op
+from zaikio_oauth.store import schema_changes as change
 
 revision = "zaikio_0005"
 down_revision = "zaikio_0004"
@@ -18,8 +18,8 @@ depends_on = None
 
 def upgrade() -> None:
     # Nullable, so that processes of the previous version keep working.
-    op.add_column("zaikio_access_tokens", sa.Column("renew_after", sa.DateTime(timezone=True)))
+    change.add_column("zaikio_access_tokens", sa.Column("renew_after", sa.DateTime(timezone=True)))
 
 
 def downgrade() -> None:
-    op.drop_column("zaikio_access_tokens", "renew_after")
+    change.drop_column("zaikio_access_tokens", "renew_after")

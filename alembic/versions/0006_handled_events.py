@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from alembic import op
+from zaikio_oauth.store import schema_changes as change
 
 revision = "zaikio_0006"
 down_revision = "zaikio_0005"
@@ -17,15 +17,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
+    change.create_table(
         "zaikio_handled_events",
-        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("digest", sa.String(64), primary_key=True),
         sa.Column("handled_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("digest"),
     )
-    op.create_index("ix_zaikio_handled_events_handled_at", "zaikio_handled_events", ["handled_at"])
+    change.create_index("ix_zaikio_handled_events_handled_at", "zaikio_handled_events", ["handled_at"])
 
 
 def downgrade() -> None:
-    op.drop_index("ix_zaikio_handled_events_handled_at", "zaikio_handled_events")
-    op.drop_table("zaikio_handled_events")
+    change.drop_table("zaikio_handled_events")

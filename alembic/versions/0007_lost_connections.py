@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from alembic import op
+from zaikio_oauth.store import schema_changes as change
 
 revision = "zaikio_0007"
 down_revision = "zaikio_0006"
@@ -20,8 +20,8 @@ INSTANT = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     # Nullable, so that processes of the previous version keep working.
-    op.add_column("zaikio_access_tokens", sa.Column("lost_at", INSTANT))
-    op.create_table(
+    change.add_column("zaikio_access_tokens", sa.Column("lost_at", INSTANT))
+    change.create_table(
         "zaikio_lost_connections",
         sa.Column("client_name", sa.String(255), primary_key=True),
         sa.Column("bearer_type", sa.String(32), primary_key=True),
@@ -37,5 +37,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("zaikio_lost_connections")
-    op.drop_column("zaikio_access_tokens", "lost_at")
+    change.drop_table("zaikio_lost_connections")
+    change.drop_column("zaikio_access_tokens", "lost_at")

@@ -17,7 +17,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.data import KEY, OTHER_KEY, some_access_token
-from zaikio_oauth.store import migrations
+from zaikio_oauth.store import schema
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
 
@@ -63,7 +63,7 @@ async def test_migrate_creates_the_tables(database_url: str) -> None:
         assert (result.returncode, result.stderr) == (0, ""), result.stderr
         assert result.stdout.endswith("is up to date.\n")
     database = Database(database_url.replace("sqlite://", "sqlite+aiosqlite://"), [KEY])
-    assert await migrations.missing_columns(database.engine, database.tables) == ()
+    assert await schema.missing_columns(database.engine, database.tables) == ()
     await database.aclose()
 
 

@@ -32,6 +32,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "store": (VALUES, "aiosqlite alembic cryptography sqlalchemy"),
     "resource_server": (f"{VALUES} hub store", "pydantic"),
     "tokens": (f"{VALUES} hub store resource_server", "opentelemetry"),
+    "migrations": ("store", ""),
     # Never the database, and of the Hub only the events that it delivers.
     "web": (f"{VALUES} hub.event resource_server tokens", "cryptography fastapi starlette"),
     "application": (f"{VALUES} resource_server tokens web", "fastapi"),

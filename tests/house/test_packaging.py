@@ -80,8 +80,12 @@ def test_the_wheel_contains_the_whole_package(installed: Path) -> None:
 def test_the_wheel_contains_the_migrations(installed: Path) -> None:
     """It contains all files of ``alembic/``, and the library finds them there."""
     assert files_of(installed / "zaikio_oauth" / "_alembic") == files_of(ROOT / "alembic")
-    found = run(installed, "from zaikio_oauth.store import migrations; print(migrations.directory())")
+    found = run(installed, "from zaikio_oauth.store import schema; print(schema.directory())")
     assert found.stdout.strip() == str(installed / "zaikio_oauth" / "_alembic"), found.stderr
+    # What users write into their alembic.ini.
+    code = "from alembic.util import coerce_resource_to_filename as path; print(path('zaikio_oauth:_alembic/versions'))"
+    found = run(installed, f"{code}; from zaikio_oauth import migrations; print(migrations.version_location())")
+    assert found.stdout.split() == [str(installed / "zaikio_oauth" / "_alembic" / "versions")] * 2, found.stderr
 
 
 def test_alembic_is_not_a_package() -> None:

@@ -71,6 +71,11 @@ FACE = {
         "with_client",
         "zaikio_router",
     ],
+    "zaikio_oauth.migrations": [
+        "include_name",
+        "process_revision_directives",
+        "version_location",
+    ],
     "zaikio_oauth.testing": [
         "HubApp",
         "HubOrganization",

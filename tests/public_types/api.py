@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.testclient import TestClient
 from starlette.responses import RedirectResponse, Response
 
+from alembic import context
 from zaikio_oauth import (
     AccessToken,
     BearerDoesNotExistError,
@@ -62,6 +63,7 @@ from zaikio_oauth import (
     with_client,
     zaikio_router,
 )
+from zaikio_oauth.migrations import include_name, process_revision_directives, version_location
 from zaikio_oauth.testing import (
     HubApp,
     HubOrganization,
@@ -368,3 +370,10 @@ def with_fixtures(
     Settings(host=zaikio_hub_url)
     assert_type(zaikio_hub_server.url, str)
     zaikio_logged_in_as(client, "the-person", client_name="warehouse")
+
+
+def env_py() -> None:
+    """An app's own Alembic takes the functions as they are."""
+    context.configure(include_name=include_name, process_revision_directives=process_revision_directives)
+    assert_type(include_name("zaikio_leases", "table", {"schema_name": None}), bool)
+    assert_type(version_location(), str)

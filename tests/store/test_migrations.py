@@ -9,30 +9,33 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from alembic import command
 from tests.data import KEY
 from zaikio_oauth import ConfigurationError, StoreUnavailableError
-from zaikio_oauth.store import migrations
+from zaikio_oauth.store import schema
 from zaikio_oauth.store.database import Database
+
+
+def differences(connection: Connection, database: Database) -> list[object]:
+    """Return in what the database differs from the tables in the code."""
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "compare_type": True,
+            "include_object": lambda _object, name, *_: name != schema.VERSION_TABLE,
+        },
+    )
+    return list(compare_metadata(context, database.tables.metadata))
 
 
 async def test_the_migrated_schema_matches_the_tables(database: Database) -> None:
     """No column, type or index differs between the migrations and the code."""
-
-    def differences(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(
-            connection,
-            opts={
-                "compare_type": True,
-                "include_object": lambda _object, name, *_: name != migrations.VERSION_TABLE,
-            },
-        )
-        return list(compare_metadata(context, database.tables.metadata))
-
     async with database.engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
+        assert await connection.run_sync(differences, database) == []
 
 
 async def test_the_migrations_can_be_reverted_and_repeated(database: Database) -> None:
@@ -40,17 +43,40 @@ async def test_the_migrations_can_be_reverted_and_repeated(database: Database) -
 
     def down(connection: Connection) -> None:
         config = Config()
-        config.set_main_option("script_location", str(migrations.directory()))
+        config.set_main_option("script_location", str(schema.directory()))
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
 
     async with database.engine.connect() as connection:
         await connection.run_sync(down)
         names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-    assert set(names) <= {migrations.VERSION_TABLE}
+    assert set(names) <= {schema.VERSION_TABLE}
 
-    await migrations.upgrade(database.engine)
-    assert await migrations.missing_columns(database.engine, database.tables) == ()
+    await schema.upgrade(database.engine)
+    assert await schema.missing_columns(database.engine, database.tables) == ()
+
+
+async def test_every_migration_may_be_repeated(database: Database) -> None:
+    """It leaves alone what it finds, because the app's own Alembic may have run it, with a version table of its own."""
+
+    def repeat(connection: Connection) -> list[object]:
+        config = Config()
+        config.set_main_option("script_location", str(schema.directory()))
+        scripts = list(ScriptDirectory.from_config(config).walk_revisions())
+        with Operations.context(MigrationContext.configure(connection)):
+            for script in scripts:
+                script.module.downgrade()
+                script.module.downgrade()
+            for script in reversed(scripts):
+                script.module.upgrade()
+                script.module.upgrade()
+            for script in reversed(scripts):
+                script.module.upgrade()
+        return [script.revision for script in scripts]
+
+    async with database.engine.connect() as connection:
+        assert len(await connection.run_sync(repeat)) == len(list((schema.directory() / "versions").glob("*.py")))
+        assert await connection.run_sync(differences, database) == []
 
 
 async def test_processes_that_start_together_migrate_one_by_one(database_url: str) -> None:
@@ -59,7 +85,7 @@ async def test_processes_that_start_together_migrate_one_by_one(database_url: st
     databases = [Database(url, [KEY]) for _ in range(4)]
     try:
         await asyncio.gather(*(database.open(auto_migrate=True) for database in databases))
-        assert await migrations.missing_columns(databases[0].engine, databases[0].tables) == ()
+        assert await schema.missing_columns(databases[0].engine, databases[0].tables) == ()
     finally:
         for database in databases:
             await database.aclose()
@@ -79,9 +105,10 @@ async def test_a_failed_migration_is_rolled_back(database: Database) -> None:
     async with database.engine.connect() as connection:
         await connection.execute(text("DROP TABLE zaikio_access_tokens"))
         await connection.execute(text("DROP TABLE zaikio_leases"))
-        await connection.execute(text(f"DELETE FROM {migrations.VERSION_TABLE}"))  # noqa: S608
+        await connection.execute(text("CREATE TABLE zaikio_leases (id integer)"))
+        await connection.execute(text(f"DELETE FROM {schema.VERSION_TABLE}"))  # noqa: S608
 
-    with pytest.raises(ConfigurationError, match="cannot be used"):
+    with pytest.raises(ConfigurationError, match="table zaikio_leases that is not one of zaikio_oauth"):
         await database.open(auto_migrate=True)
 
     async with database.engine.connect() as connection:

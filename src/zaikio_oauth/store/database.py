@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError
 from zaikio_oauth.retries_and_waits import MIGRATION_TIMEOUT
-from zaikio_oauth.store import migrations
+from zaikio_oauth.store import schema
 from zaikio_oauth.store.database_errors import CANNOT_OPEN, driver_error, fault_of
 from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.store.engine import make_engine, refused_parameter
@@ -63,7 +63,7 @@ class Database:
         Raises ConfigurationError for what will not pass by itself, also if something is missing and ``auto_migrate`` is
         not set; StoreUnavailableError if the database may come back. Close the database also after an error.
         """
-        missing = await self._opening(migrations.missing_columns(self.engine, self.tables), connecting=True)
+        missing = await self._opening(schema.missing_columns(self.engine, self.tables), connecting=True)
         if missing and auto_migrate:
             await self.migrate()
         elif missing:
@@ -75,7 +75,7 @@ class Database:
         # An engine of its own, because a migration may take longer than a statement, and wait for another process.
         engine = make_engine(self._url, self._engine_options, statement_timeout=MIGRATION_TIMEOUT)
         try:
-            await self._opening(migrations.upgrade(engine))
+            await self._opening(schema.upgrade(engine))
         finally:
             await engine.dispose()
 
