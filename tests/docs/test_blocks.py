@@ -67,7 +67,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
 }
 PYTHON = {"python", "given", "then"}
 NO_CODE = {"text"}
-RUN_ELSEWHERE: dict[str, str] = {}
+RUN_ELSEWHERE: dict[str, str] = {"sql": "tests/store/test_app_migrations.py"}
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
