@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.faults.operations import OPERATIONS
 from tests.faults.stage import HUB_SECONDS, Stage, nothing_left_behind
+from tests.faults.upkeep_operations import UPKEEP
 
 SLOW = (
     "authorization_code",
@@ -41,7 +42,8 @@ class Cells:
         self.fault = fault
         self.failures: list[str] = []
         self.seen: list[str] = []
-        self.cells = {f"{fault.name}, {kind.__name__}, {when}": kind(stage) for when in times for kind in OPERATIONS}
+        kinds = (*OPERATIONS, *UPKEEP)
+        self.cells = {f"{fault.name}, {kind.__name__}, {when}": kind(stage) for when in times for kind in kinds}
         self._begun: list[asyncio.Task[None]] = []
 
     async def prepare(self) -> None:

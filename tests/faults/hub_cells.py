@@ -23,7 +23,7 @@ from tests.apps import small_app
 from tests.data import KEY, OTHER_KEY, SECRET
 from tests.faults.faulty_hub import FaultyHub
 from tests.faults.hub_faults import HubFault, faults
-from tests.visitor import BASE_URL, Visitor
+from tests.visitor import BASE_URL, NO_CERTIFICATES, Visitor
 from zaikio_oauth import BearerToken, Settings, ZaikioOAuth, ZaikioOAuthError
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
@@ -49,7 +49,7 @@ class Stage:
         self.folder = folder
         self.late = 0.0
         self.consent = asyncio.Lock()
-        self.browser = httpx2.AsyncClient()
+        self.browser = httpx2.AsyncClient(verify=NO_CERTIFICATES)
         self.hub = LocalHub(
             [
                 HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),

@@ -18,7 +18,7 @@ import httpx2
 
 from tests.data import KEY, SECRET, some_client
 from tests.faults.stage import stored_in
-from tests.visitor import Visitor
+from tests.visitor import NO_CERTIFICATES, Visitor
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
 
 ROOT = Path(__file__).parents[2]
@@ -76,8 +76,8 @@ class BrowserOverHttp(Visitor):
     def __init__(self, url: str, opened: list[BrowserOverHttp]) -> None:
         self._opened = opened
         opened.append(self)
-        self.app = httpx2.AsyncClient(base_url=url, timeout=70)
-        self.hub = httpx2.AsyncClient()
+        self.app = httpx2.AsyncClient(base_url=url, timeout=70, verify=NO_CERTIFICATES)
+        self.hub = httpx2.AsyncClient(verify=NO_CERTIFICATES)
         self.person = ""
 
     @property

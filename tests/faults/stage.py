@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Security
 from sqlalchemy import make_url, text
@@ -16,8 +18,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.apps import small_app
 from tests.data import KEY, OTHER_KEY, SECRET, some_client
 from tests.visitor import BASE_URL, Visitor
-from zaikio_oauth import BearerToken, Settings, ZaikioOAuth
+from zaikio_oauth import BearerToken, HubEvent, Settings, ZaikioOAuth
 from zaikio_oauth.testing import HubApp, LocalHub
+
+T = TypeVar("T")
 
 WEBHOOK_SECRET = "shared-with-loom"
 CATALOG = "warehouse.catalog.r"
@@ -51,9 +55,15 @@ class Stage:
         self.hub = hub
         self.settings = settings_for(hub_url, database_url)
         self.direct_settings = settings_for(hub_url, direct_url, encryption_keys=[KEY])
-        self.zaikio = ZaikioOAuth(self.settings)
+        self.zaikio = ZaikioOAuth(self.settings, on_event=self._on_event)
         self.app = app_of(self.zaikio)
         self.consenting = asyncio.Lock()
+        self.deal_with: dict[str, Callable[[], Awaitable[None]]] = {}
+        """Id of an event of the Hub: what the hook does when it hears of it."""
+
+    async def _on_event(self, event: HubEvent) -> None:
+        if deal := self.deal_with.get(event.id):
+            await deal()
 
     def visitor(self) -> Visitor:
         """Return a browser of its own."""
@@ -139,6 +149,22 @@ async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 20.0)
             if time.monotonic() > until:
                 raise
         await asyncio.sleep(0.1)
+
+
+async def in_a_thread(call: Callable[[], T]) -> T:
+    """Return what it gives in a thread of its own: those of the event loop are few, and the faults need them."""
+    called: Future[T] = Future()
+    # Whoever no longer waits cannot stop it.
+    called.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            called.set_result(call())
+        except BaseException as error:
+            called.set_exception(error)
+
+    threading.Thread(target=run).start()
+    return await asyncio.wrap_future(called)
 
 
 def app_of(zaikio: ZaikioOAuth) -> FastAPI:

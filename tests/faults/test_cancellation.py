@@ -21,6 +21,13 @@ from tests.faults.operations import (
     WithAuthByRefresh,
 )
 from tests.faults.stage import Stage, a_hub, eventually, nothing_left_behind
+from tests.faults.upkeep_operations import (
+    Connections,
+    Event,
+    KeepAlive,
+    RenewalByClientCredentials,
+    RenewalByRefresh,
+)
 from zaikio_oauth.testing import HubServer
 
 WITH_A_HUB = (
@@ -31,8 +38,12 @@ WITH_A_HUB = (
     Logout,
     Device,
     Delegation,
+    RenewalByRefresh,
+    RenewalByClientCredentials,
+    KeepAlive,
 )
-WITHOUT_A_HUB = (Webhook, Cleanup, Rotation, BearerTokenIn)
+# Sync code has no await; what becomes of a thread that is interrupted is in docs/sync-code.md.
+WITHOUT_A_HUB = (Webhook, Cleanup, Rotation, BearerTokenIn, Connections, Event)
 
 
 class Stepped(Coroutine[Any, Any, Any]):

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 
 from tests.soak.fleet import Fleet, Worker
+from tests.visitor import NO_CERTIFICATES
 from zaikio_oauth.testing import LocalHub
 
 __all__ = ["Grant", "People"]
@@ -71,7 +72,7 @@ class People:
 
     async def browse(self) -> None:
         """One browser: log in, look at pages, log out, log in again."""
-        client, grant = httpx2.AsyncClient(timeout=None), None
+        client, grant = httpx2.AsyncClient(timeout=None, verify=NO_CERTIFICATES), None
         while self.running:
             await asyncio.sleep(self.random.uniform(0.02, 0.3))
             dice = self.random.random()
@@ -90,7 +91,7 @@ class People:
         worker, response = await self.ask(client, "GET", "/zaikio/sessions/new", params={"force_login": "true"})
         if response is None or response.status_code != 302:
             return before
-        async with httpx2.AsyncClient(timeout=PATIENCE) as hub:
+        async with httpx2.AsyncClient(timeout=PATIENCE, verify=NO_CERTIFICATES) as hub:
             try:
                 back = (await hub.get(response.headers["location"])).headers["location"]
             except httpx2.HTTPError:
@@ -138,7 +139,7 @@ class People:
 
     async def loom(self) -> None:
         """People revoke access at the Hub now and then; Loom delivers the event until it is taken."""
-        async with httpx2.AsyncClient(timeout=None) as client:
+        async with httpx2.AsyncClient(timeout=None, verify=NO_CERTIFICATES) as client:
             while self.running:
                 await asyncio.sleep(self.random.uniform(0.5, 2.0))
                 here = [grant for grant in self.grants[-40:] if not (grant.logged_out_by or grant.perhaps or grant.out)]
@@ -158,7 +159,7 @@ class People:
 
     async def work(self, organization_ids: list[str]) -> None:
         """Jobs that act for an organization, and the daily cleanup."""
-        async with httpx2.AsyncClient(timeout=None) as client:
+        async with httpx2.AsyncClient(timeout=None, verify=NO_CERTIFICATES) as client:
             while self.running:
                 await asyncio.sleep(self.random.uniform(0.1, 0.5))
                 clean = self.random.random() < 0.03

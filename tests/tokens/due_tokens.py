@@ -33,6 +33,14 @@ async def age(zaikio: ZaikioOAuth, token: AccessToken, *, left: float, lifetime:
         await connection.execute(update(table).where(table.c.id == token.id).values(values))
 
 
+async def let_refresh_token_die(zaikio: ZaikioOAuth, access_token_id: str, *, in_seconds: float) -> None:
+    """Let the refresh token of this grant have so long to live, as if nobody had used it for days."""
+    table = (await parts_of(zaikio)).access_tokens._table
+    values = {"refresh_expires_at": datetime.now(UTC) + timedelta(seconds=in_seconds)}
+    async with (await engine_of(zaikio)).begin() as connection:
+        await connection.execute(update(table).where(table.c.id == access_token_id).values(values))
+
+
 async def row(zaikio: ZaikioOAuth, token: AccessToken) -> StoredToken:
     stored = await (await parts_of(zaikio)).access_tokens.get(token.id)
     assert stored is not None
@@ -72,4 +80,6 @@ async def a_minute_later(processes: list[ZaikioOAuth]) -> None:
     parts = await parts_of(processes[0])
     async with (await engine_of(processes[0])).begin() as connection:
         await connection.execute(update(parts.access_tokens._table).values(renew_after=datetime.now(UTC)))
+    for zaikio in processes:
+        (await parts_of(zaikio)).tokens.renewals.failed_here.drop_if(lambda _: True)
     await nobody_remembers(processes)
