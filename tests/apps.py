@@ -20,11 +20,11 @@ def small_app(zaikio: ZaikioOAuth, prefix: str = "/zaikio", **options: Any) -> F
         shown = error and {"code": error.code, "description": error.description, "message": error.message}
         return {"error": shown}
 
-    @app.get("/me")
+    @app.get("/me", responses=zaikio.current_access_token.responses)
     async def me(token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> dict[str, Any]:
         return {"id": token.id, "person": token.bearer_id, "scopes": token.scopes, "client": token.audience}
 
-    @app.get("/sites")
+    @app.get("/sites", responses=zaikio.current_access_token.responses)
     async def sites(
         token: Annotated[AccessToken, Security(zaikio.current_access_token, scopes=["zaikio.sites.r"])],
     ) -> str:

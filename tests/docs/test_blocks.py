@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Yield what the reader of a page has: the settings of the README, and a Hub that knows the app."""
     hub = hub_of_the_examples()
     monkeypatch.chdir(tmp_path)
+    log = logging.getLogger("zaikio_oauth")
+    handlers, level = log.handlers[:], log.level
     with HubServer(hub) as server:
         for name, value in environment(server.url, f"sqlite:///{tmp_path}/docs.db").items():
             monkeypatch.setenv(name, value)
@@ -33,6 +36,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setitem(sys.modules, world.module.__name__, world.module)
         yield world
         default.configure()
+        log.handlers[:] = handlers
+        log.setLevel(level)
         # What an example has left open is found here, and not in a later test.
         world.names.clear()
         gc.collect()

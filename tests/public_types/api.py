@@ -89,13 +89,13 @@ async def me(token: Annotated[AccessToken, Depends(current_access_token)]) -> st
     return token.bearer_id
 
 
-@app.get("/sites")
+@app.get("/sites", responses=current_access_token.responses)
 async def sites(token: Annotated[AccessToken, Security(current_access_token, scopes=["zaikio.sites.r"])]) -> str:
     """A page for a person who is logged in and has a scope."""
     return token.id
 
 
-@app.get("/catalog")
+@app.get("/catalog", responses=bearer_token.responses)
 async def catalog(token: Annotated[BearerToken, Security(bearer_token, scopes=["my_app.catalog.r"])]) -> str:
     """A route for another Zaikio app."""
     return token.subject_id

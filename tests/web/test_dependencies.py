@@ -194,9 +194,9 @@ async def test_the_dependency_appears_in_the_openapi_schema(app: FastAPI) -> Non
     """The schema contains the scopes of each operation and the parameters of our routes."""
     schema = app.openapi()
 
-    assert schema["components"]["securitySchemes"]["zaikio"]["in"] == "cookie"
-    assert schema["paths"]["/me"]["get"]["security"] == [{"zaikio": []}]
-    assert schema["paths"]["/sites"]["get"]["security"] == [{"zaikio": ["zaikio.sites.r"]}]
+    assert schema["components"]["securitySchemes"]["zaikio_session"]["in"] == "cookie"
+    assert schema["paths"]["/me"]["get"]["security"] == [{"zaikio_session": []}]
+    assert schema["paths"]["/sites"]["get"]["security"] == [{"zaikio_session": ["zaikio.sites.r"]}]
     named = schema["paths"]["/zaikio/{client_name}/subscriptions/new"]["get"]["parameters"]
     assert {"client_name", "plan", "organization_id", "origin"} <= {parameter["name"] for parameter in named}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from copy import deepcopy
+from typing import Any, Literal
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.openapi.models import HTTPBearer
@@ -14,6 +15,7 @@ from starlette.requests import HTTPConnection
 from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError, StoreUnavailableError
 from zaikio_oauth.resource_server.bearer_token import BearerToken
+from zaikio_oauth.web.operation import BEARER_RESPONSES
 from zaikio_oauth.web.responses import connection_error, unavailable
 from zaikio_oauth.web.site import Site
 
@@ -57,6 +59,15 @@ class BearerDependency(SecurityBase):
             async def order(token: Annotated[BearerToken, Security(bearer_token.of("Organization"))]): ...
         """
         return BearerDependency(self.site, subject_type)
+
+    @property
+    def responses(self) -> dict[int | str, dict[str, Any]]:
+        """What it answers instead of the app, for OpenAPI: an argument of a route, of APIRouter or of FastAPI.
+
+        @app.get("/catalog", responses=bearer_token.responses)
+        async def catalog(token: Annotated[BearerToken, Depends(bearer_token)]): ...
+        """
+        return deepcopy(BEARER_RESPONSES)
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> BearerToken:
         """Return the verified token of this request."""

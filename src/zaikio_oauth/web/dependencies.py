@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import HTTPException, WebSocketException
@@ -21,6 +23,7 @@ from zaikio_oauth.errors import (
 )
 from zaikio_oauth.retries_and_waits import OPTIONAL_PATIENCE, PAGE_PATIENCE
 from zaikio_oauth.web.navigation import is_page_view
+from zaikio_oauth.web.operation import SESSION_RESPONSES
 from zaikio_oauth.web.responses import connection_error, unavailable
 from zaikio_oauth.web.return_address import route_path
 from zaikio_oauth.web.session import LoginSession
@@ -41,12 +44,13 @@ class _SessionSecurity(SecurityBase):
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.scheme_name = "zaikio"
+        self.scheme_name = "zaikio_session"
         self.model = APIKey.model_validate(
             {
                 "in": APIKeyIn.cookie,
                 "name": "session",
-                "description": "The session cookie of a person who is logged in.",
+                "description": "The cookie of SessionMiddleware, which is called session unless the app renames it. "
+                "In a browser, log in to the app instead of entering something here.",
             }
         )
 
@@ -87,6 +91,15 @@ class CurrentAccessToken(_SessionSecurity):
             token: Annotated[AccessToken, Security(current_access_token, scopes=["zaikio.sites.r"])],
         ): ...
     """
+
+    @property
+    def responses(self) -> dict[int | str, dict[str, Any]]:
+        """What it answers instead of the app, for OpenAPI: an argument of a route, of APIRouter or of FastAPI.
+
+        @app.get("/sites", responses=current_access_token.responses)
+        async def sites(token: Annotated[AccessToken, Depends(current_access_token)]): ...
+        """
+        return deepcopy(SESSION_RESPONSES)
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken:
         """Return the token of this request."""

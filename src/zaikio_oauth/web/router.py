@@ -1,4 +1,4 @@
-"""Every route, with its parameters and its statuses, and the routers that contain them.
+"""Every route, and the routers that contain them. ``web/operation`` describes them for OpenAPI.
 
 An app declares its own pages after our router as often as before it. So a path that is not ours must be passed over
 at once: an included router first compares the end of the path.
@@ -7,10 +7,9 @@ at once: an included router first compares the end of the path.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -25,6 +24,7 @@ from starlette.types import Scope
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.web.connections import Connections
 from zaikio_oauth.web.flow import Callback
+from zaikio_oauth.web.operation import OPERATIONS
 from zaikio_oauth.web.session import insecure_cookie
 from zaikio_oauth.web.sessions import Sessions
 from zaikio_oauth.web.site import Site
@@ -34,36 +34,6 @@ from zaikio_oauth.web.webhook import Webhook
 __all__ = ["Routers"]
 
 log = logging.getLogger("zaikio_oauth")
-
-_STATUSES = {
-    200: "The event was received",
-    302: "On to the Zaikio Hub",
-    303: "On to the next page",
-    400: "A parameter or the body is malformed",
-    401: "The signature is not valid, or the request is a prefetch",
-    403: "The request comes from another site",
-    404: "No such client, or it is not configured for this",
-    413: "The event is too large",
-    503: "Deliver the event again",
-}
-
-_ORGANIZATION = {"organization_id": "The organization; if it is missing, the person chooses one."}
-_START = {
-    "origin": "The path of this site to return to.",
-    "state": "A state chosen by the app, instead of a fresh one.",
-    "lang": "The language of the Hub's pages.",
-    "show_signup": "Show the sign-up page first.",
-    "force_login": "Ask for the password even if the person is logged in at the Hub.",
-    "prompt": "For instance select_account.",
-    "prompt_email_confirmation": "Ask the person to confirm their e-mail address first.",
-    "login": "A suggested e-mail address.",
-    "signup": "false forbids signing up.",
-}
-_SUBSCRIPTION = {
-    "plan": "The plan; if it is missing, the person chooses one.",
-    "app_name": "The app to subscribe to, if it is not the client's own.",
-    "redirect_uri": "A registered address of this site to return to, instead of connections/approve.",
-}
 
 
 class _Route(APIRoute):
@@ -109,34 +79,15 @@ class _Declared(NamedTuple):
     path: str
     endpoint: Callable[[Request], Awaitable[Response]]
     name: str
-    statuses: tuple[int, ...]
-    """The first one is that of success."""
-    parameters: Mapping[str, str] = MappingProxyType({})
 
     def add_to(self, router: APIRouter) -> None:
         """Add both forms to a router."""
-        for prefix, where in (("", {}), ("/{client_name}", {"client_name": "path"})):
+        for prefix in ("", "/{client_name}"):
+            path = prefix + self.path
+            described = OPERATIONS[self.name].options(self.name, path, of_client=bool(prefix))
             router.add_api_route(
-                prefix + self.path,
-                self.endpoint,
-                methods=[self.method],
-                name=self.name,
-                tags=["zaikio"],
-                response_class=Response,
-                status_code=self.statuses[0],
-                responses={status: {"description": _STATUSES[status]} for status in self.statuses},
-                openapi_extra={
-                    "parameters": [
-                        *(_parameter(name, place) for name, place in where.items()),
-                        *(_parameter(name, "query", text) for name, text in self.parameters.items()),
-                    ]
-                },
+                path, self.endpoint, methods=[self.method], name=self.name, response_class=Response, **described
             )
-
-
-def _parameter(name: str, place: str, description: str | None = None) -> dict[str, Any]:
-    parameter = {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
-    return parameter | ({"description": description} if description else {})
 
 
 class Routers:
@@ -145,32 +96,22 @@ class Routers:
     def __init__(self, site: Site) -> None:
         self._site = site
         sessions, connections = Sessions(site), Connections(site)
-        new, approve, log_out = (302, 400, 401, 404), (303, 302, 404), (303, 403, 404)
-        connect, subscribe = _ORGANIZATION | _START, _SUBSCRIPTION | _ORGANIZATION | _START
         self.sessions = self._router(
-            _Declared("GET", "/sessions/new", sessions.new, "zaikio_new_session", new, _START),
-            _Declared("GET", "/sessions/approve", sessions.approve, "zaikio_approve_session", approve),
-            _Declared("DELETE", "/session", sessions.destroy, "zaikio_destroy_session", log_out),
-            _Declared("POST", "/session/delete", sessions.destroy, "zaikio_delete_session_form", log_out),
+            _Declared("GET", "/sessions/new", sessions.new, "zaikio_new_session"),
+            _Declared("GET", "/sessions/approve", sessions.approve, "zaikio_approve_session"),
+            _Declared("DELETE", "/session", sessions.destroy, "zaikio_destroy_session"),
+            _Declared("POST", "/session/delete", sessions.destroy, "zaikio_delete_session_form"),
         )
         self.connections = self._router(
-            _Declared("GET", "/connections/new", connections.new, "zaikio_new_connection", new, connect),
-            _Declared("GET", "/connections/approve", connections.approve, "zaikio_approve_connection", approve),
+            _Declared("GET", "/connections/new", connections.new, "zaikio_new_connection"),
+            _Declared("GET", "/connections/approve", connections.approve, "zaikio_approve_connection"),
         )
         self.subscriptions = self._router(
-            _Declared(
-                "GET",
-                "/subscriptions/new",
-                Subscriptions(site).new,
-                "zaikio_new_subscription",
-                new,
-                subscribe,
-            ),
+            _Declared("GET", "/subscriptions/new", Subscriptions(site).new, "zaikio_new_subscription"),
             needs="connections",
         )
-        statuses = (200, 400, 401, 404, 413, 503)
         self.webhook = self._router(
-            _Declared("POST", "/webhook", Webhook(site).receive, "zaikio_webhook", statuses),
+            _Declared("POST", "/webhook", Webhook(site).receive, "zaikio_webhook"),
         )
         self._checked: WeakSet[Starlette] = WeakSet()
         self.all = self._router()
