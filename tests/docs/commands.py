@@ -116,4 +116,5 @@ COMMANDS: dict[str, Callable[[list[str]], list[str]]] = {
     "uvicorn": _anything,
     "gunicorn": _anything,
     "celery": _anything,
+    "opentelemetry-instrument": _anything,
 }

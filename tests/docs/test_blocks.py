@@ -33,6 +33,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             monkeypatch.setenv(name, value)
         default.configure()
         world = World(hub, server.url)
+        # What a page changes in the environment is undone after it.
+        world.names["setenv"] = monkeypatch.setenv
         monkeypatch.setitem(sys.modules, world.module.__name__, world.module)
         yield world
         default.configure()

@@ -8,6 +8,7 @@ import inspect
 import types
 from typing import Any
 
+import httpx
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -64,6 +65,7 @@ class World:
             "PERSON_ID": PERSON_ID,
             "ORGANIZATION_ID": ORGANIZATION_ID,
             "TestClient": TestClient,
+            "log_in": self.log_in,
         }
 
     def run(self, block: Block) -> None:
@@ -84,6 +86,14 @@ class World:
             elif name == "app" and isinstance(value, FastAPI) and block.language == "python":
                 with TestClient(value):
                     pass  # it starts and stops
+
+    def log_in(self, client: Any, path: str = "/zaikio/sessions/new", person_id: str = PERSON_ID) -> Any:
+        """Let a person consent to what begins at this path of the app, and return the answer to the Hub's callback."""
+        self.names["hub"].auto_consent(person_id)
+        started = client.get(path, follow_redirects=False)
+        assert started.status_code == 302, started.text
+        back = httpx.get(started.headers["location"]).headers["location"]
+        return client.get(back, follow_redirects=False)
 
     @staticmethod
     def _test(function: Any) -> None:
