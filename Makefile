@@ -11,7 +11,7 @@ INSTALL := $(PYTHON) -m pip --quiet --disable-pip-version-check install --constr
 DEPENDENCIES := pyproject.toml constraints.txt scripts/make-environment
 ARGS ?=
 
-.PHONY: help demo docs test check format fuzz soak coverage mutation clean
+.PHONY: help demo docs test check types format fuzz soak coverage mutation clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,10 @@ check: $(VENV)/.tests ## run the linter, the format check and the type checker
 docs: $(VENV)/.tests ## build the documentation site; any warning is an error
 	@$(PYTHON) -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 	@echo "build/docs/index.html"
+
+# Apart from the check, because it takes longer than the rest of it together.
+types: $(VENV)/.tests ## run pyright, and measure how much of the types is known
+	@$(PYTHON) scripts/check-types
 
 format: $(VENV)/.tests ## format the code and fix lint errors where possible
 	@$(PYTHON) -m ruff check --fix --quiet . && $(PYTHON) -m ruff format .

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, SupportsIndex
+from typing import Annotated, Any, ClassVar, Literal, SupportsIndex
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -20,11 +20,15 @@ __all__ = [
     "DEFAULT_VALID_FOR",
     "REFRESH_TOKEN_LIFETIME",
     "AccessToken",
+    "BearerType",
     "OnBehalfOf",
     "ScopeTuple",
     "Secret",
     "as_timedelta",
 ]
+
+BearerType = Literal["Person", "Organization"]
+"""Whose a token is (Hub documentation, "Bearers and scopes")."""
 
 DEFAULT_VALID_FOR = timedelta(seconds=30)
 """How much longer a token must be valid if the caller does not say."""
@@ -81,7 +85,7 @@ class OnBehalfOf(BaseModel):
             ...
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     id: str
     type: str = "Person"
@@ -101,12 +105,12 @@ class AccessToken(BaseModel):
             print(access_token.expires_in, "seconds left")
     """
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     id: str
     jti: str | None = None
     audience: str
-    bearer_type: str
+    bearer_type: BearerType
     bearer_id: str
     on_behalf_of: OnBehalfOf | None = None
     scopes: ScopeTuple = ()

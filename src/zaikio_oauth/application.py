@@ -10,7 +10,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 from fastapi import APIRouter
 
-from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, Secret, as_timedelta
+from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, BearerType, Secret, as_timedelta
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.tokens.auth_context import AroundAuth, AuthContext
@@ -170,7 +170,7 @@ class ZaikioOAuth(Maintenance):
         access_token: AccessToken | None = None,
         *,
         bearer_id: str | None = None,
-        bearer_type: str = "Person",
+        bearer_type: BearerType = "Person",
         client_name: str | None = None,
         scopes: str | Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
@@ -210,7 +210,7 @@ class ZaikioOAuth(Maintenance):
         self,
         *,
         bearer_id: str,
-        bearer_type: str = "Person",
+        bearer_type: BearerType = "Person",
         client_name: str | None = None,
         scopes: str | Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
@@ -237,7 +237,7 @@ class ZaikioOAuth(Maintenance):
     async def find_usable_access_token(
         self,
         *,
-        bearer_type: str,
+        bearer_type: BearerType,
         bearer_id: str,
         client_name: str | None = None,
         requested_scopes: str | Iterable[str] = (),

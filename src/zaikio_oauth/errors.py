@@ -80,7 +80,7 @@ class UnknownClientError(ConfigurationError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
         known_names = ", ".join(self.known) or "none"
         super().__init__(f"There is no client named {name!r}; configured are: {known_names}.")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, as_timedelta
+from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken, BearerType, as_timedelta
 from zaikio_oauth.application import ZaikioOAuth, default, runtime_of
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.tokens.blocking_portal import portal
@@ -90,7 +90,7 @@ class ZaikioAuth(_Auth):
         self,
         *,
         bearer_id: str,
-        bearer_type: str = "Person",
+        bearer_type: BearerType = "Person",
         client_name: str | None = None,
         scopes: str | Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
@@ -199,8 +199,8 @@ def _base_url_of(called: FrameType | None) -> Any:
     known, and whoever relies on it is asked to write ``origin=``.
     """
     caller = called.f_back if called else None
-    client = caller.f_locals.get("self") if caller else None
-    return client.base_url if isinstance(client, _CLIENTS) else None
+    client: Any = caller.f_locals.get("self") if caller else None
+    return client.base_url if client is not None and isinstance(client, _CLIENTS) else None
 
 
 def _header(token: AccessToken) -> str:

@@ -1,4 +1,4 @@
-"""The public names as a user's code uses them. The file is never executed. mypy reads it, and people can read it too."""
+"""The public names as a user's code uses them. mypy, pyright and people read the file; it is never executed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, assert_type
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.testclient import TestClient
+from playwright.async_api import BrowserContext
+from playwright.sync_api import BrowserContext as SyncBrowserContext
 from starlette.responses import RedirectResponse, Response
 
 from alembic import context
@@ -240,13 +242,21 @@ async def worker(organization_id: str) -> None:
             assert_type(token, AccessToken)
 
 
+async def a_type_that_does_not_exist(bearer_type: str) -> None:
+    """A mistake that a type checker finds; at run time it is a ValueError."""
+    await get_access_token(bearer_type="organization", bearer_id="the-id")  # type: ignore[arg-type]
+    with_auth(bearer_type=bearer_type, bearer_id="the-id")  # type: ignore[arg-type]
+    connections(bearer_type="Machine")  # type: ignore[arg-type]
+    ZaikioAuth(bearer_type="Company", bearer_id="the-id")  # type: ignore[arg-type]
+
+
 async def support_page() -> None:
     """Which organizations have connected the app."""
     async for connection in connections(client_name="warehouse", bearer_type="Organization"):
         assert_type(connection, Connection)
         assert_type(connection.access_token_id, str)
         assert_type(connection.client_name, str)
-        assert_type(connection.bearer_type, str)
+        assert_type(connection.bearer_type, Literal["Person", "Organization"])
         assert_type(connection.bearer_id, str)
         assert_type(connection.scopes, tuple[str, ...])
         assert_type(connection.connected_at, datetime)
@@ -275,7 +285,7 @@ def values(token: AccessToken) -> None:
     assert_type(token.id, str)
     assert_type(token.jti, str | None)
     assert_type(token.audience, str)
-    assert_type(token.bearer_type, str)
+    assert_type(token.bearer_type, Literal["Person", "Organization"])
     assert_type(token.on_behalf_of, OnBehalfOf | None)
     assert_type(token.scopes, tuple[str, ...])
     assert_type(token.requested_scopes, tuple[str, ...])
@@ -296,7 +306,7 @@ async def incoming(text: str) -> None:
     token = await verify_bearer_token(text)
     assert_type(token, BearerToken)
     assert_type(token.jti, str)
-    assert_type(token.subject_type, str)
+    assert_type(token.subject_type, Literal["Person", "Organization"])
     assert_type(token.subject_id, str)
     assert_type(token.on_behalf_of, OnBehalfOf | None)
     assert_type(token.audiences, tuple[str, ...])
@@ -355,7 +365,14 @@ def logged_in(client: TestClient) -> None:
     logged_in_as(client, person_id="the-person", client_name="warehouse")
     logged_in_as(client, "the-person", scopes=["zaikio.person.r"], on_behalf_of="the-organization")
     behalf = OnBehalfOf(id="the-organization", type="Organization", roles=("admin",))
-    assert_type(session_cookie(app, "the-person", scopes="zaikio.person.r", on_behalf_of=behalf), dict[str, Any])
+    logged_in_as(client, "the-person", on_behalf_of=behalf)
+
+
+async def logged_in_in_a_browser(context: BrowserContext, sync_context: SyncBrowserContext) -> None:
+    """The same in Playwright's browser."""
+    cookie = session_cookie(app, "the-person", scopes="zaikio.person.r", url="http://localhost:8000")
+    await context.add_cookies([cookie])
+    sync_context.add_cookies([cookie])
 
 
 def with_fixtures(

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import typer
 
+from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.application import ZaikioOAuth, runtime_of
 from zaikio_oauth.cli.progress import progress
 from zaikio_oauth.errors import ZaikioOAuthError
@@ -26,7 +27,7 @@ async def show_connections(client_name: str | None, bearer_type: str, *, as_json
     """Print each connection as it is read, so that any number of them fits."""
     async with ZaikioOAuth() as zaikio:
         try:
-            connections = zaikio.connections(client_name, bearer_type)
+            connections = zaikio.connections(client_name, cast("BearerType", bearer_type))  # it checks that
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         await (_json_list(connections) if as_json else _table(connections))

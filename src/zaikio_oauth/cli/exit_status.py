@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import typer
 
@@ -61,7 +62,7 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
 def _invoke(app: typer.Typer, arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that does not know a character shows its number.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     for position, argument in enumerate(arguments, start=1):
         if not argument.isprintable():

@@ -131,6 +131,7 @@ class HubHttp:
         request = self._client.build_request(method, self._host + path, data=data, headers=headers, timeout=_TIMEOUT)
         credentials = httpx.BasicAuth(*auth) if auth else None
         started = time.monotonic()
+        reason, retry_after = "no response in time", None
         try:
             async with Deadline(within):
                 backoff = _backoff(started, within, kind)
@@ -140,7 +141,7 @@ class HubHttp:
         except _Failure as failure:
             reason, retry_after = failure.reason, failure.retry_after
         except TimeoutError:
-            reason, retry_after = "no response in time", None
+            pass
         # Raised outside the handlers, because what they caught may hold the request with its secrets.
         raise HubUnavailableError(reason, elapsed=time.monotonic() - started, retry_after=retry_after)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import ASSUMED_LIFETIME, REFRESH_TOKEN_LIFETIME, OnBehalfOf
+from zaikio_oauth.access_token import ASSUMED_LIFETIME, REFRESH_TOKEN_LIFETIME, BearerType, OnBehalfOf
 from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.error_response import successful_body
 from zaikio_oauth.hub.http import HubResponse
@@ -19,7 +19,12 @@ from zaikio_oauth.hub.syntax import is_bearer_id, is_name, is_scope, is_token, i
 __all__ = ["TokenResponse", "instant_of", "role_bits", "texts", "token_response"]
 
 _LONGEST_LIFETIME = timedelta(days=3650)
-_BEARER_TYPES = {"Person": "Person", "Per": "Person", "Organization": "Organization", "Org": "Organization"}
+_BEARER_TYPES: dict[str, BearerType] = {
+    "Person": "Person",
+    "Per": "Person",
+    "Organization": "Organization",
+    "Org": "Organization",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class TokenResponse:
     refresh_token: str | None = field(repr=False)
     scopes: tuple[str, ...] | None
     audiences: tuple[str, ...]
-    bearer_type: str | None
+    bearer_type: BearerType | None
     bearer_id: str | None
     on_behalf_of: OnBehalfOf | None
     has_roles: bool
@@ -103,7 +108,9 @@ def _audiences(value: Any) -> tuple[str, ...]:
     return audiences
 
 
-def _bearer(body: Mapping[str, Any], claims: Mapping[str, Any]) -> tuple[str | None, str | None, OnBehalfOf | None]:
+def _bearer(
+    body: Mapping[str, Any], claims: Mapping[str, Any]
+) -> tuple[BearerType | None, str | None, OnBehalfOf | None]:
     """Return the bearer's type and id and who acts for it, from the response or else from the JWT's subject."""
     subject = claims.get("sub")
     person_of_subject, _, bearer_of_subject = subject.rpartition(">") if isinstance(subject, str) else ("", "", "")

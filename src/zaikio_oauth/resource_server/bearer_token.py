@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import OnBehalfOf, ScopeTuple
+from zaikio_oauth.access_token import BearerType, OnBehalfOf, ScopeTuple
 
 __all__ = ["BearerToken"]
 
@@ -24,10 +25,10 @@ class BearerToken(BaseModel):
             return {"catalog of": token.subject_id}
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     jti: str
-    subject_type: str
+    subject_type: BearerType
     subject_id: str
     on_behalf_of: OnBehalfOf | None = None
     audiences: tuple[str, ...] = ()

@@ -90,7 +90,7 @@ def _bearer_token(claims: Mapping[str, Any], now: datetime) -> BearerToken:
         raise InvalidTokenError("The token has a scope or an audience that is malformed.")
     return BearerToken(
         jti=jti,
-        subject_type=subject["type"],
+        subject_type="Person" if subject["type"] == "Person" else "Organization",
         subject_id=subject["id"],
         on_behalf_of=OnBehalfOf(id=subject["person_id"]) if subject["person_id"] else None,
         audiences=audiences,

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import AccessToken, OnBehalfOf, Secret
+from zaikio_oauth.access_token import AccessToken, BearerType, OnBehalfOf, Secret
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE
 from zaikio_oauth.store.columns import join_scopes, split_scopes
@@ -89,7 +89,7 @@ class TokenSearch(NamedTuple):
     """Which token is wanted: of which client, of which bearer, with which scopes."""
 
     audience: str
-    bearer_type: str
+    bearer_type: BearerType
     bearer_id: str
     requested_scopes: tuple[str, ...]
 

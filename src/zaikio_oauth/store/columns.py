@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import DateTime, Text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from zaikio_oauth.access_token import Secret
 
@@ -18,8 +18,8 @@ __all__ = ["Ciphertext", "UtcDateTime", "join_scopes", "split_scopes"]
 class Ciphertext(TypeDecorator[Any]):
     """Text that is shown nowhere, because logs and reports of errors contain rows."""
 
-    impl = Text
-    cache_ok = True
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = Text
+    cache_ok: bool | None = True
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Secret | None:
         """Return a text whose ``repr`` shows nothing."""
@@ -29,8 +29,8 @@ class Ciphertext(TypeDecorator[Any]):
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant, aware in Python also on SQLite, which stores no offset."""
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = DateTime(timezone=True)
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Convert to UTC; raises TypeError for a naive datetime."""

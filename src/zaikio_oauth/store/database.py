@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Table, func
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError
 from zaikio_oauth.retries_and_waits import MIGRATION_TIMEOUT
@@ -33,16 +34,18 @@ class Database:
     """
 
     def __init__(self, url: str, encryption_keys: Iterable[str], **engine_options: Any) -> None:
-        self.cipher = Cipher(encryption_keys)
-        self.tables = Tables()
+        self.cipher: Cipher = Cipher(encryption_keys)
+        self.tables: Tables = Tables()
         self._url, self._engine_options = url, engine_options
-        self.engine = make_engine(url, engine_options)
+        self.engine: AsyncEngine = make_engine(url, engine_options)
         options = self.engine.sync_engine.get_execution_options()
-        self.statements = Statements(
+        self.statements: Statements = Statements(
             self.engine, deadline=options["statement_deadline"], in_transactions=options["in_transactions"]
         )
         # Both databases have INSERT … ON CONFLICT, each with a construct of its own in SQLAlchemy.
-        self.insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        self.insert: Callable[[Table], postgresql.Insert | sqlite.Insert] = (
+            postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        )
 
     def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
         """Return the condition that the column contains this text exactly. LIKE would ignore case on SQLite."""

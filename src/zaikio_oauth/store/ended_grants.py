@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, or_, select, update
 
+from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.database import Database
 
@@ -24,7 +25,7 @@ class EndedGrant:
 
     access_token_id: str
     client_name: str
-    bearer_type: str
+    bearer_type: BearerType
     bearer_id: str
 
     @classmethod
@@ -129,7 +130,7 @@ class EndedGrantRepository:
         statement = delete(self._table).where(column.id.in_(ids), unusable)
         return (await self._statements.run(keep, statement)).rowcount
 
-    def _lost_connections(self, ids: Sequence[str], now: datetime) -> Select[Any]:
+    def _lost_connections(self, ids: Sequence[str], now: datetime) -> Select[*tuple[Any, ...]]:
         """Return what is kept of these: of the organizations' own grants those that are lost and not replaced."""
         column, newer = self._table.c, self._table.alias("newer").c
         replaced = select(newer.id).where(

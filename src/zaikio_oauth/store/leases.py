@@ -96,7 +96,7 @@ class Lease:
         self._holder = str(uuid.uuid4())
         self._watched: _Holding | None = None
         self._watched_since = 0.0
-        self.taken_over = False
+        self.taken_over: bool = False
 
     async def acquire(self) -> bool:
         """Acquire the lease if it is free or its holder has stopped renewing it; return True if that succeeded."""

@@ -88,7 +88,7 @@ class NewestGrantRepository:
     def _of_lost_connections(self, bearer: tuple[str, str]) -> ColumnElement[bool]:
         return and_(self._lost.c.client_name == bearer[0], self._lost.c.bearer_type == bearer[1])
 
-    def _grants(self, bearer: tuple[str, str], after: str, last: str, now: datetime) -> Select[Any]:
+    def _grants(self, bearer: tuple[str, str], after: str, last: str, now: datetime) -> Select[*tuple[Any, ...]]:
         column = self._table.c
         lost = or_(column.revoked_at.is_not(None), column.lost_at.is_not(None), unrenewable(column, now))
         return select(
@@ -102,7 +102,7 @@ class NewestGrantRepository:
             lost.label("lost"),
         ).where(self._of_grants(bearer), column.bearer_id > after, column.bearer_id <= last)
 
-    def _lost_connections(self, bearer: tuple[str, str], after: str, last: str) -> Select[Any]:
+    def _lost_connections(self, bearer: tuple[str, str], after: str, last: str) -> Select[*tuple[Any, ...]]:
         column = self._lost.c
         return select(
             column.access_token_id,

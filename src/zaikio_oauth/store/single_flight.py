@@ -41,7 +41,7 @@ class Patience:
     __slots__ = ("_clock", "_started", "seconds")
 
     def __init__(self, seconds: float = HUB_DEADLINE) -> None:
-        self.seconds = seconds
+        self.seconds: float = seconds
         self._clock = asyncio.get_running_loop().time
         self._started = self._clock()
 
@@ -223,9 +223,11 @@ class ProcessLease(Protocol):
 
     async def acquire(self) -> bool:
         """Acquire the lease if it is free, without waiting; return True if that succeeded."""
+        ...
 
     def held(self) -> AbstractAsyncContextManager[None]:
         """Renew the lease while the body runs, then release it."""
+        ...
 
 
 async def once_across_processes(

@@ -76,8 +76,10 @@ async def _open(database: str, **parameters: Any) -> aiosqlite.Connection:
 
     def connect() -> sqlite3.Connection:
         # Another thread closes it after a fork; otherwise only one uses it.
-        connection.handle = sqlite3.connect(database, **parameters | {"check_same_thread": False})
-        return connection.handle
+        parameters["check_same_thread"] = False
+        handle: sqlite3.Connection = sqlite3.connect(database, **parameters)
+        connection.handle = handle
+        return handle
 
     connection = _Connection(connect, iter_chunk_size=64)
     _process.opened.add(connection)

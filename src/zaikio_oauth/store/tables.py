@@ -13,9 +13,9 @@ class Tables:
     """The tables of one database."""
 
     def __init__(self) -> None:
-        self.metadata = MetaData()
-        self.access_tokens = _access_tokens(self.metadata)
-        self.leases = Table(
+        self.metadata: MetaData = MetaData()
+        self.access_tokens: Table = _access_tokens(self.metadata)
+        self.leases: Table = Table(
             "zaikio_leases",
             self.metadata,
             Column("key", String(128), primary_key=True),
@@ -23,27 +23,27 @@ class Tables:
             Column("beat", BigInteger, nullable=False),
             Column("acquired_at", UtcDateTime, nullable=False),
         )
-        self.revocations = Table(
+        self.revocations: Table = Table(
             "zaikio_revocations",
             self.metadata,
             Column("jti", String(255), primary_key=True),
             Column("revoked_at", UtcDateTime, nullable=False),
             Index("ix_zaikio_revocations_revoked_at", "revoked_at"),
         )
-        self.schedule = Table(
+        self.schedule: Table = Table(
             "zaikio_schedule",
             self.metadata,
             Column("key", String(64), primary_key=True),
             Column("due_at", UtcDateTime, nullable=False),
         )
-        self.handled_events = Table(
+        self.handled_events: Table = Table(
             "zaikio_handled_events",
             self.metadata,
             Column("digest", String(64), primary_key=True),
             Column("handled_at", UtcDateTime, nullable=False),
             Index("ix_zaikio_handled_events_handled_at", "handled_at"),
         )
-        self.used_flows = Table(
+        self.used_flows: Table = Table(
             "zaikio_used_flows",
             self.metadata,
             Column("digest", String(64), primary_key=True),
@@ -52,7 +52,7 @@ class Tables:
             Column("used_by", String(36)),
             Index("ix_zaikio_used_flows_expires_at", "expires_at"),
         )
-        self.lost_connections = _lost_connections(self.metadata)
+        self.lost_connections: Table = _lost_connections(self.metadata)
 
     def __repr__(self) -> str:
         return f"<Tables {sorted(self.metadata.tables)}>"

@@ -28,7 +28,7 @@ class TokenCache(Generic[T]):
         self._max_entries = max_entries
         self._monotonic = monotonic
         self._entries: OrderedDict[str, tuple[float, T]] = OrderedDict()
-        self.dropped = 0
+        self.dropped: int = 0
 
     @property
     def enabled(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from itsdangerous import BadSignature, TimestampSigner
 from starlette.applications import Starlette
@@ -17,7 +17,27 @@ from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.tokens.virtual_token import VirtualGrant
 from zaikio_oauth.web.session import ACCESS_TOKEN_ID, MAX_VIRTUAL_ID_LENGTH, PERSON_ID
 
-__all__ = ["logged_in_as", "session_cookie"]
+__all__ = ["BrowserCookie", "logged_in_as", "session_cookie"]
+
+_SAME_SITE: dict[str, Literal["Lax", "None", "Strict"]] = {"strict": "Strict", "none": "None"}
+
+
+class BrowserCookie(TypedDict, total=False):
+    """A cookie as Playwright's ``add_cookies`` takes it.
+
+    Its keys and their types are exactly Playwright's, because only then do type checkers take one for the other.
+    """
+
+    name: str
+    value: str
+    url: str | None
+    domain: str | None
+    path: str | None
+    expires: float | None
+    httpOnly: bool | None
+    secure: bool | None
+    sameSite: Literal["Lax", "None", "Strict"] | None
+    partitionKey: str | None
 
 
 def logged_in_as(
@@ -63,7 +83,7 @@ def session_cookie(
     on_behalf_of: str | OnBehalfOf | None = None,
     *,
     url: str = "http://localhost:8000",
-) -> dict[str, Any]:
+) -> BrowserCookie:
     """Return the session cookie of a person who is logged in, for Playwright's ``context.add_cookies([…])``.
 
     ``client_name``, ``scopes`` and ``on_behalf_of`` are as in ``logged_in_as``. ``url`` is the address of the app in
@@ -77,7 +97,7 @@ def session_cookie(
         "value": _sealed(options, _session(person_id, client_name, scopes, on_behalf_of)),
         "url": url,
         "httpOnly": True,
-        "sameSite": {"strict": "Strict", "none": "None"}.get(options.get("same_site", "lax"), "Lax"),
+        "sameSite": _SAME_SITE.get(options.get("same_site", "lax"), "Lax"),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.store.newest_grants import NewestGrant, NewestGrantRepository
 
 __all__ = ["Connection", "ConnectionList", "Health"]
@@ -34,7 +35,7 @@ class Connection:
 
     access_token_id: str
     client_name: str
-    bearer_type: str
+    bearer_type: BearerType
     bearer_id: str
     scopes: tuple[str, ...]
     connected_at: datetime
@@ -56,7 +57,7 @@ class ConnectionList:
 
     newest_grants: NewestGrantRepository
 
-    async def page(self, client_name: str, bearer_type: str, after: str = "") -> list[Connection]:
+    async def page(self, client_name: str, bearer_type: BearerType, after: str = "") -> list[Connection]:
         """Return the connections whose bearer's id follows ``after``, in that order; the last page is empty."""
         now = datetime.now(UTC)
         grants = await self.newest_grants.page(client_name, bearer_type, after, now)

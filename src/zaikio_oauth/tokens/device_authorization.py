@@ -41,11 +41,11 @@ class DeviceAuthorization:
         self, response: DeviceAuthorizationResponse, *, client_name: str, scopes: tuple[str, ...], runtime: Runtime
     ) -> None:
         self.client_name = client_name
-        self.user_code = response.user_code
-        self.verification_uri = response.verification_uri
-        self.verification_uri_complete = response.verification_uri_complete
+        self.user_code: str = response.user_code
+        self.verification_uri: str = response.verification_uri
+        self.verification_uri_complete: str | None = response.verification_uri_complete
         self.expires_at: datetime = response.expires_at
-        self.interval = response.interval
+        self.interval: float = response.interval
         self._device_code = response.device_code
         self._scopes = scopes
         # The codes are good only at the Hub and for the client that issued them, whatever is configured later.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.access_token import AccessToken, BearerType
 from zaikio_oauth.errors import ConfigurationError, InvalidResponseError, InvalidScopesError, StoreUnavailableError
 from zaikio_oauth.hub.delegation_endpoint import delegate
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse, request_device_authorization
@@ -199,7 +199,7 @@ def _new_token(client_name: str, response: TokenResponse, requested_scopes: str 
             f"The Hub's token is for {response.audiences[0]!r}, not for the client {client_name!r}; "
             "name the client as its app is named at the Hub."
         )
-    return _unstored_token(client_name, response, requested_scopes)
+    return _unstored_token(client_name, (response.bearer_type, response.bearer_id), response, requested_scopes)
 
 
 def _delegated_token(
@@ -219,24 +219,25 @@ def _delegated_token(
     audience = next((name for name in client_names if same_app(audience, name)), audience)
     response = replace(
         response,
-        bearer_type=parent.bearer_type,
-        bearer_id=parent.bearer_id,
         on_behalf_of=response.on_behalf_of or parent.on_behalf_of,
         # Only the subsystem could authenticate with it, and the parent can be used to get another token.
         refresh_token=None,
         refresh_expires_at=None,
     )
-    return _unstored_token(audience, response, scopes).model_copy(update={"delegated_from": parent.id})
+    bearer = parent.bearer_type, parent.bearer_id
+    return _unstored_token(audience, bearer, response, scopes).model_copy(update={"delegated_from": parent.id})
 
 
-def _unstored_token(audience: str, response: TokenResponse, requested_scopes: str | Iterable[str]) -> AccessToken:
+def _unstored_token(
+    audience: str, bearer: tuple[BearerType, str], response: TokenResponse, requested_scopes: str | Iterable[str]
+) -> AccessToken:
     requested = tuple(scope_rules.unprefixed(scope) for scope in scope_rules.parse(requested_scopes))
     return AccessToken(
         id="",
         jti=response.jti,
         audience=audience,
-        bearer_type=response.bearer_type or "",
-        bearer_id=response.bearer_id or "",
+        bearer_type=bearer[0],
+        bearer_id=bearer[1],
         on_behalf_of=response.on_behalf_of,
         scopes=requested if response.scopes is None else response.scopes,
         requested_scopes=requested,

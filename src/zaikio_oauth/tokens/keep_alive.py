@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.errors import HubUnavailableError, StoreUnavailableError, ZaikioOAuthError
 from zaikio_oauth.retries_and_waits import KEEP_ALIVE_AT_ONCE, KEEP_ALIVE_GIVES_UP, KEEP_ALIVE_WITHIN
 from zaikio_oauth.settings import Settings
@@ -76,6 +77,7 @@ class KeepAlive:
         return done
 
     async def _pages(self) -> AsyncIterator[list[Connection]]:
+        bearer_type: BearerType
         for client_name in self.settings.clients:
             for bearer_type in ("Organization", "Person"):
                 after = ""

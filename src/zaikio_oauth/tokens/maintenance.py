@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.tokens.connection import Connection
 from zaikio_oauth.tokens.key_rotation import rotate_encryption_keys
 from zaikio_oauth.tokens.runtime import Runtime
@@ -18,7 +19,7 @@ class Maintenance:
         self._runtime = runtime
 
     def connections(
-        self, client_name: str | None = None, bearer_type: str = "Organization"
+        self, client_name: str | None = None, bearer_type: BearerType = "Organization"
     ) -> AsyncIterator[Connection]:
         """Yield a Connection for each organization that has connected the app: its newest grant, lost ones too.
 
@@ -35,7 +36,7 @@ class Maintenance:
         name = self._runtime.checked_client_name(client_name, bearer_type)
         return self._all_connections(name, bearer_type)
 
-    async def _all_connections(self, client_name: str, bearer_type: str) -> AsyncIterator[Connection]:
+    async def _all_connections(self, client_name: str, bearer_type: BearerType) -> AsyncIterator[Connection]:
         after = ""
         while True:
             async with self._runtime.use() as parts:

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.hub.syntax import is_bearer_id
 from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF, MIGRATION_TIMEOUT
@@ -45,8 +46,8 @@ class Configuration:
         self._settings: Settings | None = None
         self._given = settings
         self.client_name: ContextVar[str | None] = ContextVar("zaikio_oauth_client_name", default=None)
-        self.telemetry = Telemetry(on_token_event)
-        self.engine_options = dict(engine_options or {})
+        self.telemetry: Telemetry = Telemetry(on_token_event)
+        self.engine_options: dict[str, Any] = dict(engine_options or {})
 
     @property
     def settings(self) -> Settings:
@@ -72,8 +73,8 @@ class Runtime:
     """Opens what a call needs, once per event loop, and closes it when the last user has left or the loop ends."""
 
     def __init__(self) -> None:
-        self.configuration = Configuration(None, None, None)
-        self.background = Background()
+        self.configuration: Configuration = Configuration(None, None, None)
+        self.background: Background = Background()
         # Connections belong to the event loop that opened them. A list, because those who are inside while the
         # configuration changes keep what they have until they leave.
         self._opened: dict[asyncio.AbstractEventLoop, list[_Opened]] = {}
@@ -123,7 +124,7 @@ class Runtime:
         return name
 
     def search(
-        self, client_name: str | None, bearer_type: str, bearer_id: str, scopes: str | Iterable[str] | None
+        self, client_name: str | None, bearer_type: BearerType, bearer_id: str, scopes: str | Iterable[str] | None
     ) -> TokenSearch:
         """Return what to look for; None means the default client or its scopes.
 
@@ -237,7 +238,7 @@ class _Opened:
     def __init__(self, configuration: Configuration, on_close: Callable[[_Opened], None]) -> None:
         self.configuration = configuration
         self.parts: Parts | None = None
-        self.calls = 0
+        self.calls: int = 0
         self._on_close = on_close
         self._idle = asyncio.Event()
         self._lifetime = self._from_open_to_close()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.access_token import AccessToken, BearerType
 from zaikio_oauth.errors import (
     DecryptionError,
     HubUnavailableError,
@@ -58,7 +58,7 @@ class TokenEvent:
     kind: Kind
     client_name: str | None = None
     access_token_id: str | None = None
-    bearer_type: str | None = None
+    bearer_type: BearerType | None = None
     bearer_id: str | None = None
     grant_type: str | None = None
     error: str | None = None
@@ -172,9 +172,10 @@ class Telemetry:
 
 
 async def _heard_out(answer: Awaitable[object]) -> None:
+    # The end of the event loop waits for this task, so it has to end.
+    limit = asyncio.timeout(LISTENER_DEADLINE)
     try:
-        # The end of the event loop waits for this task, so it has to end.
-        async with asyncio.timeout(LISTENER_DEADLINE) as limit:
+        async with limit:
             await answer
     except Exception as error:
         if limit.expired():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.openapi.models import HTTPBearer
+from fastapi.openapi.models import SecurityBase as SecurityScheme
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from zaikio_oauth.access_token import Secret
+from zaikio_oauth.access_token import BearerType, Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError, StoreUnavailableError
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.web.operation import BEARER_RESPONSES
@@ -20,8 +21,6 @@ from zaikio_oauth.web.responses import connection_error, unavailable
 from zaikio_oauth.web.site import Site
 
 __all__ = ["BearerDependency"]
-
-SubjectType = Literal["Organization", "Person"]
 
 log = logging.getLogger("zaikio_oauth")
 
@@ -38,11 +37,11 @@ class BearerDependency(SecurityBase):
             return {"catalog of": token.subject_id}
     """
 
-    def __init__(self, site: Site, subject_type: SubjectType | None = None) -> None:
+    def __init__(self, site: Site, subject_type: BearerType | None = None) -> None:
         self.site = site
-        self.subject_type = subject_type
+        self.subject_type: BearerType | None = subject_type
         self.scheme_name = "zaikio_bearer"
-        self.model = HTTPBearer(bearerFormat="JWT", description="An access token of the Zaikio Hub.")
+        self.model: SecurityScheme = HTTPBearer(bearerFormat="JWT", description="An access token of the Zaikio Hub.")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BearerDependency) and self._identity == other._identity
@@ -50,7 +49,7 @@ class BearerDependency(SecurityBase):
     def __hash__(self) -> int:
         return hash(self._identity)
 
-    def of(self, subject_type: SubjectType) -> BearerDependency:
+    def of(self, subject_type: BearerType) -> BearerDependency:
         """Return a dependency that accepts only tokens of organizations, or only tokens with which a person acts.
 
         A person acts with a token of their own, or with one on behalf of an organization (``token.person_id``).
@@ -92,7 +91,7 @@ class BearerDependency(SecurityBase):
         return token
 
     @property
-    def _identity(self) -> tuple[int, SubjectType | None]:
+    def _identity(self) -> tuple[int, BearerType | None]:
         return id(self.site), self.subject_type
 
     def _token(self, connection: HTTPConnection, scopes: list[str]) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.openapi.models import APIKey, APIKeyIn
+from fastapi.openapi.models import SecurityBase as SecurityScheme
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
@@ -45,7 +46,7 @@ class _SessionSecurity(SecurityBase):
     def __init__(self, site: Site) -> None:
         self.site = site
         self.scheme_name = "zaikio_session"
-        self.model = APIKey.model_validate(
+        self.model: SecurityScheme = APIKey.model_validate(
             {
                 "in": APIKeyIn.cookie,
                 "name": "session",

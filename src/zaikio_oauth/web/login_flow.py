@@ -62,7 +62,7 @@ class _FlowIsOver(Exception):
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause)
-        self.cause = cause
+        self.cause: Cause = cause
 
 
 class LoginFlow:

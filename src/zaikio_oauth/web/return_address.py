@@ -28,7 +28,7 @@ class PublicAddress:
     def __init__(self, request: Request, base_url: str | None) -> None:
         self.request = request
         # Without the trailing slash, because every path begins with one.
-        self.base = URL(base_url) if base_url else URL(str(request.base_url).rstrip("/"))
+        self.base: URL = URL(base_url) if base_url else URL(str(request.base_url).rstrip("/"))
         self._root: str = request.scope.get("root_path", "")
         # Where the app is mounted in another one; what lies outside of that is part of the base.
         self._mount: str = self._root.removeprefix(request.scope.get("app_root_path", self._root))

@@ -96,25 +96,25 @@ class Routers:
     def __init__(self, site: Site) -> None:
         self._site = site
         sessions, connections = Sessions(site), Connections(site)
-        self.sessions = self._router(
+        self.sessions: APIRouter = self._router(
             _Declared("GET", "/sessions/new", sessions.new, "zaikio_new_session"),
             _Declared("GET", "/sessions/approve", sessions.approve, "zaikio_approve_session"),
             _Declared("DELETE", "/session", sessions.destroy, "zaikio_destroy_session"),
             _Declared("POST", "/session/delete", sessions.destroy, "zaikio_delete_session_form"),
         )
-        self.connections = self._router(
+        self.connections: APIRouter = self._router(
             _Declared("GET", "/connections/new", connections.new, "zaikio_new_connection"),
             _Declared("GET", "/connections/approve", connections.approve, "zaikio_approve_connection"),
         )
-        self.subscriptions = self._router(
+        self.subscriptions: APIRouter = self._router(
             _Declared("GET", "/subscriptions/new", Subscriptions(site).new, "zaikio_new_subscription"),
             needs="connections",
         )
-        self.webhook = self._router(
+        self.webhook: APIRouter = self._router(
             _Declared("POST", "/webhook", Webhook(site).receive, "zaikio_webhook"),
         )
         self._checked: WeakSet[Starlette] = WeakSet()
-        self.all = self._router()
+        self.all: APIRouter = self._router()
         for router in (self.sessions, self.connections, self.subscriptions, self.webhook):
             # Their routes, not the routers, each of which FastAPI would ask about every page.
             self.all.routes.extend(router.routes)

@@ -66,8 +66,8 @@ class Site:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.hooks = Hooks()
-        self.logout = Logout(runtime)
+        self.hooks: Hooks = Hooks()
+        self.logout: Logout = Logout(runtime)
         self._fernet: tuple[Settings, MultiFernet] | None = None
 
     def client(self, request: Request) -> tuple[str, ClientSettings]:

@@ -26,7 +26,7 @@ class HubServer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((host, port))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        self.url: str = f"http://{host}:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         """Start the server and wait until it is listening."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.testing.local_hub.state.directory import Directory, HubPerson
 from zaikio_oauth.testing.local_hub.state.requested_scopes import RequestedScopes, ScopeError
 
@@ -14,7 +15,7 @@ __all__ = ["Bearer", "bearer_for"]
 class Bearer:
     """The owner of a token. ``person_id`` and ``roles`` are those of a person who acts on behalf of the owner."""
 
-    type: str
+    type: BearerType
     id: str
     person_id: str | None = None
     roles: tuple[str, ...] = ()

@@ -133,9 +133,9 @@ class Directory:
         organizations: Iterable[HubOrganization] | None,
     ) -> None:
         default = HubApp.for_client("warehouse", _CLIENT_ID, _CLIENT_SECRET, base_urls=BASE_URLS)
-        self.apps = list(apps) if apps is not None else [default]
-        self.people = list(people if people is not None else _PEOPLE)
-        self.organizations = list(organizations if organizations is not None else _ORGANIZATIONS)
+        self.apps: list[HubApp] = list(apps) if apps is not None else [default]
+        self.people: list[HubPerson] = list(people if people is not None else _PEOPLE)
+        self.organizations: list[HubOrganization] = list(organizations if organizations is not None else _ORGANIZATIONS)
 
     def app_of(self, client_id: str) -> HubApp | None:
         """Return the app with this client id."""

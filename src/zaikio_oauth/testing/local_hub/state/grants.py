@@ -49,7 +49,7 @@ class Grants:
     """Issues, finds, consumes and revokes codes and tokens. Thread-safe: tests use it while the Hub is serving."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.keys = KeyPairs()
+        self.keys: KeyPairs = KeyPairs()
         self.clock = clock
         self.opaque_tokens = False
         self._lock = threading.RLock()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import httpx
 
+from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.settings import value_of
 from zaikio_oauth.testing.local_hub.state.bearer import Bearer, bearer_for
@@ -52,8 +53,9 @@ class HubState(Directory):
             raise ConfigurationError("The local Hub lets anybody log in and does not run in production.")
         super().__init__(apps, people, organizations)
         if people_file is not None:
-            self.people, named = read_people_file(Path(people_file), self.organizations)
-            self.organizations = self.organizations if named is None else named
+            self.people[:], named = read_people_file(Path(people_file), self.organizations)
+            if named is not None:
+                self.organizations[:] = named
         self.clock = clock
         self.code_lifetime = code_lifetime
         self.access_token_lifetime = access_token_lifetime
@@ -64,10 +66,10 @@ class HubState(Directory):
         self.withheld_scopes: frozenset[str] = frozenset()
         self.consent: tuple[str, str | None] | Literal["cancel"] | None = None
         self.requests: list[HubRequest] = []
-        self.grants = Grants(clock)
-        self.device_codes = DeviceCodes(clock)
-        self.browser_sessions = BrowserSessions()
-        self.faults = Faults()
+        self.grants: Grants = Grants(clock)
+        self.device_codes: DeviceCodes = DeviceCodes(clock)
+        self.browser_sessions: BrowserSessions = BrowserSessions()
+        self.faults: Faults = Faults()
         self._state_file = StateFile(Path(state_file)) if state_file is not None else None
         if self._state_file is not None:
             self._restore(self._state_file)
@@ -112,8 +114,8 @@ class HubState(Directory):
                 raise file.unusable() from None
             self.grants.restore(kept.tokens, kept.refresh_tokens, kept.revoked, kept.granted)
             # Those who have signed up at this Hub come back; the others are as they are described now.
-            self.people += [each for each in kept.people if self.person(each.id) is None]
-            self.organizations += [each for each in kept.organizations if self.organization(each.id) is None]
+            self.people.extend([each for each in kept.people if self.person(each.id) is None])
+            self.organizations.extend([each for each in kept.organizations if self.organization(each.id) is None])
         file.write_first(self._snapshot())
 
     def _person_called(self, name: str) -> HubPerson:
@@ -182,7 +184,7 @@ class HubState(Directory):
         """Let somebody enter the user code and cancel. Raises LookupError if no device is waiting for it."""
         self.device_codes.answer(self._waiting(user_code), "access_denied")
 
-    def grant(self, client_id: str, bearer_type: str, bearer_id: str, scopes: str | Iterable[str]) -> None:
+    def grant(self, client_id: str, bearer_type: BearerType, bearer_id: str, scopes: str | Iterable[str]) -> None:
         """Grant these scopes (without prefix) to the app in the name of the bearer, for client credentials."""
         self.grants.grant(client_id, Bearer(bearer_type, bearer_id), scopes_of(scopes))
 
@@ -210,7 +212,7 @@ class HubState(Directory):
         secret: str,
         *,
         subject_id: str,
-        subject_type: str = "Organization",
+        subject_type: BearerType = "Organization",
         payload: Mapping[str, Any] | None = None,
         event_id: str | None = None,
         link: str | None = None,

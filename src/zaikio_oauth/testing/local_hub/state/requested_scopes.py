@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from zaikio_oauth.access_token import BearerType
+
 __all__ = ["RequestedScopes", "ScopeError", "read_scopes", "scopes_of"]
 
 _SCOPE = re.compile(
@@ -27,7 +29,7 @@ class ScopeError(ValueError):
 class RequestedScopes:
     """The scopes of one bearer. ``person_id`` and ``organization_id`` are None unless the request names them."""
 
-    bearer_type: str
+    bearer_type: BearerType
     person_id: str | None
     organization_id: str | None
     on_behalf: bool
@@ -55,7 +57,7 @@ def scopes_of(value: str | Iterable[str]) -> tuple[str, ...]:
 
 def read_scopes(text: str, desired: tuple[str, ...] | None) -> RequestedScopes:
     """Parse the comma-separated scopes of a request. Raises ScopeError."""
-    bearers = set()
+    bearers: set[tuple[BearerType, bool, str | None, str | None]] = set()
     bare = []
     for scope in text.split(","):
         match = _SCOPE.match(scope)
