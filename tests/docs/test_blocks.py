@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from tests.docs import commands
 from tests.docs.pages import Block, blocks, name_of, pages
@@ -45,6 +48,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         gc.collect()
 
 
+def dotenv(text: str) -> None:
+    """Parse a file ``.env``, in which each variable is a setting."""
+    for name, value in dotenv_values(stream=StringIO(text)).items():
+        sh(f"export {name}={shlex.quote(value or '')}")
+
+
 def ini(text: str) -> None:
     """Parse a file such as ``alembic.ini``."""
     ConfigParser().read_string(text)
@@ -69,6 +78,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "json": json.loads,
     "toml": tomllib.loads,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
+    "dotenv": dotenv,
     "ini": ini,
     "crontab": crontab,
 }

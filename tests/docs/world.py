@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from tests.data import KEY, ORGANIZATION_ID, PERSON_ID, SECRET
 from tests.docs.pages import Block
+from tests.visitor import Visitor
 from zaikio_oauth.testing import HubApp, LocalHub
 
 LOOM_SECRET = "shared-with-loom"
@@ -48,6 +49,7 @@ def hub_of_the_examples() -> LocalHub:
     )
     for client in ("warehouse", "kiosk"):
         hub.grant(f"{client}-id", "Organization", ORGANIZATION_ID, ["zaikio.organization.r"])
+    hub.auto_consent(PERSON_ID)
     return hub
 
 
@@ -66,6 +68,7 @@ class World:
             "ORGANIZATION_ID": ORGANIZATION_ID,
             "TestClient": TestClient,
             "log_in": self.log_in,
+            "Visitor": Visitor,
         }
 
     def run(self, block: Block) -> None:
