@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from pygments.lexers.configs import IniLexer
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
@@ -50,5 +51,6 @@ copybutton_prompt_is_regexp = True
 
 
 def setup(app: Sphinx) -> None:
-    """Let Sphinx show a crontab as it is, because Pygments does not know the language."""
+    """Name the languages that Pygments does not know."""
     app.add_lexer("crontab", TextLexer)
+    app.add_lexer("dotenv", IniLexer)
