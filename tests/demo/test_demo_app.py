@@ -357,7 +357,7 @@ def test_a_failed_login_shows_a_message_that_can_be_dismissed(browser: Browser) 
     """For a forged callback, the start page shows the library's message once."""
     page = browser.open("/zaikio/sessions/approve?code=stolen&state=forged")
     assert (page.path, page.status) == ("/", 200)
-    assert "That did not work. This login was not started here" in page.text
+    assert "That did not work. This login has expired" in page.text
     assert "invalid_state" in page.text
     assert "×" in page.links
     assert "That did not work." not in browser.open().text

@@ -17,10 +17,7 @@ from zaikio_oauth.testing import HubServer, LocalHub
 from zaikio_oauth.web.flow import LIFETIME
 from zaikio_oauth.web.lost_flow import REASONS, Cause
 
-GENERAL = {
-    "en": "This login was not started here, or it has taken too long. Please log in again.",
-    "de": "Diese Anmeldung wurde nicht hier begonnen oder hat zu lange gedauert. Bitte melden Sie sich erneut an.",
-}
+GENERAL = "Diese Anmeldung ist abgelaufen oder wurde in einem anderen Browser begonnen. Bitte versuchen Sie es erneut."
 
 
 @pytest.fixture
@@ -122,7 +119,7 @@ async def test_the_log_says_why_a_login_died(
     assert line.getMessage() == f"A login or connection ended in invalid_state: {REASONS[cause]}"
     assert query_of(callback)["state"] not in caplog.text
     error = (await visitor.get("/")).json()["error"]
-    assert (error["code"], error["message"]) == ("invalid_state", GENERAL["de"])
+    assert (error["code"], error["message"]) == ("invalid_state", GENERAL)
 
 
 async def test_below_another_prefix_is_another_route(

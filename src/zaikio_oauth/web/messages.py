@@ -12,23 +12,23 @@ __all__ = ["is_language", "message", "preferred_language", "ranked_languages"]
 _LANGUAGE = re.compile(r"\A[A-Za-z]{1,8}(?:[-_][A-Za-z0-9]{1,8}){0,4}\Z")
 
 _ENGLISH = {
-    "invalid_state": "This login was not started here, or it has taken too long. Please log in again.",
-    "invalid_grant": "The login could not be completed. Please try again in a moment.",
+    "invalid_state": "This login has expired, or it was started in another browser. Please try again.",
+    "invalid_grant": "The login could not be completed. Please try again.",
     "temporarily_unavailable": "Zaikio cannot be reached at the moment. Please try again in a few minutes.",
-    "invalid_response": "Zaikio gave a response that we could not understand. Please try again later.",
-    "invalid_scope": "Zaikio does not allow the permissions that this app asks for. Please contact its provider.",
-    "": "The login failed. Please try again; if it fails once more, please contact the provider of this app.",
+    "invalid_response": "Zaikio sent an unexpected response. Please try again later.",
+    "invalid_scope": "This app requests permissions that Zaikio does not grant. Please contact the app's provider.",
+    "": "The login failed. Please try again. If the problem persists, contact the app's provider.",
 }
 _GERMAN = {
-    "invalid_state": "Diese Anmeldung wurde nicht hier begonnen oder hat zu lange gedauert. "
-    "Bitte melden Sie sich erneut an.",
-    "invalid_grant": "Die Anmeldung konnte nicht abgeschlossen werden. Bitte versuchen Sie es gleich noch einmal.",
-    "temporarily_unavailable": "Zaikio ist gerade nicht erreichbar. Bitte versuchen Sie es in einigen Minuten erneut.",
-    "invalid_response": "Zaikio hat eine unverständliche Antwort gegeben. Bitte versuchen Sie es später erneut.",
-    "invalid_scope": "Zaikio erlaubt die Berechtigungen nicht, um die diese App bittet. "
+    "invalid_state": "Diese Anmeldung ist abgelaufen oder wurde in einem anderen Browser begonnen. "
+    "Bitte versuchen Sie es erneut.",
+    "invalid_grant": "Die Anmeldung konnte nicht abgeschlossen werden. Bitte versuchen Sie es erneut.",
+    "temporarily_unavailable": "Zaikio ist zurzeit nicht erreichbar. Bitte versuchen Sie es in einigen Minuten erneut.",
+    "invalid_response": "Zaikio hat unerwartet geantwortet. Bitte versuchen Sie es später erneut.",
+    "invalid_scope": "Diese App fordert Berechtigungen an, die Zaikio nicht gewährt. "
     "Bitte wenden Sie sich an den Anbieter der App.",
-    "": "Die Anmeldung ist fehlgeschlagen. Bitte versuchen Sie es erneut; "
-    "wenn es wieder nicht gelingt, wenden Sie sich bitte an den Anbieter der App.",
+    "": "Die Anmeldung ist fehlgeschlagen. Bitte versuchen Sie es erneut. "
+    "Falls das Problem weiterhin besteht, wenden Sie sich bitte an den Anbieter der App.",
 }
 
 

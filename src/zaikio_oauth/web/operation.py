@@ -47,7 +47,7 @@ _START = (
     _parameter("lang", "The language of the Hub's pages.", _TEXT | {"examples": ["de"]}),
     _parameter("show_signup", "Show the sign-up page first.", _FLAG),
     _parameter("force_login", "Ask for the password even if the person is logged in at the Hub.", _FLAG),
-    _parameter("prompt", "What else to ask for.", _TEXT | {"examples": ["select_account"]}),
+    _parameter("prompt", "What the Hub asks for first.", _TEXT | {"examples": ["select_account"]}),
     _parameter("prompt_email_confirmation", "Ask the person to confirm their e-mail address first.", _FLAG),
     _parameter("login", "A suggested e-mail address."),
     _parameter("signup", "False forbids signing up.", _FLAG),
@@ -67,7 +67,7 @@ _CALLBACK = (
     _parameter("code", "The authorization code."),
     _parameter("error", "Why there is no code.", _TEXT | {"examples": ["access_denied"]}),
     _parameter("error_description", "More about the error."),
-    _parameter("iss", "The Hub, as RFC 9207 says."),
+    _parameter("iss", "The issuer (RFC 9207)."),
 )
 _SIGNATURE = _parameter(
     "X-Loom-Signature", "The hex HMAC-SHA256 of the body under the webhook secret.", place="header", required=True
@@ -87,27 +87,27 @@ _EVENT = {
 }
 
 _BROWSER = "For a link: the browser goes on to the Zaikio Hub. Swagger UI and other scripts cannot follow it there."
-_TOO_LONG = "The request is too long to be kept in a cookie until the browser comes back"
+_TOO_LONG = "The request does not fit into the cookie that keeps it until the browser comes back"
 _UNKNOWN = _error("There is no such client.")
 _NO_CONNECTION = _error("There is no such client, or it has no organization scopes.")
 _LOGGED_OUT: dict[int, Described] = {
-    303: _redirect("Logged out: to the home page, or to where the hook after_destroy leads."),
+    303: _redirect("Logged out: on to the home page, or to where the hook after_destroy leads."),
     403: _error("A page of another site has sent the request."),
 }
 
 
 def _new(malformed: str = "") -> dict[int, Described]:
     return {
-        302: _redirect("To the Zaikio Hub, with a cookie by which this browser completes the flow within 10 minutes."),
+        302: _redirect("To the Zaikio Hub. A cookie keeps the flow for 10 minutes."),
         400: _error(_TOO_LONG + malformed + "."),
-        401: _error("The browser only prefetches the page."),
+        401: _error("The browser is only prefetching the page."),
     }
 
 
 def _approve(done: str) -> dict[int, Described]:
     return {
-        303: _redirect(f"{done}, or it has failed: to the origin, to the home page or to where a hook leads."),
-        302: _redirect("To the Zaikio Hub once more, because it has not accepted the code."),
+        303: _redirect(f"{done}, or failed: on to the origin, to the home page, or to where a hook leads."),
+        302: _redirect("To the Zaikio Hub once more, because it did not accept the code."),
     }
 
 
@@ -153,19 +153,19 @@ def _operation_id(name: str, path: str) -> Callable[[APIRoute], str]:
     return named
 
 
-_LOG_OUT = "The token is revoked at the Zaikio Hub and forgotten, and this browser's session no longer has a login."
+_LOG_OUT = "Ends the login of this browser, deletes its token, and revokes it at the Zaikio Hub."
 
 OPERATIONS: dict[str, Operation] = {
     "zaikio_new_session": Operation("Log in", _BROWSER, _new(), _START),
     "zaikio_approve_session": Operation(
         "Complete a login",
-        "The Zaikio Hub sends the browser here, once for each login. The person is logged in.",
+        "The Zaikio Hub sends the browser back to this address, once for each login, and the person is logged in.",
         _approve("Logged in"),
         _CALLBACK,
     ),
     "zaikio_destroy_session": Operation("Log out", _LOG_OUT, _LOGGED_OUT),
     "zaikio_delete_session_form": Operation(
-        "Log out by a form", f"For forms of HTML, which know no DELETE. {_LOG_OUT}", _LOGGED_OUT
+        "Log out with a form", f"For HTML forms, which cannot send DELETE. {_LOG_OUT}", _LOGGED_OUT
     ),
     "zaikio_new_connection": Operation(
         "Connect an organization",
@@ -176,27 +176,27 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "zaikio_approve_connection": Operation(
         "Complete a connection",
-        "The Zaikio Hub sends the browser here, once for each connection or subscription. Nobody is logged in by it.",
+        "The Zaikio Hub sends the browser back to this address, once for each connection or subscription.",
         _approve("Connected"),
         _CALLBACK,
         unconfigured=_NO_CONNECTION,
     ),
     "zaikio_new_subscription": Operation(
         "Subscribe an organization",
-        f"{_BROWSER} The organization subscribes to the app, and is connected with it.",
+        f"{_BROWSER} The organization subscribes to the app and is connected to it.",
         _new(", or organization_id, plan or app_name is malformed"),
         (*_SUBSCRIPTION, _ORGANIZATION, *_START),
         unconfigured=_NO_CONNECTION,
     ),
     "zaikio_webhook": Operation(
         "Receive an event",
-        "The Zaikio Hub delivers events here, each of them until it is answered with 200. Repetitions are harmless.",
+        "The Zaikio Hub delivers each event until it gets the status 200. Repeated deliveries are harmless.",
         {
             200: {"description": "The event was received."},
             400: _error("This is not an event, or it is not complete."),
             401: _error("The signature is not valid."),
             413: _error("The event is larger than 64 KiB."),
-            503: _error("The event could not be dealt with within a second; deliver it again."),
+            503: _error("The event was not handled within a second and has to be delivered again."),
         },
         (_SIGNATURE,),
         _EVENT,
@@ -206,7 +206,7 @@ OPERATIONS: dict[str, Operation] = {
 """Our routes by their names."""
 
 SESSION_RESPONSES: dict[int | str, Described] = {
-    303: _redirect("Nobody is logged in, and a browser has opened the page: to the login."),
+    303: _redirect("Nobody is logged in, and this is a page view: on to the login."),
     401: _error("Nobody is logged in.", WWW_Authenticate="The word Cookie."),
     403: _error("The login does not include a scope that is needed."),
     503: _error("The login cannot be checked at the moment.", Retry_After="The number of seconds to wait."),
