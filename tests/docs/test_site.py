@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -32,20 +33,35 @@ def test_every_page_is_on_the_site(site: Path) -> None:
         assert f'"{name}"' in index
 
 
+class Links(HTMLParser):
+    """The links, pictures and scripts of a page, and the places in it to which a link may lead."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.places: set[str] = {""}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "src") and value:
+                self.found.add(value)
+            elif name == "id" and value:
+                self.places.add(value)
+
+
 def test_no_link_is_dead(site: Path) -> None:
     """Each link, picture and script within the site exists, with the place in the page that it names."""
     dead = []
-    texts = {path: path.read_text() for path in site.rglob("*.html")}
-    for path, text in texts.items():
-        for link in set(re.findall(r'(?:href|src)="([^"]+)"', text)):
+    pages = {path: Links(path.read_text()) for path in site.rglob("*.html")}
+    for path, page in pages.items():
+        for link in page.found:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            there = target.is_file()
-            if there and parts.fragment and target in texts:
-                there = f'id="{unquote(parts.fragment)}"' in texts[target] or parts.fragment == "#"
-            if not there:
+            known = pages[target].places if target in pages else {""}
+            if not target.is_file() or unquote(parts.fragment) not in known:
                 dead.append((str(path.relative_to(site)), link))
     assert dead == []
 
