@@ -9,14 +9,16 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from fastapi import FastAPI, Security
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.testclient import TestClient
 
 import zaikio_oauth
 import zaikio_oauth.testing
 from tests.apps import small_app
-from tests.data import ORGANIZATION_ID, SECRET, some_access_token
+from tests.data import ORGANIZATION_ID, PERSON_ID, SECRET, some_access_token, some_client
 from tests.inside import parts_of
-from zaikio_oauth import BearerToken, ClientSettings, ZaikioAuth, ZaikioOAuth
+from zaikio_oauth import BearerToken, ClientSettings, ConfigurationError, Settings, ZaikioAuth, ZaikioOAuth
 from zaikio_oauth.testing import HubApp, LocalHub, logged_in_as, session_cookie
 from zaikio_oauth.tokens.virtual_token import VirtualGrant
 
@@ -194,6 +196,67 @@ async def test_scopes_are_read_the_same_way_everywhere(
         if name in ("testing.HubApp:desired_scopes", "testing.LocalHub.grant:scopes") and form in FORMS[5:]:
             continue  # the Hub's own lists are written by hand
         assert await READS[name](zaikio, hub, hub_url, form) == EXPECTED, form
+
+
+OF_ONE_BEARER = [
+    "ZaikioAuth:scopes",
+    "ZaikioOAuth.with_auth:scopes",
+    "ZaikioOAuth.get_access_token:scopes",
+    "ZaikioOAuth.find_usable_access_token:requested_scopes",
+    "ZaikioOAuth.delegate:scopes",
+]
+
+
+async def test_a_bearer_prefix_is_understood_or_refused(zaikio: ZaikioOAuth, hub: LocalHub, hub_url: str) -> None:
+    """The bearer is named by other arguments, so a prefix may repeat it; another bearer's is not silently replaced."""
+    hub.apps.append(HubApp.for_client("setter", "setter-id", SECRET))
+    hub.grant("warehouse-id", "Organization", ORGANIZATION_ID, ["zaikio.delegations.rw", *EXPECTED])
+    same = ["Org.zaikio.sites.r", f"Org/{ORGANIZATION_ID}.zaikio.machines.r"]
+    for name in OF_ONE_BEARER:
+        assert await READS[name](zaikio, hub, hub_url, same) == EXPECTED, name
+        for other in ("Per.", "Org/another.", "Per/another.", "Per>Org.", f"Per>Org/{ORGANIZATION_ID}.", "Org>Org."):
+            refused = rf"'{other}zaikio\.sites\.r' is not one of Organization/{ORGANIZATION_ID}"
+            with pytest.raises(ConfigurationError, match=refused):
+                await READS[name](zaikio, hub, hub_url, [f"{other}zaikio.sites.r"])
+
+
+async def test_who_acts_on_behalf_may_say_so(
+    make_settings: Callable[..., Settings], zaikio: ZaikioOAuth, hub: LocalHub
+) -> None:
+    """In a delegation; a worker never acts on behalf of anybody, whatever people are asked for when they log in."""
+    hub.apps.append(HubApp.for_client("setter", "setter-id", SECRET))
+    hub.device_interval = 1
+    scopes = [f"Per>Org/{ORGANIZATION_ID}.{each}" for each in ("zaikio.delegations.rw", *EXPECTED)]
+    device = await zaikio.start_device_authorization(scopes=scopes)
+    hub.approve_device(device.user_code, PERSON_ID, ORGANIZATION_ID)
+    parent = await device.wait()
+    part = await zaikio.delegate(parent, client_id="setter-id", scopes="Per>Org.zaikio.sites.r,zaikio.machines.r")
+    assert part.requested_scopes == EXPECTED
+
+    client = some_client(default_scopes="Per>Org.zaikio.sites.r")
+    async with ZaikioOAuth(make_settings(clients={"warehouse": client})) as other:
+        with pytest.raises(ConfigurationError, match="no scopes for a bearer of type Person"):
+            await other.get_access_token(bearer_id=PERSON_ID)
+
+
+def test_a_dependency_does_not_ignore_a_bearer_prefix(zaikio: ZaikioOAuth) -> None:
+    """``Org.`` would otherwise let persons in, because a token's scopes do not say whose they are."""
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, secret_key="s")
+    for dependency in (zaikio.current_access_token, zaikio.optional_access_token, zaikio.bearer_token):
+        security = [Security(dependency, scopes=["Org.a.b.r"])]
+        app.add_api_route(f"/{type(dependency).__name__}", lambda: "", dependencies=security)
+        with pytest.raises(ConfigurationError, match=r"write 'a\.b\.r' instead of 'Org\.a\.b\.r'"):
+            TestClient(app).get(f"/{type(dependency).__name__}")
+
+
+def test_a_person_who_is_logged_in_has_no_scopes_of_an_organization(zaikio: ZaikioOAuth) -> None:
+    """Unless they act on its behalf."""
+    app = small_app(zaikio)
+    with pytest.raises(ConfigurationError, match=f"not one of Person/{PERSON_ID}"):
+        session_cookie(app, PERSON_ID, scopes="Org.zaikio.sites.r")
+    session_cookie(app, PERSON_ID, scopes="Per.zaikio.sites.r")
+    session_cookie(app, PERSON_ID, scopes="Per>Org.zaikio.sites.r", on_behalf_of=ORGANIZATION_ID)
 
 
 @pytest.mark.parametrize("wrong", [7, b"a.b.r", [7], ["a.b.r", None]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import traceback
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from pydantic_settings import DotEnvSettingsSource
 
 from tests.data import KEY, OTHER_KEY
 from zaikio_oauth import ClientSettings, ConfigurationError, Settings, UnknownClientError
 from zaikio_oauth.settings import DatabaseSettings, same_app
+from zaikio_oauth.settings.setting_warnings import setting_warnings
+from zaikio_oauth.testing import LocalHub
 
 CLIENT = {"client_id": "id"}
 
@@ -220,6 +224,54 @@ def test_an_unknown_client_error_lists_the_known_clients() -> None:
     assert (caught.value.name, caught.value.known) == ("c", ("a", "b"))
 
 
+@pytest.mark.parametrize(
+    ("field", "scope", "message"),
+    [
+        (
+            "default_scopes",
+            "Org.zaikio.sites.r",
+            "'Org.zaikio.sites.r' is not that person's; write 'zaikio.sites.r' in",
+        ),
+        ("default_scopes", "zaikio.person.r Org/1.zaikio.sites.r", "'Org/1.zaikio.sites.r' is not that person's"),
+        ("default_scopes", "Per/1.zaikio.person.r", "'Per/1.zaikio.person.r' is not that person's"),
+        ("default_scopes", "Org>Org.zaikio.sites.r", "'Org>Org.zaikio.sites.r' is not that person's"),
+        ("organization_scopes", "Per.zaikio.sites.r", "'Per.zaikio.sites.r' names another bearer; write 'zaikio.sites"),
+        ("organization_scopes", "Per>Org.zaikio.sites.r", "'Per>Org.zaikio.sites.r' names another bearer"),
+        ("organization_scopes", "a.b.r,Org/1.zaikio.sites.r", "'Org/1.zaikio.sites.r' names another bearer"),
+    ],
+)
+def test_scopes_of_another_bearer_are_named(field: str, scope: str, message: str) -> None:
+    """In the settings of everything, and of one client in code. The route would replace the prefix or log nobody in."""
+    client = {"client_id": "id", "client_secret": "swordfish", field: scope}
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as caught:
+        ClientSettings(**client)
+    assert f"  {field} are asked of the " in str(caught.value)
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as in_settings:
+        Settings(encryption_keys=["no key"], clients={"warehouse": client})
+    assert f"\n  ZAIKIO_CLIENTS__WAREHOUSE__{field.upper()} are asked of the " in str(in_settings.value)
+    assert "\n  ZAIKIO_ENCRYPTION_KEYS key 1 " in str(in_settings.value)
+    for each in (caught, in_settings):
+        assert "swordfish" not in "".join(traceback.format_exception(each.value))
+
+
+def test_scopes_may_repeat_their_bearer() -> None:
+    """Or say that the person acts on behalf of an organization."""
+    persons = ("zaikio.person.r", "Per.zaikio.sites.r")
+    acting = ("Per>Org.zaikio.sites.r", "Per>Org/1.zaikio.machines.r")
+    client = ClientSettings(client_id="id", default_scopes=persons, organization_scopes="Org.a.b.r c.d.r")
+    assert (client.default_scopes, client.organization_scopes) == (persons, ("Org.a.b.r", "c.d.r"))
+    assert ClientSettings(client_id="id", default_scopes=acting).default_scopes == acting
+
+
+def test_a_client_in_code_is_checked_as_settings_are() -> None:
+    """One error lists everything, and survives its way to another process."""
+    with pytest.raises(ConfigurationError) as caught:
+        ClientSettings(client_id="", secret="swordfish")
+    lines = str(caught.value).splitlines()
+    assert (lines[0], len(lines), "swordfish" in str(caught.value)) == ("Settings of a client:", 3, False)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
 def test_settings_cannot_be_changed() -> None:
     """They are read once and then frozen."""
     settings = Settings(encryption_keys=[Fernet.generate_key()], clients={"a": ClientSettings(client_id="id")})
@@ -307,6 +359,29 @@ def test_an_error_in_the_file_is_reported_without_its_content(env_file: Path, co
     with pytest.raises(ConfigurationError, match=re.escape(line)) as caught:
         Settings()
     assert "swordfish" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_file_is_parsed_once_at_a_start(env_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings, warnings and the local Hub need it; after a change it is parsed again."""
+    parsed: list[Any] = []
+    parse = DotEnvSettingsSource._static_read_env_file
+    monkeypatch.setattr(
+        DotEnvSettingsSource,
+        "_static_read_env_file",
+        staticmethod(lambda path, **options: parsed.append(path) or parse(path, **options)),
+    )
+    content = f"ZAIKIO_ENCRYPTION_KEYS={KEY}\nZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID=a\nZAIKIO_HOSTS=x\nOF_THE_APP=s\n"
+    env_file.write_text(content)
+    hub = LocalHub.configured()
+    settings = Settings()
+    assert [str(warning) for warning in setting_warnings(settings)]
+    assert (settings.client("warehouse").client_id, hub.apps[0].client_id, len(parsed)) == ("a", "a", 1)
+
+    env_file.write_text(content.replace("=a\n", "=another\n"))
+    (tmp_path / "other").write_text(content.replace("=a\n", "=other\n"))
+    assert Settings().client("warehouse").client_id == "another"
+    assert Settings(_env_file=[tmp_path / "other"]).client("warehouse").client_id == "other"
+    assert len(parsed) == 3
 
 
 def test_a_folder_of_that_name_is_no_file(env_file: Path) -> None:

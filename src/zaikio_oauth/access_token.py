@@ -155,5 +155,8 @@ class AccessToken(BaseModel):
         return self.refresh_expires_at is None or self.refresh_expires_at > (now or datetime.now(UTC))
 
     def missing_scopes(self, needed: str | Iterable[str]) -> tuple[str, ...]:
-        """Return those of the ``needed`` scopes that were not granted; ``x.y.rw`` includes ``x.y.r``."""
+        """Return those of the ``needed`` scopes that were not granted; ``x.y.rw`` includes ``x.y.r``.
+
+        Raises ConfigurationError for a scope with a bearer prefix, which a token's scopes do not have.
+        """
         return scope_rules.missing(self.scopes, needed)

@@ -9,13 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from zaikio_oauth.errors import ConfigurationError
+
 __all__ = [
     "bearer_prefix",
     "includes",
     "join",
     "missing",
     "normalize",
+    "of_bearer",
+    "of_others",
+    "of_token",
     "parse",
+    "prefix_of",
     "spellings",
     "unprefixed",
     "with_prefix",
@@ -55,6 +61,37 @@ def unprefixed(scope: str) -> str:
     return match["scope"] if match else scope
 
 
+def prefix_of(scope: str) -> str:
+    """Return the bearer prefix of the scope, such as ``Org/<uuid>``; empty if it has none."""
+    match = _PREFIX.match(scope)
+    return match["prefix"] if match else ""
+
+
+def of_others(scopes: Iterable[str], *prefixes: str) -> tuple[str, ...]:
+    """Return the scopes with a bearer prefix that is none of these."""
+    return tuple(scope for scope in scopes if prefix_of(scope) not in ("", *prefixes))
+
+
+def of_bearer(
+    scopes: str | Iterable[str], bearer_type: str, bearer_id: str, *, on_behalf: bool = False
+) -> tuple[str, ...]:
+    """Return the scopes without prefix; raises ConfigurationError if one names another bearer than this.
+
+    ``on_behalf``: a person acts for this organization, so the scopes may also say that.
+    """
+    parsed = parse(scopes)
+    kind = bearer_prefix(bearer_type)
+    prefixes = [kind, bearer_prefix(bearer_type, bearer_id)]
+    if on_behalf:
+        prefixes += [f"Per>{prefix}" for prefix in prefixes]
+    if others := of_others(parsed, *prefixes):
+        raise ConfigurationError(
+            f"The scope {others[0]!r} is not one of {bearer_type}/{bearer_id}, for which it is asked; "
+            f"write {unprefixed(others[0])!r}, or ask for the other bearer."
+        )
+    return tuple(dict.fromkeys(map(unprefixed, parsed)))
+
+
 def bearer_prefix(bearer_type: str, bearer_id: str | None = None) -> str:
     """Return what precedes a scope: ``Org`` or ``Per``, or with an id ``Org/<uuid>``."""
     name = {"Organization": "Org", "Person": "Per"}[bearer_type]
@@ -87,12 +124,26 @@ def spellings(scope: str) -> tuple[str, ...]:
     return tuple(wider + former)
 
 
+def of_token(scopes: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the scopes that a token needs; raises ConfigurationError for a bearer prefix, which a token's never have.
+
+    Ignored, it would let in tokens of another bearer than the one it names.
+    """
+    wanted = parse(scopes)
+    if others := of_others(wanted):
+        raise ConfigurationError(
+            f"The scopes of a token have no bearer prefix: write {unprefixed(others[0])!r} instead of {others[0]!r}, "
+            "and check whose token it is."
+        )
+    return wanted
+
+
 def missing(granted: Iterable[str], needed: str | Iterable[str]) -> tuple[str, ...]:
-    """Return those of the ``needed`` scopes that ``granted`` does not include, prefixes ignored."""
+    """Return those of the ``needed`` scopes that ``granted`` does not include; raises what ``of_token`` does."""
     held = {unprefixed(scope) for scope in granted}
-    return tuple(scope for scope in parse(needed) if not held.intersection(spellings(scope)))
+    return tuple(scope for scope in of_token(needed) if not held.intersection(spellings(scope)))
 
 
 def includes(granted: Iterable[str], needed: str | Iterable[str]) -> bool:
-    """Return True if ``granted`` includes every ``needed`` scope, prefixes ignored; ``rw`` includes ``r`` and ``w``."""
+    """Return True if ``granted`` includes every ``needed`` scope; ``rw`` includes ``r`` and ``w``."""
     return not missing(granted, needed)

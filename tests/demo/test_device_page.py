@@ -85,7 +85,7 @@ def test_another_browser_does_not_see_the_code(tablet: TestClient) -> None:
 def test_a_device_of_an_organization_shows_its_name(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
     """The scopes are those in the settings of the client."""
     hub.device_interval = 1
-    client = {"client_id": "warehouse-id", "client_secret": SECRET, "default_scopes": ["Org.zaikio.organization.r"]}
+    client = {"client_id": "warehouse-id", "client_secret": SECRET, "default_scopes": ["Per>Org.zaikio.organization.r"]}
     with TestClient(create_app(make_settings(clients={"warehouse": client}), "s"), headers=HTML) as tablet:
         hub.approve_device(code_on(tablet.post("/device").text), PERSON_ID, ORGANIZATION_ID)
         assert ended(tablet) == "connected"

@@ -23,7 +23,7 @@ VALUES = "errors scopes access_token settings retries_and_waits"
 # row.
 TABLE: dict[str, tuple[str, str]] = {
     "errors": ("", ""),
-    "scopes": ("", ""),
+    "scopes": ("errors", ""),
     "retries_and_waits": ("", ""),
     "access_token": ("scopes", "pydantic"),
     "settings": ("errors scopes access_token", "cryptography pydantic pydantic_settings"),

@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.apps import small_app
+from tests.data import TOKEN_RESPONSE
 from tests.visitor import BASE_URL, Visitor, query_of
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -404,13 +405,13 @@ async def test_logging_out_works_while_the_hub_is_down(
 async def test_an_organizations_token_creates_no_session(
     make_settings: Callable[..., Settings], hub: LocalHub, consenting: str
 ) -> None:
-    """If the login of a client requests an organization's scopes, the token is stored and nobody is logged in."""
-    settings = make_settings()
-    client = settings.clients["warehouse"].model_copy(update={"default_scopes": ("Org.zaikio.organization.r",)})
-    hub.auto_consent(person_id=consenting, organization_id=hub.organizations[0].id)
+    """If the Hub answers a login with an organization's token, it is stored and nobody is logged in."""
+    hub.auto_consent(person_id=consenting)
+    organization = {"bearer": {"type": "Organization", "id": hub.organizations[0].id}}
+    hub.fail("authorization_code", body=TOKEN_RESPONSE | organization)
     seen: list[AccessToken] = []
     async with ZaikioOAuth(
-        make_settings(clients={"warehouse": client.model_dump()}),
+        make_settings(),
         after_approve=lambda request, token, origin: seen.append(token),
     ) as zaikio:
         visitor = Visitor(small_app(zaikio))

@@ -43,5 +43,8 @@ class BearerToken(BaseModel):
         return self.on_behalf_of.id if self.on_behalf_of else None
 
     def missing_scopes(self, needed: str | Iterable[str]) -> tuple[str, ...]:
-        """Return those of the ``needed`` scopes that were not granted; ``x.y.rw`` includes ``x.y.r``."""
+        """Return those of the ``needed`` scopes that were not granted; ``x.y.rw`` includes ``x.y.r``.
+
+        Raises ConfigurationError for a scope with a bearer prefix, which a token's scopes do not have.
+        """
         return scope_rules.missing(self.scopes, needed)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import NoDecode
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import Secret
+from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.settings.values import list_of, text_only
 
-__all__ = ["ClientSettings", "same_app"]
+__all__ = ["ClientSettings", "InvalidClient", "same_app"]
 
 
 def same_app(audience: str, client_name: str) -> bool:
@@ -23,12 +25,28 @@ def same_app(audience: str, client_name: str) -> bool:
     return client_name in (audience, audience.replace("-", "_"))
 
 
+class InvalidClient(ConfigurationError, ValueError):
+    """What is wrong with the settings of a client; a ValueError too, so that pydantic reports it among other problems.
+
+    ``details`` are pydantic's, without the input.
+    """
+
+    def __init__(self, details: Sequence[Mapping[str, Any]]) -> None:
+        self.details = details
+        lines = (f"  {each['loc'][0]} {each['msg'].removeprefix('Value error, ')}" for each in details)
+        super().__init__("\n".join(["Settings of a client:", *lines]))
+
+
 class ClientSettings(BaseModel):
     """One OAuth client (app) as it is registered at the Hub.
 
     Without ``client_secret`` it is a public client (RFC 6749 §2.1; the Hub says non-confidential). Without
     ``organization_scopes`` organizations cannot connect. ``webhook_secret`` is shared with Loom, the Hub's event bus;
     it may be a list, because the old one counts too while it is being changed.
+
+    ``default_scopes`` are asked of the person who logs in (without prefix or with ``Per.``), who may act on behalf of
+    an organization (``Per>Org.``); ``organization_scopes`` of the organization that connects (without prefix or with
+    ``Org.``). Both take a list, or a text with commas or spaces. Raises ConfigurationError, which never shows a secret.
 
         Settings(clients={"warehouse": ClientSettings(client_id="…", client_secret="…",
                                                       default_scopes=["zaikio.person.r"])},
@@ -42,6 +60,42 @@ class ClientSettings(BaseModel):
     default_scopes: Annotated[tuple[str, ...], NoDecode] = ()
     organization_scopes: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+
+    if not TYPE_CHECKING:  # Type checkers know the arguments better than a signature of our own can say.
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                details = error.errors(include_url=False, include_input=False)
+            else:
+                return
+            finally:
+                # A tool that reports an error shows the locals of this frame.
+                values.clear()
+            # Raised outside the handler: pydantic's error contains the input, secrets included.
+            raise InvalidClient(details)
+
+    @field_validator("default_scopes")
+    @classmethod
+    def _persons_scopes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        acting = [each for each in map(scope_rules.prefix_of, value) if each.startswith("Per>Org")]
+        if others := scope_rules.of_others(value, "Per", *acting):
+            raise ValueError(
+                f"are asked of the person who logs in, but {others[0]!r} is not that person's; write "
+                f"{scope_rules.unprefixed(others[0])!r} in organization_scopes, or here if the person shall have it"
+            )
+        return value
+
+    @field_validator("organization_scopes")
+    @classmethod
+    def _organizations_scopes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if others := scope_rules.of_others(value, "Org"):
+            raise ValueError(
+                f"are asked of the organization that connects, but {others[0]!r} names another bearer; write "
+                f"{scope_rules.unprefixed(others[0])!r}"
+            )
+        return value
 
     @field_validator("default_scopes", "organization_scopes", mode="before")
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,9 +21,9 @@ from pydantic_settings import (
 
 from zaikio_oauth.access_token import DEFAULT_REFRESH_AHEAD, Secret
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
-from zaikio_oauth.settings.client_settings import ClientSettings
+from zaikio_oauth.settings.client_settings import ClientSettings, InvalidClient
 from zaikio_oauth.settings.values import http_url, list_of, text_only
-from zaikio_oauth.settings.variables import ENV_FILE, PREFIX, EnvFile, Environment, misspelt, nearest, variables
+from zaikio_oauth.settings.variables import ENV_FILE, PREFIX, EnvFile, Environment, Files, misspelt, nearest, variables
 
 __all__ = ["DatabaseSettings", "Settings", "misspelt_variables"]
 
@@ -37,6 +38,10 @@ _DRIVERS = {"postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg"
 _CLIENT_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 
+_files: ContextVar[Files] = ContextVar("_files")
+"""The files for the settings that are being made, because pydantic-settings asks the class, not the object."""
+
+
 class DatabaseSettings(BaseSettings):
     """The settings that are needed to reach the database, and no others, for migrations.
 
@@ -45,7 +50,6 @@ class DatabaseSettings(BaseSettings):
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=ENV_FILE,
         env_nested_delimiter="__",
         env_ignore_empty=True,
         frozen=True,
@@ -64,12 +68,12 @@ class DatabaseSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (pydantic-settings passes them by name)
-        dotenv_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the arguments, then the environment, then the file ``.env``."""
         in_code = InitSettingsSource(settings_cls, cls._by_order(init_settings()))
-        return init_settings, Environment(settings_cls), EnvFile(settings_cls, dotenv_settings), in_code
+        return init_settings, Environment(settings_cls), EnvFile(settings_cls, _files.get()), in_code
 
     @classmethod
     def _by_order(cls, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003 (for subclasses)
@@ -78,10 +82,11 @@ class DatabaseSettings(BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         """Read the environment and ``.env``; ``values`` given here take precedence."""
+        files = _files.set(values.pop("_env_file", ENV_FILE))
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems = [_problem(detail) for detail in error.errors(include_url=False, include_input=False)]
+            problems = [_problem(detail) for detail in _details(error)]
         except SettingsError as error:
             problems = [_unreadable(str(error))]
         except OSError as error:
@@ -91,6 +96,7 @@ class DatabaseSettings(BaseSettings):
         else:
             return
         finally:
+            _files.reset(files)
             # A tool that reports an error shows the locals of this frame.
             values.clear()
         problems += misspelt_variables()
@@ -272,6 +278,15 @@ def _unreadable(message: str) -> str:
     field = re.search(r'field "(\w+)"', message)
     variable = PREFIX + (field[1].upper() if field else "…")
     return f"{variable} is not valid JSON; set its parts one by one instead, as in {variable}__<NAME>__CLIENT_ID"
+
+
+def _details(error: ValidationError) -> Iterator[Mapping[str, Any]]:
+    for detail in error.errors(include_url=False, include_input=False):
+        of_client = detail.get("ctx", {}).get("error")
+        if isinstance(of_client, InvalidClient):
+            yield from ({**each, "loc": (*detail["loc"], *each["loc"])} for each in of_client.details)
+        else:
+            yield detail
 
 
 def _problem(detail: Mapping[str, Any]) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
-__all__ = ["ENV_FILE", "PREFIX", "EnvFile", "Environment", "misspelt", "nearest", "value_of", "variables"]
+__all__ = ["ENV_FILE", "PREFIX", "EnvFile", "Environment", "Files", "misspelt", "nearest", "value_of", "variables"]
 
 PREFIX = "ZAIKIO_"
 ENV_FILE = ".env"
+
+Files = str | Path | Sequence[str | Path] | None
+"""The files that are read like ``.env``."""
 
 _SIMILARITY = 0.75
 """How much of a name has to be right, as ``difflib`` measures it."""
@@ -31,15 +35,39 @@ class Environment(EnvSettingsSource):
 
 
 class EnvFile(Environment):
-    """The file ``.env``, in which there are also variables of others."""
+    """The file ``.env``, or others like it, in which there are also variables of others."""
 
-    def __init__(self, settings_cls: type[BaseSettings], dotenv_settings: PydanticBaseSettingsSource) -> None:
-        # It has read the file that is meant, which may be another one or none: Settings(_env_file=None).
-        self._variables = dotenv_settings.env_vars if isinstance(dotenv_settings, DotEnvSettingsSource) else {}
+    def __init__(self, settings_cls: type[BaseSettings], files: Files) -> None:
+        self._variables = _parsed(files)
         super().__init__(settings_cls)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return self._variables
+        return {name: value for name, value in self._variables.items() if value != ""}
+
+
+_last: tuple[object, Mapping[str, str | None]] = (None, {})
+"""The variables of ours that were parsed last, and the state of the files at that time."""
+
+
+def _parsed(files: Files) -> Mapping[str, str | None]:
+    """Return our variables in the files, in small letters. A start needs them several times and parses them once."""
+    global _last  # noqa: PLW0603 (whoever replaces it at the same time has parsed the same)
+    listed = [files] if isinstance(files, str | Path) else list(files or ())
+    state = [_state(Path(file).expanduser().absolute()) for file in listed]
+    known, found = _last
+    if known != state:
+        parsed = DotEnvSettingsSource(BaseSettings, env_file=listed).env_vars
+        found = {name: value for name, value in parsed.items() if name.startswith(PREFIX.lower())}
+        _last = (state, found)
+    return found
+
+
+def _state(file: Path) -> object:
+    try:
+        found = file.stat()
+    except OSError:
+        return (file, None)
+    return (file, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def variables() -> frozenset[str]:
@@ -54,7 +82,7 @@ def value_of(name: str) -> str | None:
 
 def _in_file() -> Mapping[str, str | None]:
     try:
-        return DotEnvSettingsSource(BaseSettings, env_file=ENV_FILE).env_vars
+        return _parsed(ENV_FILE)
     except (OSError, UnicodeDecodeError):
         # That the file cannot be read is reported by the settings.
         return {}

@@ -116,7 +116,8 @@ def _session(
     acting = OnBehalfOf(id=on_behalf_of) if isinstance(on_behalf_of, str) else on_behalf_of
     if acting and acting.id == person_id:
         raise ValueError("on_behalf_of has to be the organization for which the person acts, not the person.")
-    wanted = None if scopes is None else scope_rules.parse(scopes)
+    of_bearer = ("Organization", acting.id) if acting else ("Person", person_id)
+    wanted = None if scopes is None else scope_rules.of_bearer(scopes, *of_bearer, on_behalf=acting is not None)
     grant = VirtualGrant(
         client_name or "", person_id, wanted, acting.id if acting else None, acting.roles if acting else ()
     )

@@ -160,13 +160,14 @@ class Issuance:
         """Return the stored token that is delegated from ``parent`` to a subsystem's app.
 
         Raises, before any request, InvalidScopesError if ``parent`` was delegated itself, and ConfigurationError if
-        its client may not delegate.
+        its client may not delegate or the scopes are another bearer's.
         """
         if parent.delegated_from is not None:
             raise InvalidScopesError("delegation_access_token_cannot_delegate", "use the token it was delegated from")
         if not self.settings.client(parent.audience).confidential:
             raise ConfigurationError(f"The client {parent.audience!r} has no secret and so cannot delegate.")
-        wanted = tuple(scope_rules.unprefixed(scope) for scope in scope_rules.parse(scopes))
+        acting = parent.on_behalf_of is not None
+        wanted = scope_rules.of_bearer(scopes, parent.bearer_type, parent.bearer_id, on_behalf=acting)
         if not wanted:
             raise InvalidScopesError("malformed_scope", "name the scopes to delegate")
 

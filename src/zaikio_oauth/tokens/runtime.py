@@ -128,7 +128,8 @@ class Runtime:
     ) -> TokenSearch:
         """Return what to look for; None means the default client or its scopes.
 
-        Raises UnknownClientError, and ValueError or TypeError for a bearer that cannot exist.
+        Raises UnknownClientError, ConfigurationError for scopes of another bearer, and ValueError or TypeError for a
+        bearer that cannot exist.
         """
         name = self.checked_client_name(client_name, bearer_type)
         if not isinstance(bearer_id, str):
@@ -137,8 +138,12 @@ class Runtime:
             # It becomes part of the requested scopes and must not be able to add further ones.
             raise ValueError("bearer_id may contain only letters, digits, - and _, from 1 to 255 of them")
         client = self.settings.client(name)
-        wanted = client.scopes_for(bearer_type) if scopes is None else scope_rules.parse(scopes)
-        return TokenSearch(name, bearer_type, bearer_id, wanted)
+        if scopes is None:
+            configured = client.scopes_for(bearer_type)
+            # On behalf of an organization a person acts only where they log in.
+            own = tuple(each for each in configured if not scope_rules.prefix_of(each).startswith("Per>"))
+            return TokenSearch(name, bearer_type, bearer_id, own)
+        return TokenSearch(name, bearer_type, bearer_id, scope_rules.of_bearer(scopes, bearer_type, bearer_id))
 
     def patience(self, seconds: float) -> Patience:
         """Return the patience of a caller who waits so long in all, for ``use`` and for what is done inside it."""

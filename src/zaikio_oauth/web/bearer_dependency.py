@@ -13,6 +13,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import BearerType, Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError, StoreUnavailableError
 from zaikio_oauth.resource_server.bearer_token import BearerToken
@@ -70,7 +71,7 @@ class BearerDependency(SecurityBase):
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> BearerToken:
         """Return the verified token of this request."""
-        scopes = security_scopes.scopes
+        scopes = scope_rules.of_token(security_scopes.scopes)
         text = self._token(connection, scopes)
         try:
             async with self.site.runtime.use() as parts:
@@ -94,7 +95,7 @@ class BearerDependency(SecurityBase):
     def _identity(self) -> tuple[int, BearerType | None]:
         return id(self.site), self.subject_type
 
-    def _token(self, connection: HTTPConnection, scopes: list[str]) -> str:
+    def _token(self, connection: HTTPConnection, scopes: tuple[str, ...]) -> str:
         """Return the token of the one header that may carry it (RFC 6750 §2.1)."""
         headers = connection.headers.getlist("authorization")
         if len(headers) > 1:
@@ -112,7 +113,7 @@ class BearerDependency(SecurityBase):
 
 
 def _challenge(
-    connection: HTTPConnection, status_code: int, detail: str, code: str | None, scopes: list[str]
+    connection: HTTPConnection, status_code: int, detail: str, code: str | None, scopes: tuple[str, ...]
 ) -> HTTPException | WebSocketException:
     parameters = {"realm": "Zaikio"}
     if code is not None:

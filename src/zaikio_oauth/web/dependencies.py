@@ -14,6 +14,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 
+from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import (
     DecryptionError,
@@ -85,7 +86,8 @@ class CurrentAccessToken(_SessionSecurity):
 
     If nobody is logged in, a page view is redirected (303) to the login and comes back afterwards; any other request
     gets 401, also a prefetch or a script that fetches HTML. If a scope is missing: 403. If the database, or the Hub
-    that has to refresh the token, is not available: 503. Raises ConfigurationError if the app has no SessionMiddleware.
+    that has to refresh the token, is not available: 503. Raises ConfigurationError if the app has no SessionMiddleware,
+    or for a scope with a bearer prefix, which a token's scopes do not have.
 
         @app.get("/sites")
         async def sites(
@@ -104,6 +106,7 @@ class CurrentAccessToken(_SessionSecurity):
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken:
         """Return the token of this request."""
+        scopes = scope_rules.of_token(security_scopes.scopes)
         try:
             token = await self.find(connection)
         except StoreUnavailableError as error:
@@ -112,7 +115,7 @@ class CurrentAccessToken(_SessionSecurity):
             raise unavailable(connection, "Zaikio cannot be reached at the moment.") from error
         if token is None:
             raise self._not_logged_in(connection)
-        if security_scopes.scopes and (missing := token.missing_scopes(security_scopes.scopes)):
+        if missing := token.missing_scopes(scopes):
             raise connection_error(connection, 403, f"The login does not include the scope {', '.join(missing)}.")
         return token
 
@@ -146,8 +149,9 @@ class OptionalAccessToken(_SessionSecurity):
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken | None:
         """Return the token of this request, or None."""
+        scopes = scope_rules.of_token(security_scopes.scopes)
         try:
             token = await self.find(connection)
         except _UNAVAILABLE:
             return None
-        return None if token is None or token.missing_scopes(security_scopes.scopes) else token
+        return None if token is None or token.missing_scopes(scopes) else token
