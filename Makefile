@@ -25,6 +25,8 @@ test: $(VENV)/.tests ## run all tests (some of them: ARGS="-k login")
 	@ZAIKIO_TEST_CHROMIUM="$$(scripts/find-program Chromium 'chromium fonts-liberation' CHROMIUM chromium chromium-browser google-chrome)" \
 	ZAIKIO_TEST_PGBOUNCER="$$(scripts/find-program PgBouncer pgbouncer PGBOUNCER pgbouncer /usr/sbin/pgbouncer)" \
 	ZAIKIO_TEST_FAKETIME="$$(scripts/find-program faketime faketime FAKETIME faketime)" \
+	ZAIKIO_TEST_NGINX="$$(scripts/find-program nginx nginx NGINX nginx /usr/sbin/nginx)" \
+	ZAIKIO_TEST_CADDY="$$(scripts/find-program Caddy caddy CADDY caddy)" \
 	$(PYTHON) -m pytest -n 3 --dist worksteal $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
 
 check: $(VENV)/.tests ## run the linter, the format check and the type checker

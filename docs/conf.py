@@ -63,3 +63,4 @@ def setup(app: Sphinx) -> None:
     """Name the languages that Pygments does not know."""
     app.add_lexer("crontab", TextLexer)
     app.add_lexer("dotenv", IniLexer)
+    app.add_lexer("caddyfile", TextLexer)

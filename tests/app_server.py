@@ -22,10 +22,16 @@ class AppServer:
     At the end it is shut down as by SIGTERM: requests under way are answered, then the app's lifespan ends.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, root_path: str = "") -> None:
         # The local Hub silences uvicorn, whose loggers belong to the whole process.
         config = uvicorn.Config(
-            app, log_config=None, log_level="info", lifespan="on", ws="none", timeout_graceful_shutdown=20
+            app,
+            log_config=None,
+            log_level="info",
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=20,
+            root_path=root_path,
         )
         self._server = uvicorn.Server(config)
         self._socket = socket.socket()

@@ -84,7 +84,11 @@ PARSERS: dict[str, Callable[[str], object]] = {
 }
 PYTHON = {"python", "given", "then"}
 NO_CODE = {"text"}
-RUN_ELSEWHERE: dict[str, str] = {"sql": "tests/store/test_app_migrations.py"}
+RUN_ELSEWHERE: dict[str, str] = {
+    "caddyfile": "tests/docs/test_proxies.py",
+    "nginx": "tests/docs/test_proxies.py",
+    "sql": "tests/store/test_app_migrations.py",
+}
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

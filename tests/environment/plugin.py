@@ -34,6 +34,7 @@ NEEDS = {
     "pgbouncer": {"pgbouncer_url"},
     "browser": {"page"},
     "faketime": {"faketime"},
+    "proxy": set(),
 }
 
 

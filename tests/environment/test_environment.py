@@ -129,5 +129,5 @@ def test_a_run_fails_if_no_required_test_has_run(tmp_path: Path, arguments: list
 def test_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
     """A typing error in the settings of CI must not disable the check."""
     ran = run_inner(tmp_path, ZAIKIO_TEST_REQUIRE="postgres")
-    assert "ZAIKIO_TEST_REQUIRE may name postgresql, pgbouncer, browser, faketime" in ran.stderr
+    assert "ZAIKIO_TEST_REQUIRE may name postgresql, pgbouncer, browser, faketime, proxy" in ran.stderr
     assert ran.returncode == 4
