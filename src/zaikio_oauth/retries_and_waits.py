@@ -26,6 +26,9 @@ valid longer than its tokens live."""
 
 CONNECT_TIMEOUT = 5.0
 
+CHECK_DEADLINE = 3.0
+"""For each answer of the Hub to ``zaikio-oauth check``: a person waits for it."""
+
 ATTEMPT_TIMEOUT = 10.0
 """For one attempt, until its whole response has been read, if the request may be repeated without harm."""
 

@@ -80,7 +80,7 @@ class Forks:
     """One process that has imported the command, and whose children run it. Use it in ``with``."""
 
     def __init__(self, cwd: Path, environment: dict[str, str]) -> None:
-        self._cwd = cwd
+        self.cwd = cwd
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", _FORKING],
             stdin=subprocess.PIPE,
@@ -105,7 +105,7 @@ class Forks:
         ]
 
     def _file(self, number: int, stream: str) -> Path:
-        return self._cwd / f".{number}.{stream}"
+        return self.cwd / f".{number}.{stream}"
 
     def _with_files(self, number: int, case: Case) -> dict[str, Any]:
         files = {stream: self._file(number, stream) for stream in ("stdout", "stderr")}
@@ -116,7 +116,7 @@ class Forks:
             "environment": {name: _hex(value) for name, value in case.environment.items()},
             "stdout": str(case.stdout or files["stdout"]),
             "stderr": str(files["stderr"]),
-            "cwd": str(self._cwd),
+            "cwd": str(self.cwd),
         }
 
     def __enter__(self) -> Self:

@@ -142,62 +142,15 @@ async def test_rotate_keys_prints_the_number_of_re_encrypted_tokens(tmp_path: Pa
     assert "Traceback" not in lost.stderr
 
 
-async def test_check_tests_each_part_in_order(tmp_path: Path, hub_url: str) -> None:
-    """It checks the settings, the database, the migrations and the Hub. The first failure is one line with status 2."""
-    unmigrated = run("check", **store_settings(tmp_path))
-    assert (unmigrated.returncode, unmigrated.stdout.count("ok")) == (2, 1)
-    assert "run: zaikio-oauth migrate" in unmigrated.stderr
-    await stored(tmp_path)
-    no_hub = run("check", **store_settings(tmp_path))
-    assert (no_hub.returncode, no_hub.stdout.count("ok")) == (2, 2)
-    assert "The Zaikio Hub is not available" in no_hub.stderr
-    fine = run("check", **store_settings(tmp_path, ZAIKIO_HOST=hub_url))
-    assert (fine.returncode, fine.stdout.count("ok"), fine.stderr) == (0, 3, "")
-
-
-async def test_check_warns_about_the_hubs_former_name_in_scopes(tmp_path: Path, hub_url: str) -> None:
-    """The warning is not an error."""
-    await stored(tmp_path)
-    scopes = "directory.person.r,zaikio.sites.r"
-    result = run(
-        "check",
-        **store_settings(tmp_path, ZAIKIO_HOST=hub_url, ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES=scopes),
-    )
-
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "now called zaikio, not directory; rename directory.person.r" in result.stdout
-
-
 async def test_the_output_may_be_json(tmp_path: Path, hub_url: str) -> None:
-    """Each is one line; ``check`` also says in JSON what is wrong, beside the line on stderr and the exit status."""
-    unsafe = store_settings(tmp_path, ZAIKIO_ENVIROMENT="x", ZAIKIO_ENVIRONMENT="production")
+    """Each is one line."""
     await stored(tmp_path, expires_at=datetime.now(UTC) - timedelta(hours=1), refresh_token=None)
-    fine = store_settings(tmp_path, ZAIKIO_HOST=hub_url)
-    runs = [("cleanup", fine), ("rotate-keys", fine), ("check", fine), ("check", unsafe), ("check", {})]
-    results = [run(command, "--json", **settings) for command, settings in runs]
+    settings = store_settings(tmp_path, ZAIKIO_HOST=hub_url)
+    results = [run(command, "--json", **settings) for command in ("cleanup", "rotate-keys")]
 
-    assert [result.returncode for result in results] == [0, 0, 0, 2, 2]
-    assert [result.stdout.count("\n") for result in results] == [1] * 5
-    cleanup, rotate_keys, good, no_hub, nothing = (json.loads(result.stdout) for result in results)
-    assert (cleanup, rotate_keys) == ({"deleted": 1}, {"re_encrypted": 0})
-    assert good == {
-        "ok": True,
-        "settings": {"environment": "development", "clients": ["warehouse"], "default_client": "warehouse"},
-        "database": good["database"],
-        "hub": hub_url,
-        "warnings": [],
-        "error": None,
-    }
-    assert "store.db" in good["database"]
-    assert (no_hub["ok"], no_hub["hub"], no_hub["settings"]["environment"]) == (False, None, "production")
-    assert [line.split()[0] for line in no_hub["warnings"]] == [
-        "ZAIKIO_ENVIROMENT",
-        "ZAIKIO_BASE_URL",
-        "ZAIKIO_HOST",
-        "The",
-    ]
-    assert "The Zaikio Hub is not available" in no_hub["error"]
-    assert (nothing["settings"], "ZAIKIO_ENCRYPTION_KEYS is missing" in nothing["error"]) == (None, True)
+    assert [result.returncode for result in results] == [0, 0]
+    assert [result.stdout.count("\n") for result in results] == [1, 1]
+    assert [json.loads(result.stdout) for result in results] == [{"deleted": 1}, {"re_encrypted": 0}]
 
 
 def test_help_lists_every_command() -> None:

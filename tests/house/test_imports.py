@@ -43,7 +43,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "httpx httpx2 itsdangerous jinja2 joserfc pydantic python_multipart starlette uvicorn",
     ),
     # `migrate` and `check` need the database or the Hub alone, without a whole ZaikioOAuth.
-    "cli": (f"{VALUES} hub store tokens application testing", "cryptography rich segno typer"),
+    "cli": (f"{VALUES} hub store tokens application testing", "cryptography pydantic rich segno sqlalchemy typer"),
     "__main__": ("cli", ""),
 }
 

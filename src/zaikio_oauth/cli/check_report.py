@@ -1,76 +1,114 @@
-"""``zaikio-oauth check``: is everything there that the app needs."""
+"""``zaikio-oauth check``: everything that can be wrong, in one table, and how to mend it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import typer
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
-from zaikio_oauth.errors import ZaikioOAuthError
-from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.hub.revocation_endpoint import revoked_token_ids
-from zaikio_oauth.settings import Settings
-from zaikio_oauth.settings.setting_warnings import setting_warnings
-from zaikio_oauth.store.database import Database
+from zaikio_oauth.cli.database_check import check_database
+from zaikio_oauth.cli.exit_status import Failed, printable
+from zaikio_oauth.cli.finding import Finding, Status
+from zaikio_oauth.cli.hub_check import check_hub
+from zaikio_oauth.cli.progress import progress
+from zaikio_oauth.cli.settings_check import read_settings
 
 __all__ = ["check"]
 
+STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
+STATUS_WIDTH = max(map(len, STYLES))
 
-def check(*, as_json: bool) -> None:
-    """Check the settings, the database and its migrations, and whether the Hub can be reached."""
-    found: dict[str, Any] = {
-        "ok": False,
-        "settings": None,
-        "database": None,
-        "hub": None,
-        "warnings": [],
-        "error": None,
-    }
-
-    def say(line: str) -> None:
-        if not as_json:
-            typer.echo(line)
-
-    try:
-        settings = Settings()
-        clients = list(settings.clients)
-        found["settings"] = {
-            "environment": settings.environment,
-            "clients": clients,
-            "default_client": settings.default_client,
-        }
-        say(f"settings    ok: {settings.environment}, clients {', '.join(clients)}")
-        for warning in setting_warnings(settings):
-            found["warnings"].append(warning.text)
-            say(f"            {warning.text}")
-        found["database"] = asyncio.run(_check_database(settings))
-        say(f"database    ok: {found['database']}, migrated")
-        asyncio.run(_check_hub(settings))
-        found["hub"] = settings.host
-        say(f"Hub         ok: {settings.host}")
-        found["ok"] = True
-    except ZaikioOAuthError as error:
-        found["error"] = str(error)
-        raise
-    finally:
-        if as_json:
-            typer.echo(json.dumps(found))
+NARROW = 60
+"""Below so many columns, what was found stands below its name."""
 
 
-async def _check_database(settings: Settings) -> str:
-    database = Database(settings.database_url, settings.plain_encryption_keys)
-    try:
-        await database.open(auto_migrate=False)
-    finally:
-        await database.aclose()
-    return database.name
+async def check(*, as_json: bool) -> None:
+    """Print every finding; raises Failed if something failed, whatever else is right."""
+    with progress("Checking", as_json=as_json):
+        readable = read_settings()
+        of_database, of_hub = await asyncio.gather(check_database(readable), check_hub(readable))
+    findings = [_shown(each) for each in (*readable.findings, *of_database, *of_hub)]
+    failed = [each for each in findings if each.status == "failed"]
+    if as_json:
+        typer.echo(json.dumps({"ok": not failed, "checks": [each._asdict() for each in findings]}))
+    else:
+        _print(findings)
+    if failed:
+        raise Failed(_complaint(failed))
 
 
-async def _check_hub(settings: Settings) -> None:
-    http = HubHttp(settings.host)
-    try:
-        await revoked_token_ids(http)
-    finally:
-        await http.aclose()
+def _shown(finding: Finding) -> Finding:
+    # What comes from outside must neither move the cursor nor break the line.
+    return finding._replace(found=printable(finding.found), remedy=finding.remedy and printable(finding.remedy))
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    console = Console(highlight=False, emoji=False)
+    if not console.is_terminal:
+        typer.echo("\n".join([*map(_line, findings), _summary(findings)]))
+        return
+    # Without colours it is the arrow that tells what was found from what to do.
+    arrow = "->" if console.options.ascii_only else "→"
+    console.print((_stacked if console.width < NARROW else _table)(findings, arrow))
+    console.print(Text(f"\n{_summary(findings)}"))
+
+
+def _line(finding: Finding) -> str:
+    """Return a finding in one line, which can be searched for."""
+    remedy = f". {finding.remedy}" if finding.remedy else ""
+    return f"{finding.status:{STATUS_WIDTH}}  {finding.name:{NAME_WIDTH}}  {finding.found}{remedy}"
+
+
+NAME_WIDTH = len("encryption keys")
+
+
+def _table(findings: Iterable[Finding], arrow: str) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    for finding in findings:
+        table.add_row(_status(finding), finding.name, _text(finding, arrow))
+    return table
+
+
+def _stacked(findings: Iterable[Finding], arrow: str) -> Group:
+    rows: list[RenderableType] = []
+    for finding in findings:
+        head = Text.assemble(_status(finding), " " * (STATUS_WIDTH + 2 - len(finding.status)), finding.name)
+        rows += [head, Padding(_text(finding, arrow), (0, 0, 0, 2), expand=False)]
+    return Group(*rows)
+
+
+def _status(finding: Finding) -> Text:
+    return Text(finding.status, STYLES[finding.status])
+
+
+def _text(finding: Finding, arrow: str) -> Text:
+    text = Text(finding.found, "dim" if finding.status == "skipped" else "")
+    return text.append(f"\n{arrow} {finding.remedy}", "bold") if finding.remedy else text
+
+
+def _summary(findings: Iterable[Finding]) -> str:
+    counted = Counter(finding.status for finding in findings)
+    words = {status: f"{counted[status]} {status}" for status in STYLES if counted[status]}
+    if counted["warning"] > 1:
+        words["warning"] += "s"
+    return ", ".join(words.values())
+
+
+def _complaint(failed: Sequence[Finding]) -> str:
+    """Return the line on stderr: short below a table, complete where it may be all that anybody reads."""
+    number = "1 check" if len(failed) == 1 else f"{len(failed)} checks"
+    if sys.stdout.isatty():
+        return f"{number} failed"
+    details = "; ".join(f"{each.name}: {each.found}. {each.remedy or ''}".strip(". ") for each in failed)
+    return f"{number} failed: {details}"

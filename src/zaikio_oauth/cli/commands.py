@@ -118,10 +118,13 @@ def keep_alive(as_json: AsJson = False) -> None:
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Check the settings, the database and its migrations, and whether the Hub can be reached."""
+    """Check the settings, the database, the keys and the Hub, and say how to mend what is wrong.
+
+    Nothing is changed, and the Hub is asked for nothing. Warnings are not failures: then the exit status is 0.
+    """
     from zaikio_oauth.cli import check_report
 
-    check_report.check(as_json=as_json)
+    _run(check_report.check(as_json=as_json))
 
 
 @app.command()

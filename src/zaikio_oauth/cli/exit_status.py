@@ -12,7 +12,7 @@ import typer
 
 from zaikio_oauth.errors import ConfigurationError, ZaikioOAuthError
 
-__all__ = ["EXPLAINED", "PROGRAM", "Failed", "run"]
+__all__ = ["EXPLAINED", "PROGRAM", "Failed", "printable", "run"]
 
 PROGRAM = "zaikio-oauth"
 
@@ -94,15 +94,18 @@ def _message(error: Exception) -> str:
 def _say(message: str) -> int:
     """Print the message on stderr, and return the status."""
     lines = "; ".join(line.strip() for line in message.splitlines() if line.strip()).replace(":; ", ": ")
-    # What comes from outside must neither move the cursor nor break the line.
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in lines)
     try:
-        print(f"{PROGRAM}: {shown}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{PROGRAM}: {printable(lines)}", file=sys.stderr, flush=True)  # noqa: T201
         # What could not be written is still in the buffer, and Python tries again at its end.
         sys.stdout.flush()
     except OSError:
         _discard_output()
     return INVALID
+
+
+def printable(text: str) -> str:
+    """Return the text with escapes for what comes from outside and would move the cursor or break the line."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _discard_output() -> None:

@@ -58,11 +58,15 @@ NOT_JSON: Final = _NotJson()
 
 @dataclass(frozen=True, slots=True)
 class HubResponse:
-    """A response of the Hub. ``repr`` shows only the status, because bodies contain tokens."""
+    """A response of the Hub. ``repr`` shows only the status, because bodies contain tokens.
+
+    ``date``: what the Hub's clock showed when it answered, in whole seconds (RFC 9110 §6.6.1), if it says.
+    """
 
     status_code: int
     body: Any = field(repr=False)
     received_at: datetime = field(repr=False)
+    date: datetime | None = field(default=None, repr=False)
 
 
 class RequestKind(Enum):
@@ -175,7 +179,7 @@ class HubHttp:
             content = await _content(response)
         finally:
             await response.aclose()
-        return HubResponse(response.status_code, _parsed(content), datetime.now(UTC))
+        return HubResponse(response.status_code, _parsed(content), datetime.now(UTC), _date(response.headers))
 
 
 def _backoff(started: float, within: float, kind: RequestKind) -> Callable[[Exception], bool | float]:
@@ -238,6 +242,15 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if not math.isfinite(seconds):
         return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return None
+    # One with the zone "-0000" is naive (RFC 5322 §3.3), and in UTC.
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
 def _seconds_until(date: str) -> float:

@@ -15,9 +15,9 @@ from zaikio_oauth.errors import InvalidResponseError, InvalidTokenError
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.published_resource import PublishedResource
 
-__all__ = ["SigningKeys"]
+__all__ = ["KEYS_PATH", "SigningKeys", "rsa_keys"]
 
-_PATH = "/api/v1/jwt_public_keys.json"
+KEYS_PATH = "/api/v1/jwt_public_keys.json"
 _ALGORITHM = "RS256"
 _MAX_TOKEN_LENGTH = 16 * 1024
 _MIN_KEY_BITS, _MAX_KEY_BITS = 2048, 16384
@@ -36,7 +36,7 @@ class SigningKeys:
 
     def __init__(self, http: HubHttp, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._keys: PublishedResource[tuple[RSAKey, ...]] = PublishedResource(
-            http, _PATH, _rsa_keys, monotonic=monotonic
+            http, KEYS_PATH, rsa_keys, monotonic=monotonic
         )
         # Unknown header parameters are ignored, unless "crit" lists them (RFC 7515 §4).
         self._registry = jws.JWSRegistry(algorithms=[_ALGORITHM], strict_check_header=False)
@@ -94,8 +94,8 @@ def _claims(signed: jws.CompactSignature) -> Mapping[str, Any]:
     return claims
 
 
-def _rsa_keys(body: Any) -> tuple[RSAKey, ...]:
-    """Return those of the published keys with which RS256 signatures may be made."""
+def rsa_keys(body: Any) -> tuple[RSAKey, ...]:
+    """Return those of the published keys with which RS256 signatures may be made; raises InvalidResponseError."""
     listed = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(listed, list):
         raise InvalidResponseError("The Hub's response is not a set of keys.")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import quote_plus
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import Secret
-from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.errors import ConfigurationError, InvalidGrantError
+from zaikio_oauth.hub.error_response import oauth_error
 from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.hub.token_response import TokenResponse, token_response
 from zaikio_oauth.settings import ClientSettings
@@ -16,6 +18,7 @@ from zaikio_oauth.settings import ClientSettings
 __all__ = ["TokenEndpoint"]
 
 _PATH = "/oauth/access_token"
+_NO_CODE = "zaikio-oauth:check"
 _DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -33,14 +36,24 @@ class TokenEndpoint:
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": redirect_uri,
-            "client_id": client.client_id,
+            **_in_body(client),
         }
-        if client.client_secret:
-            data["client_secret"] = Secret(client.client_secret.get_secret_value())
         if code_verifier:
             data["code_verifier"] = code_verifier
         response = await self._http.request("POST", _PATH, data=data, kind=RequestKind.CODE)
         return token_response(response)
+
+    async def authenticate(self, client: ClientSettings, *, within: float) -> None:
+        """Have the Hub authenticate the client (RFC 6749 §2.3), and ask it for nothing.
+
+        The request names a code that does not exist, so it issues nothing, and the Hub is to look at the client first
+        (§4.1.3). Raises OAuthError if the client is refused, or if the answer says nothing about it.
+        """
+        data = {"grant_type": "authorization_code", "code": _NO_CODE, "redirect_uri": _NO_CODE}
+        data |= _in_body(client)
+        response = await self._http.request("POST", _PATH, data=data, kind=RequestKind.IDEMPOTENT, within=within)
+        with suppress(InvalidGrantError):
+            raise oauth_error(response)
 
     async def refresh_token(self, client: ClientSettings, *, refresh_token: str, once: bool = False) -> TokenResponse:
         """Refresh a token (RFC 6749 §6); ``once`` makes one attempt only."""
@@ -74,6 +87,13 @@ class TokenEndpoint:
         data = {"grant_type": _DEVICE_CODE, "device_code": device_code, "client_id": client.client_id}
         response = await self._http.request("POST", _PATH, data=data, kind=RequestKind.CODE)
         return token_response(response)
+
+
+def _in_body(client: ClientSettings) -> dict[str, str]:
+    data = {"client_id": client.client_id}
+    if client.client_secret:
+        data["client_secret"] = Secret(client.client_secret.get_secret_value())
+    return data
 
 
 def basic(client: ClientSettings) -> tuple[str, str] | None:

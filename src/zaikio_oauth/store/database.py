@@ -73,6 +73,10 @@ class Database:
             names = sorted({name.partition(".")[0] for name in missing})
             raise ConfigurationError(f"The database lacks {', '.join(names)}; run: zaikio-oauth migrate")
 
+    async def inspect(self, look: Callable[[AsyncEngine, Tables], Awaitable[T]]) -> T:
+        """Return what ``look`` finds, before anything is known of the database; raises what ``open`` raises."""
+        return await self._opening(look(self.engine, self.tables), connecting=True)
+
     async def migrate(self) -> None:
         """Migrate the database to the newest revision; raises what ``open`` raises."""
         # An engine of its own, because a migration may take longer than a statement, and wait for another process.

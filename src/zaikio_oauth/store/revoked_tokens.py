@@ -79,6 +79,12 @@ class RevokedTokenRepository:
         """Set the time at which the list is due next."""
         await self._statements.run(update(self._schedule).where(self._schedule.c.key == LIST).values(due_at=at))
 
+    async def list_due_at(self) -> datetime | None:
+        """Return when the list is due next, or None if it has never been."""
+        statement = select(self._schedule.c.due_at).where(self._schedule.c.key == LIST)
+        row = (await self._statements.run(statement)).first
+        return row.due_at if row else None
+
     async def delete_revoked_before(self, instant: datetime) -> None:
         """Delete the ids that were revoked so long ago that no token of that time is still valid."""
         await self._statements.run(delete(self._revocations).where(self._revocations.c.revoked_at < instant))

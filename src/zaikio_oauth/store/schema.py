@@ -55,9 +55,9 @@ def check_owner(table: str, present: Collection[str], expected: Collection[str])
     if lacking:
         raise ConfigurationError(
             f"The database has a table {table} that is not one of zaikio_oauth: it lacks {', '.join(lacking)}. "
-            "The Ruby gem zaikio-oauth_client has a table zaikio_access_tokens, whose tokens cannot be read here. "
-            f"Rename the table (ALTER TABLE {table} RENAME TO former_{table}) or, while another app uses it, set "
-            "ZAIKIO_DATABASE_URL to another database; then run: zaikio-oauth migrate"
+            "The Ruby gem zaikio-oauth_client has a table zaikio_access_tokens, whose tokens cannot be read here; "
+            f"rename the table (ALTER TABLE {table} RENAME TO former_{table}) or, while another app uses it, set "
+            "ZAIKIO_DATABASE_URL to another database, then run: zaikio-oauth migrate"
         )
 
 
