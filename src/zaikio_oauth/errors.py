@@ -13,7 +13,8 @@
     ├── StoreUnavailableError      the database cannot be used now; says what kind of fault it is
     └── DecryptionError            no configured key decrypts a stored token; names the id of the row
 
-No message of these ever contains a token, a code, a secret or a key.
+No message of these ever contains a token, a code, a secret or a key. Each has a page in the documentation, whose
+address is ``documentation`` and a note of the exception (PEP 678), so that tracebacks show it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,52 @@ __all__ = [
     "StoreUnavailableError",
     "UnknownClientError",
     "ZaikioOAuthError",
+    "page_about",
 ]
+
+_DOCUMENTATION = "https://zaikio-oauth.readthedocs.io"
+
+# Codes that have a page of their own, ours and the Hub's.
+_CODES = frozenset(
+    {
+        "access_denied",
+        "bearer_does_not_exist",
+        "delegation_access_token_cannot_delegate",
+        "different_bearer_ids",
+        "different_bearer_types",
+        "expired_token",
+        "insufficient_scope",
+        "invalid_client",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_response",
+        "invalid_scope",
+        "invalid_state",
+        "invalid_token",
+        "malformed_scope",
+        "parent_has_no_delegation_permission",
+        "scope_is_not_included_in_desired_scopes",
+        "scope_was_not_granted_in_parent",
+        "server_error",
+        "slow_down",
+        "temporarily_unavailable",
+        "unauthorized_client",
+        "ungranted_scope",
+        "unpermitted_bearer_id",
+        "unpermitted_scope",
+        "unsupported_grant_type",
+        "unsupported_response_type",
+    }
+)
+
+
+def page_about(code: str) -> str:
+    """Return the address of the page about an error code; all that are unknown here have one in common."""
+    return _page(code if code in _CODES else "oauth_error")
+
+
+def _page(name: str) -> str:
+    return f"{_DOCUMENTATION}/reference/errors/{name}.html"
 
 
 class ZaikioOAuthError(Exception):
@@ -43,8 +89,19 @@ class ZaikioOAuthError(Exception):
     try:
         token = await get_access_token(bearer_type="Organization", bearer_id=organization_id)
     except ZaikioOAuthError as error:
-        log.warning("No access token: %s", error)
+        log.warning("No access token: %s (%s)", error, error.documentation)
     """
+
+    _page_name = "index"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.add_note(f"See {self.documentation}")
+
+    @property
+    def documentation(self) -> str:
+        """The address of the page about this error: its causes, and what to do."""
+        return _page(self._page_name)
 
     def __reduce__(self) -> tuple[Callable[..., ZaikioOAuthError], tuple[Any, ...]]:
         # An exception would otherwise be unpickled by its constructor, with the message as its only argument.
@@ -66,6 +123,8 @@ class ConfigurationError(ZaikioOAuthError):
         sys.exit(str(error))
     """
 
+    _page_name = "configuration_error"
+
 
 class UnknownClientError(ConfigurationError):
     """Raised when a client is named that is not configured.
@@ -77,6 +136,8 @@ class UnknownClientError(ConfigurationError):
         except UnknownClientError as error:
             print("choose one of", error.known)
     """
+
+    _page_name = "unknown_client_error"
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
@@ -102,6 +163,11 @@ class OAuthError(ZaikioOAuthError):
         self.description = description
         self.status_code = status_code
         super().__init__(f"The Hub answered with an error: {code}" + (f" ({description})" if description else ""))
+
+    @property
+    def documentation(self) -> str:
+        """The address of the page about this code."""
+        return page_about(self.code)
 
 
 class InvalidGrantError(OAuthError):
@@ -150,6 +216,7 @@ class InvalidTokenError(ZaikioOAuthError):
     """
 
     code = "invalid_token"
+    _page_name = "invalid_token"
 
     def __init__(self, description: str) -> None:
         self.description = description
@@ -168,6 +235,8 @@ class HubUnavailableError(ZaikioOAuthError):
             retry_in(error.retry_after or 60)
     """
 
+    _page_name = "hub_unavailable_error"
+
     def __init__(self, reason: str, *, elapsed: float = 0.0, retry_after: float | None = None) -> None:
         self.reason = reason
         self.elapsed = elapsed
@@ -184,6 +253,8 @@ class InvalidResponseError(ZaikioOAuthError):
         log.error("%s", error)
     """
 
+    _page_name = "invalid_response"
+
 
 class StoreUnavailableError(ZaikioOAuthError):
     """Raised when the database cannot be used now: unreachable, locked, read-only, too slow, or refusing a statement.
@@ -197,6 +268,8 @@ class StoreUnavailableError(ZaikioOAuthError):
         except StoreUnavailableError as error:
             log.warning("Later: %s", error.reason)
     """
+
+    _page_name = "store_unavailable_error"
 
     def __init__(self, reason: str, *, elapsed: float = 0.0, may_pass: bool = True) -> None:
         self.reason = reason
@@ -216,6 +289,8 @@ class DecryptionError(ZaikioOAuthError):
         except DecryptionError as error:
             print("cannot be decrypted:", error.access_token_id)
     """
+
+    _page_name = "decryption_error"
 
     def __init__(self, access_token_id: str) -> None:
         self.access_token_id = access_token_id

@@ -13,6 +13,7 @@ from tests.apps import small_app
 from tests.data import OTHER_KEY, SECRET
 from tests.visitor import Visitor, query_of
 from zaikio_oauth import Settings, ZaikioOAuth
+from zaikio_oauth.errors import page_about
 from zaikio_oauth.testing import HubServer, LocalHub
 from zaikio_oauth.web.flow import LIFETIME
 from zaikio_oauth.web.lost_flow import REASONS, Cause
@@ -116,7 +117,9 @@ async def test_the_log_says_why_a_login_died(
 
     (line,) = [record for record in caplog.records if getattr(record, "zaikio_event", None) == "login.failed"]
     assert (line.zaikio_error, line.zaikio_cause) == ("invalid_state", cause)  # type: ignore[attr-defined]
-    assert line.getMessage() == f"A login or connection ended in invalid_state: {REASONS[cause]}"
+    page = page_about("invalid_state")
+    assert line.getMessage() == f"A login or connection ended in invalid_state: {REASONS[cause]}; see {page}"
+    assert line.zaikio_documentation == page  # type: ignore[attr-defined]
     assert query_of(callback)["state"] not in caplog.text
     error = (await visitor.get("/")).json()["error"]
     assert (error["code"], error["message"]) == ("invalid_state", GENERAL)
@@ -188,7 +191,7 @@ async def test_a_failure_without_a_description_is_in_english(
         answer = await visitor.get(await visitor.consent(answer.headers["location"]))
 
     (line,) = [record for record in caplog.records if getattr(record, "zaikio_event", None) == "login.failed"]
-    assert line.getMessage() == f"A login or connection ended in {reason}"
+    assert line.getMessage() == f"A login or connection ended in {reason}; see {page_about(reason.partition(':')[0])}"
     assert (await visitor.get("/")).json()["error"]["message"] not in caplog.text
 
 

@@ -88,6 +88,8 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError):
         # str(error) would begin with a number.
         return ": ".join(part for part in (error.filename, error.strerror or type(error).__name__) if part)
+    if isinstance(error, ZaikioOAuthError):
+        return f"{str(error).rstrip('.')}; see {error.documentation}"
     return str(error)
 
 

@@ -15,6 +15,7 @@ from zaikio_oauth.errors import (
     OAuthError,
     StoreUnavailableError,
     ZaikioOAuthError,
+    page_about,
 )
 from zaikio_oauth.web.flow import Flow, generate_state, hub_parameters, possible_state, usable_state
 from zaikio_oauth.web.hooks import called
@@ -259,14 +260,16 @@ class LoginFlow:
         else:
             # Never the message, which is in the language of the person.
             log.warning(
-                "A login or connection ended in %s: %s",
+                "A login or connection ended in %s: %s; see %s",
                 error.code,
                 failure.reason if failure.cause else error.description or failure.reason,
+                page_about(error.code),
                 extra={
                     "zaikio_event": "login.failed",
                     "zaikio_error": error.code,
                     "zaikio_cause": failure.cause,
                     "zaikio_client_name": visit.client_name,
+                    "zaikio_documentation": page_about(error.code),
                 },
             )
             session.store_error(error)
