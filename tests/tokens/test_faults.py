@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.data import SECRET, some_access_token
+from tests.environment.pgbouncer import pgbouncer
 from tests.environment.plugin import unavailable
 from tests.visitor import BASE_URL, expiring_token
 from zaikio_oauth import Settings, ZaikioOAuth
@@ -101,34 +99,8 @@ async def test_a_connection_lost_while_idle_is_replaced(postgresql_url: str, mak
 def pgbouncer_url(postgresql_url: str, tmp_path: Path) -> Iterator[str]:
     """Yield the URL of a real PgBouncer in transaction mode with two server connections."""
     command = os.environ.get("ZAIKIO_TEST_PGBOUNCER") or unavailable("pgbouncer", "it was not found")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    parts = urlsplit(postgresql_url)
-    name = parts.path.lstrip("/")
-    tmp_path.chmod(0o755)
-    (tmp_path / "users.txt").write_text('"zaikio" ""\n')
-    configuration = tmp_path / "pgbouncer.ini"
-    configuration.write_text(
-        f"[databases]\n{name} = host=127.0.0.1 port={parts.port} user=zaikio\n"
-        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=trust\nauth_file={tmp_path}/users.txt\n"
-        "pool_mode=transaction\ndefault_pool_size=2\nignore_startup_parameters=extra_float_digits\nunix_socket_dir=\n"
-    )
-    for path in [tmp_path, *tmp_path.parents]:
-        if path.stat().st_uid == 0 and path != Path("/") and not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o011)
-    as_nobody: dict[str, Any] = {"user": "nobody"} if Path("/proc/self").stat().st_uid == 0 else {}
-    with subprocess.Popen(
-        [command, "-q", str(configuration)], cwd="/", stderr=subprocess.DEVNULL, **as_nobody
-    ) as process:
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield f"postgresql+asyncpg://zaikio@127.0.0.1:{port}/{name}?pgbouncer=true"
-        process.terminate()
+    with pgbouncer(command, postgresql_url, tmp_path) as url:
+        yield f"{url}?pgbouncer=true"
 
 
 @pytest.fixture

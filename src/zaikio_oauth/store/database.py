@@ -95,8 +95,9 @@ class Database:
         # Everything: SQLAlchemy's errors, Alembic's, the driver's, the network's.
         except Exception as error:
             fault, cause = fault_of(error), driver_error(error)
-        # The drivers check the values of their parameters when they connect.
-        if connecting and isinstance(cause, TypeError | ValueError | AttributeError):
+        # The drivers check the values of their parameters when they connect. A certificate that is not valid is a
+        # ValueError as well.
+        if connecting and isinstance(cause, TypeError | ValueError | AttributeError) and not isinstance(cause, OSError):
             raise refused_parameter(self.engine.url)
         advice = "check ZAIKIO_DATABASE_URL and whether the server is running"
         if fault.may_pass and fault is not CANNOT_OPEN:

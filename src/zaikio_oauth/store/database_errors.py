@@ -42,6 +42,8 @@ FULL: Final = Fault("its disk or memory is full")
 INPUT_OUTPUT: Final = Fault("its files cannot be read or written", stale=True)
 CANNOT_OPEN: Final = Fault("its file cannot be opened", stale=True)
 BAD_CERTIFICATE: Final = Fault("its certificate is not valid", may_pass=False)
+WITHOUT_TLS: Final = Fault("it does not offer TLS, which its address requires", may_pass=False)
+NO_SUCH_SERVER: Final = Fault("none of its servers is of the kind that target_session_attrs asks for")
 DAMAGED: Final = Fault("its file is damaged or is no database", may_pass=False)
 
 # By SQLSTATE, or by its first two characters, which are its class (PostgreSQL, "Error Codes").
@@ -95,6 +97,9 @@ def _by_type(error: BaseException, driver: BaseException) -> Fault | None:
         CONNECTION_LOST: lost or (of_asyncpg and _name(driver) in ("InvalidCachedStatementError", "InterfaceError")),
         TOO_SLOW: isinstance(driver, TimeoutError),
         BAD_CERTIFICATE: isinstance(driver, ssl.SSLCertVerificationError),
+        # asyncpg has no type of its own for it.
+        WITHOUT_TLS: isinstance(driver, ConnectionError) and "rejected SSL upgrade" in str(driver),
+        NO_SUCH_SERVER: of_asyncpg and _name(driver) == "TargetServerAttributeNotMatched",
         UNREACHABLE: isinstance(driver, OSError),
     }
     return next((fault for fault, applies in kinds.items() if applies), None)

@@ -23,6 +23,7 @@ from zaikio_oauth.retries_and_waits import (
 )
 from zaikio_oauth.store import sqlite_connection
 from zaikio_oauth.store.database_errors import TOO_SLOW, fault_of
+from zaikio_oauth.store.postgresql_address import asyncpg_address
 
 __all__ = ["make_engine", "refused_parameter"]
 
@@ -33,7 +34,6 @@ _SQLITE_PARAMETERS: Final = frozenset(
 )
 _SQLITE_URI_PARAMETERS: Final = frozenset({"cache", "immutable", "mode", "nolock", "psow", "vfs"})
 _SQLALCHEMY_PARAMETERS: Final = frozenset({"prepared_statement_cache_size"})
-_SIMILAR: Final = {"sslmode": "ssl", "connect_timeout": "timeout", "statement_timeout": "command_timeout"}
 
 
 def make_engine(url: str, options: Mapping[str, Any], *, statement_timeout: float = STATEMENT_TIMEOUT) -> AsyncEngine:
@@ -44,7 +44,7 @@ def make_engine(url: str, options: Mapping[str, Any], *, statement_timeout: floa
     ``in_transactions`` (whether each call needs one) and ``statement_deadline`` (seconds or None).
     """
     try:
-        address = make_url(url)
+        address, of_driver = asyncpg_address(url) if url.startswith("postgresql") else (make_url(url), {})
         dialect: Any = address.get_dialect()
         pool = options.get("poolclass") or dialect.get_pool_class(address)
     except (ArgumentError, NoSuchModuleError, ValueError):
@@ -65,6 +65,7 @@ def make_engine(url: str, options: Mapping[str, Any], *, statement_timeout: floa
         "connect_args": {
             **{name: value for name, value in defaults.items() if name not in address.query},
             **{name: limits[name] for name in ("timeout", "command_timeout") if name in address.query},
+            **of_driver,
             **connect_args,
         },
         "execution_options": {
@@ -128,8 +129,7 @@ def _check_names(address: URL, known: Iterable[str]) -> None:
     known, driver = frozenset(known), address.get_driver_name()
     for name in sorted(address.query):
         if name not in known:
-            similar = f"; write {_SIMILAR[name]!r}" if _SIMILAR.get(name) in known else ""
-            raise ConfigurationError(f"ZAIKIO_DATABASE_URL: {driver} knows no parameter {_quoted([name])}{similar}.")
+            raise ConfigurationError(f"ZAIKIO_DATABASE_URL: {driver} knows no parameter {_quoted([name])}; remove it.")
 
 
 def _given_limits(address: URL, options: Mapping[str, Any]) -> dict[str, float | None]:
