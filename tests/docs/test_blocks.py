@@ -86,6 +86,7 @@ PYTHON = {"python", "given", "then"}
 NO_CODE = {"text"}
 RUN_ELSEWHERE: dict[str, str] = {
     "caddyfile": "tests/docs/test_proxies.py",
+    "html": "tests/docs/test_single_page_app.py",
     "nginx": "tests/docs/test_proxies.py",
     "sql": "tests/store/test_app_migrations.py",
 }
