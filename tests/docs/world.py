@@ -98,8 +98,9 @@ class World:
         back = httpx.get(started.headers["location"]).headers["location"]
         return client.get(back, follow_redirects=False)
 
-    @staticmethod
-    def _test(function: Any) -> None:
-        result = function()
+    def _test(self, function: Any) -> None:
+        # The fixtures of our pytest plugin.
+        fixtures = {"zaikio_hub": self.names["hub"], "zaikio_hub_url": self.names["hub_url"]}
+        result = function(**{name: fixtures[name] for name in inspect.signature(function).parameters})
         if inspect.iscoroutine(result):
             asyncio.run(result)
