@@ -32,7 +32,7 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
-Client = Annotated[str | None, typer.Option(help="The name of the client; by default the default client.")]
+Client = Annotated[str | None, typer.Option(help="The client; by default the default client.", metavar="NAME")]
 
 
 def _run(command: Coroutine[Any, Any, T]) -> T:
@@ -75,52 +75,11 @@ def migrate() -> None:
 
 
 @app.command()
-def cleanup(as_json: AsJson = False) -> None:
-    """Delete, in small batches, the tokens that can never be used again. For cron: 0 3 * * * zaikio-oauth cleanup."""
-    from zaikio_oauth.cli import maintenance_report
-
-    _run(maintenance_report.cleanup(as_json=as_json))
-
-
-@app.command("rotate-keys")
-def rotate_keys(as_json: AsJson = False) -> None:
-    """Re-encrypt what is not encrypted with the first key of ZAIKIO_ENCRYPTION_KEYS. May be stopped and run again."""
-    from zaikio_oauth.cli import maintenance_report
-
-    _run(maintenance_report.rotate_keys(as_json=as_json))
-
-
-@app.command()
-def connections(
-    client: Client = None,
-    bearer_type: Annotated[
-        str, typer.Option(help="Organization or Person.", autocompletion=lambda: ["Organization", "Person"])
-    ] = "Organization",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list as JSON, with all fields.")] = False,
-) -> None:
-    """List who has connected the app, how healthy each connection is, and until when it can be refreshed."""
-    from zaikio_oauth.cli import connection_report
-
-    _run(connection_report.show_connections(client, bearer_type, as_json=as_json))
-
-
-@app.command("keep-alive")
-def keep_alive(as_json: AsJson = False) -> None:
-    """Refresh the connections that would die within two days. For cron: 0 2 * * * zaikio-oauth keep-alive.
-
-    The exit status is 1 if some could not be refreshed.
-    """
-    from zaikio_oauth.cli import connection_report
-
-    if _run(connection_report.keep_alive(as_json=as_json)).failed:
-        raise typer.Exit(1)
-
-
-@app.command()
 def check(as_json: AsJson = False) -> None:
     """Check the settings, the database, the keys and the Hub, and say how to mend what is wrong.
 
-    Nothing is changed, and the Hub is asked for nothing. Warnings are not failures: then the exit status is 0.
+    Nothing is changed, and the Hub is asked for no token. The exit status is 2 if something failed; warnings are no
+    failures.
     """
     from zaikio_oauth.cli import check_report
 
@@ -132,7 +91,7 @@ def login(
     device: Annotated[bool, typer.Option("--device", help="Log in with another device (RFC 8628).")] = False,
     client: Client = None,
     scope: Annotated[
-        list[str] | None, typer.Option(help="A scope to ask for, instead of the client's. Repeatable.")
+        list[str] | None, typer.Option(help="A scope to ask for, instead of the client's. Repeatable.", metavar="SCOPE")
     ] = None,
     timeout: Annotated[
         int | None,
@@ -150,19 +109,68 @@ def login(
 
 
 @app.command()
+def connections(
+    client: Client = None,
+    bearer_type: Annotated[
+        str,
+        typer.Option(help="Organization or Person.", metavar="TYPE", autocompletion=lambda: ["Organization", "Person"]),
+    ] = "Organization",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list as JSON, with all fields.")] = False,
+) -> None:
+    """List who has connected the app, how healthy each connection is, and until when it can be refreshed."""
+    from zaikio_oauth.cli import connection_report
+
+    _run(connection_report.show_connections(client, bearer_type, as_json=as_json))
+
+
+@app.command("keep-alive")
+def keep_alive(as_json: AsJson = False) -> None:
+    """Refresh the connections that would otherwise end within two days. For cron: 0 2 * * * zaikio-oauth keep-alive.
+
+    The exit status is 1 if some could not be refreshed.
+    """
+    from zaikio_oauth.cli import connection_report
+
+    if _run(connection_report.keep_alive(as_json=as_json)).failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def cleanup(as_json: AsJson = False) -> None:
+    """Delete, in small batches, the tokens that can never be used again. For cron: 0 3 * * * zaikio-oauth cleanup."""
+    from zaikio_oauth.cli import maintenance_report
+
+    _run(maintenance_report.cleanup(as_json=as_json))
+
+
+@app.command("rotate-keys")
+def rotate_keys(as_json: AsJson = False) -> None:
+    """Re-encrypt what is not encrypted with the first key of ZAIKIO_ENCRYPTION_KEYS. May be stopped and run again."""
+    from zaikio_oauth.cli import maintenance_report
+
+    _run(maintenance_report.rotate_keys(as_json=as_json))
+
+
+@app.command()
 def hub(
-    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)] = 8001,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535, metavar="PORT")] = 8001,
+    host: Annotated[str, typer.Option(help="The address to listen on.", metavar="ADDRESS")] = "127.0.0.1",
     app_url: Annotated[
-        list[str] | None, typer.Option(help="The address of your app, for which callbacks are registered. Repeatable.")
+        list[str] | None, typer.Option(help="The address of your app, for its callbacks. Repeatable.", metavar="URL")
     ] = None,
-    prefix: Annotated[str, typer.Option(help="The prefix of zaikio_router in your app.")] = "/zaikio",
-    people: Annotated[str | None, typer.Option(help="A JSON file with people and organizations.")] = None,
+    prefix: Annotated[str, typer.Option(help="The prefix of zaikio_router in your app.", metavar="PATH")] = "/zaikio",
+    people: Annotated[
+        str | None, typer.Option(help="A JSON file with people and organizations.", metavar="FILE")
+    ] = None,
     auto_consent: Annotated[
-        str | None, typer.Option(help="The id or e-mail address of the person who grants everything without a page.")
+        str | None,
+        typer.Option(
+            help="The id or e-mail address of the person who grants everything without a page.", metavar="PERSON"
+        ),
     ] = None,
     state: Annotated[
-        str | None, typer.Option(help="A file that keeps keys and grants, so that a restart logs nobody out.")
+        str | None,
+        typer.Option(help="A file that keeps keys and grants, so that a restart logs nobody out.", metavar="FILE"),
     ] = None,
 ) -> None:
     """Serve a local Hub that knows the clients of ZAIKIO_CLIENTS__… (if there are none: the client "warehouse")."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
@@ -21,6 +23,7 @@ from zaikio_oauth.tokens.keep_alive import KeptAlive
 __all__ = ["keep_alive", "show_connections"]
 
 WIDTHS = {"bearer": 36, "health": 6, "connected": 10, "refreshed": 10, "until": 10}
+WIDTH = sum(WIDTHS.values()) + 2 * (len(WIDTHS) - 1)
 
 
 async def show_connections(client_name: str | None, bearer_type: str, *, as_json: bool) -> None:
@@ -49,22 +52,32 @@ def _iso(value: Any) -> str:
 
 async def _table(connections: AsyncIterator[Connection]) -> None:
     counted: Counter[str] = Counter()
+    narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDTH
     async for connection in connections:
-        if not counted:
+        if not counted and not narrow:
             typer.echo(_line(*WIDTHS))
         counted[connection.health] += 1
-        typer.echo(
-            _line(
-                connection.bearer_id,
-                connection.health,
-                _day(connection.connected_at),
-                _day(connection.refreshed_at),
-                _day(connection.refresh_expires_at or connection.expires_at),
-            )
-        )
+        bearer, *cells = _cells(connection)
+        typer.echo(f"{bearer}\n  {_described(cells)}" if narrow else _line(bearer, *cells))
     total = counted.total()
     parts = ", ".join(f"{counted[health]} {health}" for health in ("ok", "ageing", "lost") if counted[health])
     typer.echo(f"{total} connection{'' if total == 1 else 's'}{': ' if parts else ''}{parts}")
+
+
+def _cells(connection: Connection) -> tuple[str, ...]:
+    return (
+        connection.bearer_id,
+        connection.health,
+        _day(connection.connected_at),
+        _day(connection.refreshed_at),
+        _day(connection.refresh_expires_at or connection.expires_at),
+    )
+
+
+def _described(cells: Sequence[str]) -> str:
+    """Return all but the bearer in one line, without the column that a narrow terminal has no room for."""
+    health, connected, _, until = cells
+    return f"{health}, {connected} to {until}"
 
 
 def _line(*cells: str) -> str:
