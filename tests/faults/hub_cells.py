@@ -23,8 +23,9 @@ from tests.apps import small_app
 from tests.data import KEY, OTHER_KEY, SECRET
 from tests.faults.faulty_hub import FaultyHub
 from tests.faults.hub_faults import HubFault, faults
+from tests.inside import parts_of
 from tests.visitor import BASE_URL, NO_CERTIFICATES, Visitor
-from zaikio_oauth import BearerToken, Settings, ZaikioOAuth, ZaikioOAuthError
+from zaikio_oauth import AccessToken, BearerToken, HubEvent, Settings, TokenEvent, ZaikioOAuth, ZaikioOAuthError
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
 
@@ -49,7 +50,7 @@ class Stage:
         self.folder = folder
         self.late = 0.0
         self.consent = asyncio.Lock()
-        self.browser = httpx2.AsyncClient(verify=NO_CERTIFICATES)
+        self.browser = httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=30)
         self.hub = LocalHub(
             [
                 HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),
@@ -115,6 +116,7 @@ class Cell:
     pause = 0.0
     """How many seconds pass between ``prepare`` and ``perform``."""
     open_before = True
+    on_event: Callable[[HubEvent], Awaitable[None]] | None = None
 
     def __init__(self, stage: Stage, fault: HubFault) -> None:
         self.stage = stage
@@ -128,7 +130,13 @@ class Cell:
         self._database = self.stage.folder / f"{id(self)}.db"
         shutil.copy(self.stage.folder / "template.db", self._database)
         self.settings = self.settings_with(KEY)
-        self.zaikio = ZaikioOAuth(self.settings, engine_options={"pool_size": 1, "max_overflow": 1})
+        self.told: list[TokenEvent] = []
+        self.zaikio = ZaikioOAuth(
+            self.settings,
+            on_token_event=self.told.append,
+            on_event=self.on_event,
+            engine_options={"pool_size": 1, "max_overflow": 1},
+        )
         if self.open_before:
             await self.zaikio.__aenter__()
         await self.prepare()
@@ -197,6 +205,10 @@ class Cell:
         assert took < 10 + self.stage.late, f"closing took {took:.1f} s"
         assert not left, f"{left} connections are left"
 
+    def kinds_told(self, *kinds: str) -> list[str]:
+        """Return which of these kinds the listener of token events has heard of, in order."""
+        return [event.kind for event in self.told if event.kind in kinds]
+
     async def log_in(self, client_name: str = "warehouse") -> str:
         """Log a new person in, and return the person's id."""
         person = self.stage.hub.add_person("Some", "Body", "somebody@example.com").id
@@ -208,6 +220,15 @@ class Cell:
             self.stage.hub.access_token_lifetime = 3600.0
         assert "zaikio_access_token_id" in self.visitor.session, "the login failed"
         return person
+
+    async def a_grant(self, client_name: str = "warehouse") -> AccessToken:
+        """Return the token of a new person, which the app got by a code, without an app and a browser."""
+        person = self.stage.hub.add_person("Some", "Body", "somebody@example.com").id
+        given = {"redirect_uri": f"{BASE_URL}/zaikio/{client_name}/sessions/approve"}
+        code = self.stage.hub.mint_code(f"{client_name}-id", person_id=person, scope="zaikio.person.r", **given)
+        return await (await parts_of(self.zaikio)).issuance.authorization_code(
+            client_name, code=code, code_verifier=None, requested_scopes="zaikio.person.r", **given
+        )
 
     def an_organization(self, scopes: list[str]) -> str:
         """Return the id of a new organization that has granted these scopes."""

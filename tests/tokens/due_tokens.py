@@ -26,11 +26,13 @@ async def two_processes(settings: Settings, **options: Any) -> AsyncIterator[lis
 
 async def age(zaikio: ZaikioOAuth, token: AccessToken, *, left: float, lifetime: float = 3600) -> None:
     """Let a stored token be one of that lifetime which has so many seconds left."""
-    table = (await parts_of(zaikio)).access_tokens._table
+    parts = await parts_of(zaikio)
+    table = parts.access_tokens._table
     expires_at = datetime.now(UTC) + timedelta(seconds=left)
     values = {"expires_at": expires_at, "updated_at": expires_at - timedelta(seconds=lifetime)}
     async with (await engine_of(zaikio)).begin() as connection:
         await connection.execute(update(table).where(table.c.id == token.id).values(values))
+    parts.grants.forget(token.id)
 
 
 async def let_refresh_token_die(zaikio: ZaikioOAuth, access_token_id: str, *, in_seconds: float) -> None:
