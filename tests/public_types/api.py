@@ -356,6 +356,7 @@ def local_hub() -> None:
     hub.fail("refresh_token", status=503, latency=0.5)
     with HubServer(hub) as server:
         assert_type(server.url, str)
+    assert_type(registered.title, str)
     assert_type(hub.requests, list[HubRequest])
     assert_type(hub.count(grant_type="refresh_token"), int)
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from starlette.testclient import TestClient
 
 from tests.data import SECRET
 from tests.testing.test_independent_clients import Form
@@ -240,7 +241,7 @@ def test_somebody_who_is_no_member_can_only_cancel(browser: httpx2.Client, hub: 
     """The page explains why, and offers no other button."""
     page = sign_in(browser, ask(browser, scope=f"Org/{hub.organizations[2].id}.zaikio.organization.r"))
 
-    assert "You are not a member" in page.text
+    assert "an organization that you do not belong to" in page.text
     assert list(Form(page.text).buttons) == ["Cancel"]
 
 
@@ -306,6 +307,30 @@ def test_the_pages_are_not_cached_framed_or_leaked_by_referrer(browser: httpx2.C
     assert "&lt;b&gt;Neu&lt;/b&gt;" in page.text
     assert "Please check that this is still your e-mail address" in page.text
     assert "warehouse-id" in browser.get("/").text
+
+
+def test_an_unknown_address_shows_a_page(browser: httpx2.Client) -> None:
+    """In the language of the browser; a program receives one line of text."""
+    page = browser.get("/gone", headers={"Accept": "text/html", "Accept-Language": "de"})
+    assert (page.status_code, "Seite nicht gefunden" in page.text) == (404, True)
+    assert (browser.get("/gone").text, browser.delete("/device").status_code) == ("Not Found", 405)
+
+
+def test_every_page_has_an_icon(browser: httpx2.Client) -> None:
+    """The pages contain it, and a browser that shows JSON finds it, so no console has an error."""
+    assert '<link rel="icon" href="data:image/svg+xml,%3Csvg' in browser.get("/").text
+    icon = browser.get("/favicon.ico")
+    assert (icon.status_code, icon.headers["content-type"]) == (200, "image/svg+xml")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("warehouse", "Warehouse"), ("my_app", "My App"), ("iPad kiosk", "IPad Kiosk"), ("ümläut", "Ümläut")],
+)
+def test_the_pages_call_an_app_by_its_name(name: str, title: str) -> None:
+    """The name of a client is spelt as a title."""
+    app = HubApp.for_client(name, "an-id")
+    assert f"<strong>{title}</strong>" in TestClient(LocalHub([app])).get("/").text
 
 
 # ── the token endpoint ─────────────────────────────────────────────────────────────────────────────

@@ -73,7 +73,7 @@ async def test_a_restart_logs_nobody_out(tmp_path: Path) -> None:
             assert latest.id == token.id
             assert (await zaikio.get_access_token(bearer_id=PERSON_ID)).bearer_id == PERSON_ID
             assert again.person(newcomer.id) == newcomer
-            assert "A restart of this Hub loses nothing" in httpx2.get(server.url).text
+            assert "All data is kept when this Hub restarts" in httpx2.get(server.url).text
         # Without the file, everybody has to log in again.
         path.unlink()
         with HubServer(kept_hub(path), port=port):

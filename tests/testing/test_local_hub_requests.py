@@ -133,7 +133,7 @@ def test_prompts_show_the_page_again(browser: httpx2.Client) -> None:
     browser.post("/oauth/authorize", data=consent.hidden | consent.buttons["Allow"])
 
     assert ask(browser).status_code == 302
-    assert "would like access" in ask(browser, prompt="consent").text
+    assert "Allow Warehouse to access your data?" in ask(browser, prompt="consent").text
     confirm = ask(browser, prompt_email_confirmation="true").text
     assert "Please check that this is still your e-mail address" in confirm
 

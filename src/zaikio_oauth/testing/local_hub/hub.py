@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from zaikio_oauth.settings import Settings, variables
@@ -98,4 +100,8 @@ class LocalHub(HubState):
             ApiRoutes(self),
         )
         routes = [route for part in parts for route in part.routes()]
-        return Starlette(routes=routes, middleware=[Middleware(Recorder, state=self)])
+        return Starlette(
+            routes=[*routes, Route("/favicon.ico", pages.icon)],
+            middleware=[Middleware(Recorder, state=self)],
+            exception_handlers={HTTPException: pages.http_error},
+        )

@@ -7,11 +7,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.datastructures import FormData, QueryParams
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from zaikio_oauth.testing.local_hub.state.browser_sessions import BrowserSessions
-from zaikio_oauth.testing.local_hub.texts import TEXTS, permission
+from zaikio_oauth.testing.local_hub.texts import TEXTS, named, permission
 from zaikio_oauth.web.messages import ranked_languages
 
 __all__ = ["Pages", "query_in"]
@@ -22,7 +23,6 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
 }
-_EXPIRED_FORM = "This form has expired. Please start again."
 
 
 class Pages:
@@ -36,6 +36,7 @@ class Pages:
             undefined=StrictUndefined,
         )
         self._templates.trim_blocks = self._templates.lstrip_blocks = True
+        self._icon = self._templates.get_template("mark.svg").render()
 
     def show(
         self, request: Request, template: str, status_code: int = 200, *, language: str | None = None, **values: Any
@@ -45,6 +46,8 @@ class Pages:
         html = self._templates.get_template(template).render(
             t=TEXTS[chosen],
             language=chosen,
+            icon=self._icon,
+            named=lambda values: named(values, chosen),
             permission=lambda scope: permission(scope, chosen),
             switches=_switches(request),
             **values,
@@ -68,11 +71,26 @@ class Pages:
         self._sessions.keep(response, session)
         return response
 
-    def refuse(
-        self, request: Request, error: str = "invalid_request", description: str = _EXPIRED_FORM
-    ) -> HTMLResponse:
-        """Return the page for an error that must not be sent to the app."""
-        return self.show(request, "refused.html", 400, error=error, description=description)
+    def refuse(self, request: Request, error: str, description: str) -> HTMLResponse:
+        """Return the page for an error that must not be sent to the app; the description is for its developers."""
+        language = request.query_params.get("lang")
+        return self.show(request, "refused.html", 400, language=language, error=error, description=description)
+
+    def expired(self, request: Request) -> HTMLResponse:
+        """Return the page for a form that cannot be used any more."""
+        return self.refuse(request, "invalid_request", TEXTS[language_of(request, None)]["expired_form"])
+
+    async def http_error(self, request: Request, error: Exception) -> Response:
+        """Return the page for an address or a method that does not exist; programs receive one line of text."""
+        if not isinstance(error, HTTPException):
+            raise error
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse(error.detail, error.status_code, error.headers)
+        return self.show(request, "missing.html", error.status_code, language=request.query_params.get("lang"))
+
+    async def icon(self, _request: Request) -> Response:
+        """Return the icon that a browser asks for beside a response that is not a page."""
+        return Response(self._icon, media_type="image/svg+xml")
 
 
 def query_in(form: FormData) -> QueryParams:

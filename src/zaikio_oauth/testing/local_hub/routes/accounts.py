@@ -44,7 +44,7 @@ class AccountRoutes:
         """Create an account and sign its person in."""
         form = await request.form()
         if not self._state.browser_sessions.sent(request, form):
-            return self._pages.refuse(request)
+            return self._pages.expired(request)
         first_name, name, email = (_text(form, field).strip() for field in ("first_name", "name", "email"))
         person = self._state.add_person(first_name, name, email) if first_name and name and email else None
         return self._signed_in_as(request, form, person)
@@ -77,7 +77,7 @@ class AccountRoutes:
     def _signed_in_as(self, request: Request, form: FormData, person: HubPerson | None) -> Response:
         asker = _text(form, "asker")
         if person is None or asker not in _ASKERS or not self._state.browser_sessions.sent(request, form):
-            return self._pages.refuse(request)
+            return self._pages.expired(request)
         self._state.browser_sessions.sign_in(request, person.id)
         # They have just said who they are, so they are not asked again.
         pairs = without(query_in(form), "force_login", "prompt", "show_signup")

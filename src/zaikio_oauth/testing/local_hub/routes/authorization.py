@@ -102,12 +102,12 @@ class AuthorizationRoutes:
         try:
             asked = self._validated(query)
             if not self._state.browser_sessions.sent(request, form):
-                return self._pages.refuse(request)
+                return self._pages.expired(request)
             if form.get("decision") != "grant":
                 return asked.answer(**_CANCELLED)
             person = self._accounts.person(request)
             if person is None:
-                return self._pages.refuse(request)
+                return self._pages.expired(request)
             bearer, scopes = self._consent.granted(form, query, app=asked.app, requested=asked.requested, person=person)
             return self._grant(asked, bearer, scopes)
         except ScopeError as error:

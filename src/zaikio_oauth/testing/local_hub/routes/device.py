@@ -88,12 +88,12 @@ class DeviceRoutes:
         person = self._accounts.person(request)
         code = self._state.device_codes.waiting(query.get("user_code", ""))
         if code is None or not self._state.browser_sessions.sent(request, form):
-            return self._pages.refuse(request)
+            return self._pages.expired(request)
         if form.get("decision") != "grant":
             self._state.device_codes.answer(code, "access_denied")
             return self._pages.show_form(request, "device.html", query, typed="", done="cancelled")
         if person is None:
-            return self._pages.refuse(request)
+            return self._pages.expired(request)
         try:
             answer = self._consent.granted(form, query, app=code.app, requested=code.requested, person=person)
         except ScopeError as error:

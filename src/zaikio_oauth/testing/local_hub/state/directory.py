@@ -66,6 +66,11 @@ class HubApp:
     desired_scopes: tuple[str, ...] | None = None
     plans: tuple[str, ...] = ("free", "pro")
 
+    @property
+    def title(self) -> str:
+        """The name as the Hub's pages show it: ``my_app`` is "My App"."""
+        return " ".join(word[0].upper() + word[1:] for word in self.name.replace("_", " ").split())
+
     def __post_init__(self) -> None:
         if self.desired_scopes is not None:
             object.__setattr__(self, "desired_scopes", scopes_of(self.desired_scopes))
