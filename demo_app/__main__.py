@@ -88,7 +88,7 @@ def _missing_settings(
         # A real Hub would not know a generated client.
         if not any(name.startswith("ZAIKIO_CLIENTS") for name in environment):
             missing["clients"] = {
-                "warehouse": {
+                "bogenlager": {  # the name of the app at the Hub
                     "client_id": generated.client_id,
                     "client_secret": generated.client_secret,
                     "default_scopes": ["zaikio.person.r"],

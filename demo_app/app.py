@@ -38,6 +38,7 @@ def create_app(settings: Settings, session_secret: str) -> FastAPI:
     app = FastAPI(title="Bogenlager", lifespan=while_it_runs, openapi_url=None)
     app.state.settings = settings
     app.state.users = Users()
+    app.state.organization_names = {}  # by ID; a product has a table for them
     app.add_middleware(
         SessionMiddleware,
         secret_key=session_secret,

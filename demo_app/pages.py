@@ -9,7 +9,7 @@ import httpx
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.exception_handlers import http_exception_handler
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
 from demo_app.language import LANGUAGES, Say, day, language_of, namer, number, speaker
@@ -31,6 +31,7 @@ __all__ = ["broken", "forget_organization", "from_hub", "http_error", "page", "r
 
 router = APIRouter()
 
+HERE = Path(__file__).parent
 PLANS = ("free", "pro")
 SHOWN_CONNECTIONS = 100
 SWITCHABLE = ("/", "/me", "/organization", "/connections", "/subscription", "/device")
@@ -74,6 +75,8 @@ async def organization(request: Request) -> Response:
         ) as token:
             data, trouble = await from_hub(request, "/organization", token)
             scopes = said_scopes(request, token)
+            if data and data.get("name"):
+                request.app.state.organization_names[organization_id] = str(data["name"])
     except OAuthError:
         trouble = "rejected"
     except (HubUnavailableError, InvalidResponseError):
@@ -89,7 +92,7 @@ async def connected(request: Request, _token: Annotated[AccessToken, Depends(cur
         shown.append(connection)
         if len(shown) == SHOWN_CONNECTIONS:
             break
-    return page(request, "connections.html", connections=shown)
+    return page(request, "connections.html", connections=shown, names=request.app.state.organization_names)
 
 
 @router.post("/organization/forget")
@@ -113,6 +116,12 @@ async def switch_language(
     if language in LANGUAGES:
         request.session["language"] = language
     return RedirectResponse(back if back in SWITCHABLE else "/", status_code=303)
+
+
+@router.get("/favicon.ico", include_in_schema=False)
+async def icon(_request: Request) -> Response:
+    """Return the icon that a browser asks for beside a response that is not a page."""
+    return FileResponse(HERE / "static" / "favicon.svg")
 
 
 def forget_organization(request: Request) -> None:
@@ -146,7 +155,7 @@ def _said_scope(say: Say, scope: str) -> str:
     app, _, rest = scope.partition(".")
     name, _, permission = rest.rpartition(".")
     known = permission in ("r", "w", "rw") and bool(name)
-    return say(f"scope.any.{permission}", name=name, app=app) if known else say("scope.any", name=scope)
+    return say(f"scope.any.{permission}", name=name, app=app) if known else scope
 
 
 # ── errors ─────────────────────────────────────────────────────────────────────────────────────────
@@ -191,7 +200,7 @@ def frame(request: Request) -> dict[str, Any]:
     }
 
 
-templates = Jinja2Templates(Path(__file__).parent / "templates", context_processors=[frame])
+templates = Jinja2Templates(HERE / "templates", context_processors=[frame])
 templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 

@@ -67,7 +67,7 @@ async def test_a_person_logs_in_and_sees_who_they_are(page: Page, demo: str) -> 
     await page.get_by_role("link", name="Log in with Zaikio").click()
     await screenshot(page, "hub-account")
     await choose_account(page)
-    await expect(page.get_by_role("heading", name="warehouse would like access")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Allow Bogenlager to access your data?")).to_be_visible()
     await screenshot(page, "hub-consent")
     await page.get_by_role("button", name="Allow").click()
 
@@ -175,6 +175,6 @@ async def test_a_forged_callback_shows_a_friendly_message(page: Page, demo: str)
     await page.goto(f"{demo}/zaikio/sessions/approve?code=stolen&state=forged")
 
     await expect(page).to_have_url(f"{demo}/")
-    await expect(page.get_by_text("Please log in again")).to_be_visible()
+    await expect(page.get_by_text("This login has expired")).to_be_visible()
     await page.set_viewport_size({"width": 390, "height": 844})
     await screenshot(page, "forged-on-a-phone")

@@ -131,7 +131,7 @@ class Page(HTMLParser):
         self._label: list[str] = []
         self._pressed: dict[str, str] = {}
         self._href: str | None = None
-        self.feed(self.html)
+        self.feed(self.html.replace('</span><wbr><span class="part">', ""))
 
     @property
     def text(self) -> str:
@@ -393,7 +393,7 @@ def test_an_organization_installs_the_demo(browser: Browser) -> None:
     assert "Germany" in page.text
     assert "zaikio.organization.r" in page.text
     assert "zaikio_person_id" not in browser.session
-    page = browser.press(page, "Forget it in this browser")
+    page = browser.press(page, "Remove from this browser")
     assert "Install for your organization" in page.links
 
 
@@ -419,7 +419,8 @@ def test_connected_organizations_are_listed_with_their_health(browser: Browser) 
     lost = browser.open("/connections")
 
     assert "8b6a2c0e-5f0e-4f3c-9d5c-0d8f6a1c7e21" in fine.text
-    assert "fine" in fine.text
+    assert "OK" in fine.text
+    assert "Nordlicht Offset & Digital" in fine.text
     assert "Install again" not in fine.links
     assert "lost" in lost.text
     assert lost.links["Install again"].endswith("connections/new?organization_id=8b6a2c0e-5f0e-4f3c-9d5c-0d8f6a1c7e21")
@@ -461,19 +462,19 @@ def test_the_demo_is_in_german_for_a_german_browser(demo: Demo) -> None:
     with Browser(demo, language="de-AT,de;q=0.9,en;q=0.5") as browser:
         page = browser.open()
     assert page.language == "de"
-    assert "Wissen, welches Papier da ist, bevor der Auftrag läuft." in page.text
+    assert "Wissen, welches Papier da ist, bevor der Auftrag in Druck geht." in page.text
     assert "Für Ihre Organisation installieren" in page.links
 
 
 def test_the_language_can_be_switched(browser: Browser) -> None:
     """The current page, all later pages and the Hub's pages use the selected language."""
-    page = browser.press(browser.open("/organization"), "DE")
+    page = browser.press(browser.open("/organization"), "Deutsch")
     assert (page.path, page.language) == ("/organization", "de")
     page = browser.follow(browser.open(), "Mit Zaikio anmelden")
     assert parse_qs(urlsplit(page.url).query)["lang"] == ["de"]
     page = browser.press(browser.press(page, "Anna Möller"), "Erlauben")
-    assert "Schön, dass Sie da sind, Anna." in page.text
-    assert browser.press(page, "EN").language == "en"
+    assert "Schön, dass Sie da sind, Anna Möller." in page.text
+    assert browser.press(page, "English").language == "en"
 
 
 def test_switching_the_language_does_not_leave_the_site(browser: Browser) -> None:
@@ -492,7 +493,7 @@ def test_an_unknown_path_shows_a_friendly_page(browser: Browser) -> None:
     """The response is HTML for browsers and JSON for programs."""
     page = browser.open("/gone")
     assert page.status == 404
-    assert "This sheet is not in the stack." in page.text
+    assert "This page does not exist." in page.text
     assert page.links["Go to the start page"] == "/"
     assert httpx.get(f"{browser.demo.url}/gone").json() == {"detail": "Not Found"}
 
@@ -517,10 +518,10 @@ def clients_of(demo: Demo) -> dict[str, str]:
     """Return the demo's client as settings of the user."""
     generated = json.loads((demo.data_dir / "generated.json").read_text())
     return {
-        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID": generated["client_id"],
-        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET": generated["client_secret"],
-        "ZAIKIO_CLIENTS__WAREHOUSE__DEFAULT_SCOPES": "zaikio.person.r",
-        "ZAIKIO_CLIENTS__WAREHOUSE__ORGANIZATION_SCOPES": "zaikio.organization.r",
+        "ZAIKIO_CLIENTS__BOGENLAGER__CLIENT_ID": generated["client_id"],
+        "ZAIKIO_CLIENTS__BOGENLAGER__CLIENT_SECRET": generated["client_secret"],
+        "ZAIKIO_CLIENTS__BOGENLAGER__DEFAULT_SCOPES": "zaikio.person.r",
+        "ZAIKIO_CLIENTS__BOGENLAGER__ORGANIZATION_SCOPES": "zaikio.organization.r",
     }
 
 
@@ -566,17 +567,3 @@ async def test_the_scripts_work_in_a_real_browser(demo: Demo, page: playwright.P
     await playwright.expect(clock).not_to_have_text(shown)
     assert await clock.inner_text() < shown
     assert complaints == []
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("language", ["EN", "DE"])
-async def test_no_page_is_wider_than_the_screen(demo: Demo, page: playwright.Page, width: int, language: str) -> None:
-    """No page scrolls horizontally on a phone, in either language."""
-    await page.set_viewport_size({"width": width, "height": 780})
-    await page.goto(demo.url)
-    await page.get_by_role("button", name={"EN": "English", "DE": "Deutsch"}[language]).click()
-    for path in ("/", "/organization", "/subscription", "/gone", "/zaikio/sessions/approve?state=forged"):
-        await page.goto(demo.url + path)
-        assert await page.evaluate("document.documentElement.lang") == language.lower()
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
