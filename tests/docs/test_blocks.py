@@ -83,7 +83,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "crontab": crontab,
 }
 PYTHON = {"python", "given", "then"}
-NO_CODE = {"text"}
+# What readers have already is not run: their Rails app.
+NO_CODE = {"text", "ruby"}
 RUN_ELSEWHERE: dict[str, str] = {
     "caddyfile": "tests/docs/test_proxies.py",
     "html": "tests/docs/test_single_page_app.py",
