@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import re
 import sys
+from typing import get_args
 
 import pytest
 
 from tests.docs.pages import DOCS
+from zaikio_oauth import ClientSettings, HubEvent, Settings, zaikio_router
+from zaikio_oauth.store.tables import Tables
+from zaikio_oauth.tokens.telemetry import Kind
 
 REFERENCE = DOCS / "reference"
 
@@ -72,3 +77,45 @@ def test_an_example_without_indentation_is_recognized() -> None:
     assert as_restructuredtext("Do something.\n\ntry:\n    x()\nexcept OAuthError:\n    ...") == (
         "Do something.\n\n.. code-block:: python\n\n    try:\n        x()\n    except OAuthError:\n        ...\n"
     )
+
+
+def column(page: str, number: int, heading: str = "") -> list[str]:
+    """Return what is in backticks in one column of the tables of a page, below a heading if one is named."""
+    text = (DOCS / page).read_text().partition(heading)[2] if heading else (DOCS / page).read_text()
+    rows = [line.split(" | ") for line in text.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row[number])]
+
+
+def test_every_setting_is_on_the_page() -> None:
+    """Once each, as a variable, and no other variable is."""
+    settings = {f"ZAIKIO_{name.upper()}" for name in Settings.model_fields if name != "clients"}
+    of_clients = {f"ZAIKIO_CLIENTS__WAREHOUSE__{name.upper()}" for name in ClientSettings.model_fields}
+    assert sorted(column("reference/settings.md", 0)) == sorted(settings | of_clients)
+
+
+def test_every_route_is_on_the_page() -> None:
+    """With its method and its name, in the order in which they are declared."""
+    declared = [
+        (f"{method} {route.path}", route.name)  # type: ignore[attr-defined]
+        for route in zaikio_router.routes
+        for method in route.methods  # type: ignore[attr-defined]
+        if "{client_name}" not in route.path  # type: ignore[attr-defined]
+    ]
+    page = "reference/routes.md"
+    assert list(zip(column(page, 0), column(page, 1), strict=True)) == declared
+
+
+def test_every_event_is_on_the_page() -> None:
+    """Each kind of a token event, and each field of an event of the Hub."""
+    page = "reference/events.md"
+    kinds = [name for name in column(page, 0, "## Token events") if name != "kind"]
+    assert sorted(kinds) == sorted(get_args(Kind))
+    assert column(page, 0, "## Events of the Hub") == [field.name for field in dataclasses.fields(HubEvent)]
+
+
+def test_every_column_of_the_database_is_on_the_page() -> None:
+    """What is stored is listed completely, for those who have to say so."""
+    rows = [line.split(" | ") for line in (DOCS / "explanation/data.md").read_text().splitlines()]
+    listed = {row[0].strip("| `"): re.findall(r"`([^`]+)`", row[1]) for row in rows if row[0].startswith("| `zaikio_")}
+    stored = {name: table.columns.keys() for name, table in Tables().metadata.tables.items()}
+    assert listed == stored
