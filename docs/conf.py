@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import tomllib
 from pathlib import Path
@@ -18,6 +19,9 @@ project = PROJECT["name"]
 version = release = PROJECT["version"]
 author = "the zaikio_oauth authors"
 copyright = author  # noqa: A001 (Sphinx reads this name)
+
+# It is imported for the reference and tells of each of its parts.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 extensions = [
     "myst_parser",
