@@ -17,6 +17,7 @@ from tests.cli.terminal import Terminal
 from tests.cli.test_commands import COMMAND, environment, run
 from tests.data import KEY, ORGANIZATION_ID, PERSON_ID, SECRET
 from zaikio_oauth import Settings, ZaikioOAuth
+from zaikio_oauth.errors import page_about
 from zaikio_oauth.testing import LocalHub
 
 
@@ -107,8 +108,8 @@ def test_a_cancelled_login_is_reported(terminal: Terminal, hub: LocalHub) -> Non
     hub.deny_device(terminal.wait_for(r"and enter  ([A-Z]{8})")[1])
 
     assert terminal.end() == 2
-    rest = "zaikio-oauth: The Hub answered with an error: access_denied (Cancelled at Zaikio; nothing is stored.)\r\n"
-    assert terminal.shown.endswith(f"\x1b[2K{rest}")
+    rest = "zaikio-oauth: The Hub answered with an error: access_denied (Cancelled at Zaikio; nothing is stored.)"
+    assert terminal.shown.endswith(f"\x1b[2K{rest}; see {page_about('access_denied')}\r\n")
 
 
 def test_an_expired_code_is_reported(settings: dict[str, str], hub: LocalHub) -> None:

@@ -89,7 +89,8 @@ def _message(error: Exception) -> str:
         # str(error) would begin with a number.
         return ": ".join(part for part in (error.filename, error.strerror or type(error).__name__) if part)
     if isinstance(error, ZaikioOAuthError):
-        return f"{str(error).rstrip('.')}; see {error.documentation}"
+        message = str(error)
+        return f"{message}{' See' if message.endswith('.') else '; see'} {error.documentation}"
     return str(error)
 
 
