@@ -11,7 +11,7 @@ INSTALL := $(PYTHON) -m pip --quiet --disable-pip-version-check install --constr
 DEPENDENCIES := pyproject.toml constraints.txt scripts/make-environment
 ARGS ?=
 
-.PHONY: help demo docs test check types format fuzz soak coverage mutation clean
+.PHONY: help demo docs test check types format fuzz soak coverage mutation screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,11 @@ coverage: $(VENV)/.tests ## show the lines that the last full test run did not c
 mutation: $(VENV)/.tests ## change the code in small ways and see whether a test fails (ARGS="web/flow --sample 0")
 	@$(INSTALL) mutmut
 	@$(PYTHON) scripts/mutation $(ARGS)
+
+# Pillow makes the pictures small; nothing else needs it.
+screenshots: $(VENV)/.tests ## make the pictures of README and docs from the demo (docs/images)
+	@$(INSTALL) pillow
+	@$(PYTHON) scripts/screenshots
 
 clean: ## remove generated files
 	@rm -rf $(VENV) test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
