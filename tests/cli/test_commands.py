@@ -188,10 +188,11 @@ def test_hub_serves_a_local_hub_with_the_configured_clients(tmp_path: Path) -> N
     )
     try:
         assert process.stdout is not None
-        said = process.stdout.readline() + process.stdout.readline()
+        said = "".join(iter(process.stdout.readline, "Press Ctrl-C to stop.\n"))
         url = f"http://127.0.0.1:{port}"
-        assert f"set in your app: ZAIKIO_HOST={url}" in said
-        assert "mill: client id mill-id, callbacks http://localhost:9000/auth/sessions/approve" in said
+        assert f"In your app, set ZAIKIO_HOST={url}\n" in said
+        callbacks = "  http://localhost:9000/auth/sessions/approve\n  http://localhost:9000/auth/connections/approve\n"
+        assert f"mill: client id mill-id, with these callbacks:\n{callbacks}" in said
         page = httpx2.HTTPTransport(retries=20)
         with httpx2.Client(transport=page) as client:
             assert re.search("mill-id", client.get(url).text)

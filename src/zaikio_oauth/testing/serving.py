@@ -35,11 +35,18 @@ def serve(
     hub = LocalHub.configured([_app_url(url) for url in app_urls or ()] or APP_URLS, _path(prefix), **options)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with _listening(host, port, url) as listening:
-        echo(f"The local Hub is at {url}; set in your app: ZAIKIO_HOST={url}")
-        for app in hub.apps:
-            echo(f"  {app.name}: client id {app.client_id}, callbacks {', '.join(app.redirect_uris)}")
+        echo(_welcome(hub, url))
         config = uvicorn.Config(hub, log_level="warning", lifespan="off")
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _welcome(hub: LocalHub, url: str) -> str:
+    """Return where the Hub is, what to set in an app, and which apps it knows."""
+    lines = [f"Local Hub: {url} (choose any account, no password needed)", f"In your app, set ZAIKIO_HOST={url}"]
+    for app in hub.apps:
+        lines += ["", f"{app.name}: client id {app.client_id}, with these callbacks:"]
+        lines += [f"  {callback}" for callback in app.redirect_uris]
+    return "\n".join([*lines, "", "Press Ctrl-C to stop."])
 
 
 def _app_url(value: str) -> str:
