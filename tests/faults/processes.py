@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +19,10 @@ from typing import Any
 import httpx2
 
 from tests.data import KEY, SECRET, some_client
-from tests.faults.stage import stored_in
+from tests.faults.stage import WEBHOOK_SECRET, stored_in
+from tests.tokens.due_tokens import age, let_refresh_token_die
 from tests.visitor import NO_CERTIFICATES, Visitor
+from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.testing import HubApp, HubServer, LocalHub
 
 ROOT = Path(__file__).parents[2]
@@ -33,10 +37,11 @@ def clean_environment(**changes: str) -> dict[str, str]:
 class Process:
     """One process of the app, and browsers that visit it."""
 
-    def __init__(self, settings: dict[str, Any], port: int, environment: dict[str, str]) -> None:
+    def __init__(self, settings: dict[str, Any], port: int, notes: Path, environment: dict[str, str]) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        order = {"settings": settings, "port": port, "notes": str(notes)}
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.server", json.dumps({"settings": settings, "port": port})],
+            [sys.executable, "-m", "tests.faults.server", json.dumps(order)],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -98,6 +103,19 @@ class BrowserOverHttp(Visitor):
         response = await self.get("/me")
         return response.status_code, response.json().get("id")
 
+    @property
+    def grant(self) -> str:
+        """The id of the grant in the session."""
+        return self.session["zaikio_access_token_id"]
+
+    async def keep_alive(self) -> int:
+        """Run the daily job in that process, and return how many connections it has refreshed."""
+        return (await self.get("/keep-alive")).json()
+
+    async def health(self) -> str:
+        """Return the health of this person's connection."""
+        return (await self.get("/connections")).json()[self.person]
+
     async def work(self) -> dict[str, Any]:
         """Return what a worker of that process gets for the person."""
         return (await self.get(f"/jobs/Person/{self.person}")).json()
@@ -106,14 +124,15 @@ class BrowserOverHttp(Visitor):
 class Installation:
     """A Hub, a database, and processes of an app that share both."""
 
-    def __init__(self, hub: LocalHub, hub_url: str, database_url: str) -> None:
+    def __init__(self, hub: LocalHub, hub_url: str, database_url: str, folder: Path) -> None:
         self.hub = hub
+        self._notes = folder / "notes"
         self._settings: dict[str, Any] = {
             "host": hub_url,
             "database_url": database_url,
             "encryption_keys": [KEY],
             "auto_migrate": True,
-            "clients": {"warehouse": some_client()},
+            "clients": {"warehouse": some_client(webhook_secret=WEBHOOK_SECRET)},
         }
         self._processes: list[Process] = []
         self._browsers: list[BrowserOverHttp] = []
@@ -125,7 +144,8 @@ class Installation:
 
     def start(self, count: int = 1, **environment: str) -> list[Process]:
         """Start processes and return them when they listen."""
-        started = [Process(self._settings, self._free_port(), clean_environment(**environment)) for _ in range(count)]
+        given = clean_environment(**environment)
+        started = [Process(self._settings, self._free_port(), self._notes, given) for _ in range(count)]
         self._processes += started
         for process in started:
             process.wait_until_ready()
@@ -161,6 +181,34 @@ class Installation:
         browser.person = person.id
         return browser
 
+    async def log_in_long_ago(self, process: Process) -> tuple[BrowserOverHttp, BrowserOverHttp]:
+        """Return two new browsers: the token of one is due, the refresh token of the other dies within a day."""
+        due, dying = await self.log_in(process), await self.log_in(process)
+        async with ZaikioOAuth(Settings(**self._settings)) as zaikio:
+            token = await zaikio.find_active_access_token(due.grant)
+            assert token is not None
+            await age(zaikio, token, left=600)
+            await let_refresh_token_die(zaikio, dying.grant, in_seconds=12 * 3600)
+        return due, dying
+
+    async def deliver(self, browser: BrowserOverHttp, event_id: str, *, seconds: float = 0.0) -> int:
+        """Deliver an event, with which the hook deals for so many seconds; return the status of the response."""
+        body, headers = self.hub.event(
+            "zaikio.site_added", WEBHOOK_SECRET, subject_id="a", event_id=event_id, payload={"seconds": seconds}
+        )
+        return (await browser.app.post("/zaikio/webhook", content=body, headers=headers)).status_code
+
+    async def delivered(self, browser: BrowserOverHttp, event_id: str, *, seconds: float = 30.0) -> None:
+        """Deliver an event again and again until it is taken."""
+        async with asyncio.timeout(seconds):
+            while await self.deliver(browser, event_id) != 200:
+                await asyncio.sleep(0.3)
+
+    def noted(self, event_id: str) -> list[str]:
+        """Return what the hooks of all processes have noted of an event."""
+        notes = self._notes.read_text().splitlines() if self._notes.exists() else []
+        return [note.partition(" ")[0] for note in notes if note.endswith(f" {event_id}")]
+
     async def stored(self) -> set[str]:
         """Return the ids of the tokens in the database."""
         return await stored_in(self._settings["database_url"])
@@ -174,8 +222,8 @@ class Installation:
 async def installation(database_url: str) -> AsyncIterator[Installation]:
     """Yield an app without a process yet."""
     hub = LocalHub([HubApp("warehouse", "warehouse-id", SECRET)])
-    with HubServer(hub) as server:
-        installed = Installation(hub, server.url, database_url)
+    with HubServer(hub) as server, tempfile.TemporaryDirectory() as folder:
+        installed = Installation(hub, server.url, database_url, Path(folder))
         try:
             yield installed
         finally:

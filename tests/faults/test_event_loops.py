@@ -24,7 +24,7 @@ order = json.loads(sys.argv[1])
 
 async def main():
     zaikio = ZaikioOAuth(Settings(**order["settings"]))
-    person, organization, parent = order["person"], order["organization"], order["parent"]
+    person, organization, parent, due = order["person"], order["organization"], order["parent"], order["due"]
     token = await zaikio.get_access_token(
         bearer_type="Organization", bearer_id=parent, scopes=["zaikio.delegations.rw", "zaikio.sites.r"]
     )
@@ -32,9 +32,11 @@ async def main():
         zaikio.get_access_token(bearer_id=person),
         zaikio.get_access_token(bearer_type="Organization", bearer_id=organization),
         zaikio.delegate(token, client_id="setter-id", scopes=["zaikio.sites.r"]),
+        zaikio.keep_alive(),
     ]
+    assert await zaikio.get_access_token(bearer_id=due)
     main.tasks = [asyncio.create_task(call) for call in calls]
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1)
 
 asyncio.run(main())
 """
@@ -57,6 +59,8 @@ def child():
     async def work():
         assert await token_of(first)
         assert await token_of(second)
+        assert [each.bearer_id async for each in zaikio.connections()] == sorted((first, second))
+        assert await zaikio.keep_alive() == 0
         used.set()
         await asyncio.to_thread(closed.wait, 30)
         assert await token_of(third)
@@ -146,23 +150,28 @@ async def run(script: str, **order: Any) -> tuple[int | None, str]:
 
 
 async def test_a_script_ends_while_the_hub_is_asked(installed: Installation) -> None:
-    """What the Hub gives for a refresh, for client credentials and for a delegation is stored before the loop closes."""
+    """What the Hub gives is stored before the loop closes.
+
+    It gives a token for a refresh, for one ahead of time, for the keep-alive, client credentials and a delegation.
+    """
     (process,) = installed.start()
     installed.hub.apps.append(HubApp.for_client("plate-setter", "setter-id", "its-own-secret"))
     browser = await installed.log_in(process, lifetime=1)
+    due, dying = await installed.log_in_long_ago(process)
     (organization,) = organizations(installed, 1, ["zaikio.organization.r"])
     (parent,) = organizations(installed, 1, DELEGABLE)
     await asyncio.sleep(1.2)
     for target in ("refresh_token", "client_credentials", "/oauth/delegate"):
         installed.hub.fail(target, latency=1.5, times=None)
 
-    status, errors = await run(
-        ENDING, settings=installed.settings, person=browser.person, organization=organization, parent=parent
-    )
+    order = {"person": browser.person, "organization": organization, "parent": parent, "due": due.person}
+    status, errors = await run(ENDING, settings=installed.settings, **order)
 
     assert (status, errors) == (0, "")
-    assert await browser.page() == (200, browser.session["zaikio_access_token_id"])
-    assert len(installed.issued(browser.person)) == 2
+    for renewed in (browser, due, dying):
+        assert await renewed.page() == (200, renewed.grant)
+        assert len(installed.issued(renewed.person)) == 2
+        assert installed.issued(renewed.person)[-1].jti in await installed.stored()
     worked = (await browser.get(f"/jobs/Organization/{organization}")).json()
     assert worked["jti"] == installed.issued(organization)[0].jti
     assert len(installed.issued(organization)) == 1

@@ -52,19 +52,37 @@ async def callback_of(installed: Installation, process: Process) -> tuple[Browse
     return browser, await browser.consent(await browser.start(force_login="true"))
 
 
+async def renewed(installed: Installation, browser: BrowserOverHttp, *, seconds: float = 30.0) -> None:
+    """Fail unless this person's token is soon renewed, once, and stored."""
+    async with asyncio.timeout(seconds):
+        while len(issued := installed.issued(browser.person)) < 2 or issued[-1].jti not in await installed.stored():
+            await asyncio.sleep(0.1)
+    assert len(installed.issued(browser.person)) == 2
+
+
 async def stopped(installed: Installation) -> None:
     """The Hub's answers lie in the socket: the login succeeds, and the refresh is not lost, nor for another process."""
     first, second = await asyncio.to_thread(installed.start, 2)
     tab = await installed.log_in(first, lifetime=1)
     newcomer, callback = await callback_of(installed, first)
+    due, dying = await installed.log_in_long_ago(first)
     elsewhere = tab.at(second)
     await asyncio.sleep(1.2)
-    both_asked = await asked(installed, "authorization_code", "refresh_token", latency=1)
+    all_asked = await asked(installed, "authorization_code", *["refresh_token"] * 3, latency=1)
     approving, working = asyncio.create_task(newcomer.get(callback)), asyncio.create_task(tab.work())
-    await both_asked
+    keeping = asyncio.create_task(dying.keep_alive())
+    assert await due.page() == (200, due.grant)
+    await all_asked
+    delivering = asyncio.create_task(installed.deliver(dying, "stopped", seconds=0.5))
+    while not installed.noted("stopped"):
+        await asyncio.sleep(0.01)
     first.send(signal.SIGSTOP)
+    began = time.monotonic()
     others = [asyncio.create_task(elsewhere.page()), asyncio.create_task(elsewhere.work())]
-    await asyncio.sleep(STOPPED)
+    keeping_elsewhere = asyncio.create_task(dying.at(second).keep_alive())
+    assert await due.at(second).page() == (200, due.grant)
+    await installed.delivered(elsewhere, "stopped")
+    await asyncio.sleep(STOPPED - (time.monotonic() - began))
     first.send(signal.SIGCONT)
 
     grant = tab.session["zaikio_access_token_id"]
@@ -76,6 +94,18 @@ async def stopped(installed: Installation) -> None:
     assert await elsewhere.page() == (200, grant)
     assert await tab.page() == (200, grant)
     assert len(installed.issued(tab.person)) == 2
+    await renewed(installed, due)
+    assert await due.page() == (200, due.grant)
+    assert 1 in (await keeping, await keeping_elsewhere)
+    await renewed(installed, dying)
+    assert await dying.health() == "ok"
+    # Nobody can know that the first one goes on, so the event is dealt with again, but not a third time.
+    assert await delivering in (200, 503)
+    async with asyncio.timeout(5):
+        while len(installed.noted("stopped")) < 4:
+            await asyncio.sleep(0.05)
+    assert await installed.deliver(tab, "stopped") == 200
+    assert sorted(installed.noted("stopped")) == ["begun", "begun", "done", "done"]
 
 
 async def blocked(installed: Installation) -> None:
@@ -105,10 +135,14 @@ async def test_a_process_is_asked_to_end(installed: Installation) -> None:
     first, second = await asyncio.to_thread(installed.start, 2)
     tab = await installed.log_in(first, lifetime=1)
     newcomer, callback = await callback_of(installed, first)
+    due, dying = await installed.log_in_long_ago(first)
     await asyncio.sleep(1.2)
-    both_asked = await asked(installed, "authorization_code", "refresh_token", latency=2)
+    all_asked = await asked(installed, "authorization_code", *["refresh_token"] * 3, latency=2)
     approving, viewing = asyncio.create_task(newcomer.get(callback)), asyncio.create_task(tab.page())
-    await both_asked
+    keeping = asyncio.create_task(dying.keep_alive())
+    assert await due.page() == (200, due.grant)
+    assert await installed.deliver(dying, "late", seconds=3) == 503
+    await all_asked
     first.send(signal.SIGTERM)
 
     grant = tab.session["zaikio_access_token_id"]
@@ -121,22 +155,34 @@ async def test_a_process_is_asked_to_end(installed: Installation) -> None:
     assert await tab.at(second).page() == (200, grant)
     assert (await newcomer.at(second).page())[0] == 200
     assert len(installed.issued(tab.person)) == 2
+    assert await keeping == 1
+    assert await dying.at(second).health() == "ok"
+    await renewed(installed, due, seconds=1)
+    assert await installed.deliver(dying.at(second), "late") == 200
+    assert installed.noted("late") == ["begun", "done"]
 
 
 async def killed_while_the_hub_is_asked(installed: Installation) -> None:
-    """After ``kill -9`` while the Hub is asked, another process refreshes, and the person can log in there."""
+    """After ``kill -9`` while the Hub is asked, another process refreshes, and the person can log in there; renewals and events go on."""
     first, second = await asyncio.to_thread(installed.start, 2)
     tab = await installed.log_in(first, lifetime=1)
     newcomer, callback = await callback_of(installed, first)
+    due, dying = await installed.log_in_long_ago(first)
     await asyncio.sleep(1.2)
-    both_asked = await asked(installed, "authorization_code", "refresh_token", latency=60)
+    all_asked = await asked(installed, "authorization_code", *["refresh_token"] * 3, latency=60)
     requests = [asyncio.create_task(newcomer.get(callback)), asyncio.create_task(tab.page())]
-    await both_asked
+    requests.append(asyncio.create_task(dying.get("/keep-alive")))
+    assert await due.page() == (200, due.grant)
+    assert await installed.deliver(due, "killed", seconds=60) == 503
+    await all_asked
     first.end(signal.SIGKILL)
     cut = await asyncio.gather(*requests, return_exceptions=True)
 
     assert all(isinstance(error, httpx2.HTTPError) for error in cut)
     elsewhere, grant, killed = tab.at(second), tab.session["zaikio_access_token_id"], time.monotonic()
+    assert await due.at(second).page() == (200, due.grant)
+    keeping = asyncio.create_task(dying.at(second).keep_alive())
+    delivering = asyncio.create_task(installed.delivered(due.at(second), "killed"))
     while (page := await elsewhere.page()) != (200, grant):
         assert page[0] == 503
         assert time.monotonic() - killed < LEASE_SECONDS + 10
@@ -147,18 +193,25 @@ async def killed_while_the_hub_is_asked(installed: Installation) -> None:
     installed.hub.auto_consent(person_id=newcomer.person)
     await again.log_in(force_login="true")
     assert (await again.page())[0] == 200
+    await renewed(installed, due)
+    assert await keeping == 1
+    assert await dying.at(second).health() == "ok"
+    await delivering
+    assert installed.noted("killed") == ["begun", "begun", "done"]
 
 
 async def killed_after_the_hub_has_answered(installed: Installation) -> None:
     """Nobody else knows what the Hub gave it, so that person has to log in again; there is no error page."""
     first, second = await asyncio.to_thread(installed.start, 2)
     tab = await installed.log_in(first, lifetime=1)
+    due, _ = await installed.log_in_long_ago(first)
     await asyncio.sleep(1.2)
-    hub_asked = await asked(installed, "refresh_token", latency=0.5)
+    hub_asked = await asked(installed, *["refresh_token"] * 2, latency=0.5)
     viewing = asyncio.create_task(tab.page())
+    assert await due.page() == (200, due.grant)
     await hub_asked
     first.send(signal.SIGSTOP)
-    while installed.hub.count(grant_type="refresh_token") < 1:
+    while installed.hub.count(grant_type="refresh_token") < 2:
         await asyncio.sleep(0.02)
     first.end(signal.SIGKILL)
     await asyncio.gather(viewing, return_exceptions=True)
@@ -168,6 +221,8 @@ async def killed_after_the_hub_has_answered(installed: Installation) -> None:
     while (page := await elsewhere.page())[0] == 503:
         assert time.monotonic() - killed < LEASE_SECONDS + 20
     assert page[0] == 401
+    # The token that was due lives on until it expires.
+    assert await due.at(second).page() == (200, due.grant)
     installed.hub.auto_consent(person_id=tab.person)
     await elsewhere.log_in(force_login="true")
     assert (await elsewhere.page())[0] == 200
