@@ -120,7 +120,7 @@ async def test_no_failure_hides_another_one(forks: Forks, tmp_path: Path) -> Non
         "ZAIKIO_CACHE_TTL": "soon",
         "ZAIKIO_ENVIROMENT": "production",
     }
-    wrong, hidden, everywhere = await check(
+    wrong, hidden, everywhere, one = await check(
         forks,
         store_settings(tmp_path) | bad,
         store_settings(tmp_path) | {"ZAIKIO_CLIENTS": "nonsense", "ZAIKIO_ENCRYPTION_KEYS": ""},
@@ -129,6 +129,7 @@ async def test_no_failure_hides_another_one(forks: Forks, tmp_path: Path) -> Non
             "ZAIKIO_DATABASE_URL": f"mysql://user:{PASSWORD}@host/db",
             "ZAIKIO_BASE_URL": "x",
         },
+        store_settings(tmp_path) | {"ZAIKIO_CACHE_TTL": "soon", "ZAIKIO_CLIENTS__WAREHOUSE__WEBHOOK_SECRET": PASSWORD},
     )
 
     assert [found.split(" ")[0].rstrip(":") for _, found, _ in wrong.of("settings")] == [
@@ -153,6 +154,7 @@ async def test_no_failure_hides_another_one(forks: Forks, tmp_path: Path) -> Non
         "ZAIKIO_CLIENTS",
         "ZAIKIO_ENCRYPTION_KEYS",
     ]
+    assert (len(one.of("settings")), one.one("webhook secret")[:2]) == (1, ("ok", "warehouse has one"))
     assert [row["name"] for row in everywhere.rows if row["status"] == "skipped"] == [
         "session cookie",
         "webhook secret",
@@ -207,6 +209,7 @@ async def test_databases_that_cannot_be_used(forks: Forks, tmp_path: Path) -> No
     addresses = {
         f"sqlite:///{tmp_path}/garbage.db": "its file is damaged or is no database",
         f"sqlite:///{tmp_path}/new.db": f"there is no file {tmp_path}/new.db",
+        f"sqlite:///{tmp_path}/\x1b[31mred.db": f"there is no file {tmp_path}/\\x1b[31mred.db",
         f"sqlite:///{tmp_path}/no/folder.db": "its file cannot be opened",
         f"postgresql://user:{PASSWORD}@127.0.0.1:1/db": "it cannot be reached",
         f"postgresql://user:{PASSWORD}@127.0.0.1:1/db?nonsense=1": "knows no parameter 'nonsense'",

@@ -78,8 +78,7 @@ def migrate() -> None:
 def check(as_json: AsJson = False) -> None:
     """Check the settings, the database, the keys and the Hub, and say how to mend what is wrong.
 
-    Nothing is changed, and the Hub is asked for no token. The exit status is 2 if something failed; warnings are no
-    failures.
+    Nothing is changed, and the Hub is asked for no token. Warnings are no failures.
     """
     from zaikio_oauth.cli import check_report
 

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from zaikio_oauth.cli.finding import Finding, told
-from zaikio_oauth.cli.settings_check import Readable
+from zaikio_oauth.cli.settings_check import NEEDS_CLIENTS, Readable
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.reachability import HubAnswer, ask
@@ -73,7 +73,7 @@ def _clock(answer: HubAnswer) -> Finding:
 async def _clients(http: HubHttp, readable: Readable) -> list[Finding]:
     clients = readable.settings.clients
     if not clients:
-        return _skipped("clients", why="needs ZAIKIO_CLIENTS")
+        return _skipped("clients", why=NEEDS_CLIENTS)
     endpoint = TokenEndpoint(http)
     return await asyncio.gather(*(_client(endpoint, name, client) for name, client in clients.items()))
 

@@ -18,7 +18,9 @@ from zaikio_oauth.settings.setting_warnings import setting_warnings
 from zaikio_oauth.settings.settings import misspelt_variables
 from zaikio_oauth.settings.variables import ENV_FILE, PREFIX
 
-__all__ = ["Readable", "read_settings"]
+__all__ = ["NEEDS_CLIENTS", "Readable", "read_settings"]
+
+NEEDS_CLIENTS = "needs the settings of the clients"
 
 _ROWS = {
     "settings.misspelt_variable": "variables",
@@ -72,7 +74,7 @@ def read_settings() -> Readable:
     except ConfigurationError as error:
         settings, wrong, lines = _readable(_lines(error))
         failed = (told("settings", "failed", line, "Correct or remove this variable.") for line in lines)
-        return Readable(settings, wrong, (version, *failed, *_without_clients(settings, wrong)))
+        return Readable(settings, wrong, (version, *failed, *_what_is_right(settings, wrong)))
     return Readable(settings, frozenset(), (version, *_all(settings)))
 
 
@@ -91,8 +93,9 @@ def _readable(lines: list[str]) -> tuple[Settings, frozenset[str], list[str]]:
             options["_env_file"] = None
         wrong.add(line.partition(" ")[0].rstrip(":").removeprefix(PREFIX).partition("__")[0].lower())
     stand_ins = {name: value for name, value in _STAND_INS.items() if name in wrong}
+    kind = Settings if wrong.isdisjoint({"clients", "default_client"}) else _WithoutClients
     try:
-        return _WithoutClients(**stand_ins, **options), frozenset(wrong), lines
+        return kind(**stand_ins, **options), frozenset(wrong), lines
     except ConfigurationError as error:
         # A variable that is no JSON hides what is wrong with the others.
         more = [line for line in _lines(error) if line not in lines]
@@ -101,12 +104,12 @@ def _readable(lines: list[str]) -> tuple[Settings, frozenset[str], list[str]]:
         return _readable(lines + more)
 
 
-def _without_clients(settings: Settings, wrong: Iterable[str]) -> Iterator[Finding]:
+def _what_is_right(settings: Settings, wrong: Iterable[str]) -> Iterator[Finding]:
     yield from _variables(misspelt_variables())
     if "base_url" not in wrong:
         yield _base_url(settings)
     yield _session_cookie(settings)
-    yield Finding("webhook secret", "skipped", "needs ZAIKIO_CLIENTS")
+    yield from _webhook_secrets(settings)
 
 
 def _all(settings: Settings) -> Iterator[Finding]:
@@ -148,6 +151,8 @@ def _session_cookie(settings: Settings) -> Finding:
 
 def _webhook_secrets(settings: Settings) -> Iterator[Finding]:
     missing: Status = "warning" if settings.environment == "production" else "skipped"
+    if not settings.clients:
+        yield Finding("webhook secret", "skipped", NEEDS_CLIENTS)
     for name, client in settings.clients.items():
         count = len(client.webhook_secret)
         if count:
