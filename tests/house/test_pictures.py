@@ -20,3 +20,9 @@ def test_a_picture_is_small_and_loads_nothing() -> None:
     """A page of the documentation loads quickly, and no reader's browser tells another site about it."""
     assert [path.name for path in IMAGES.iterdir() if path.stat().st_size > 150 * 1024] == []
     assert re.findall(r"(?:href|src|url)\W*https?:", (IMAGES / "check.svg").read_text()) == []
+
+
+def test_every_picture_is_shown() -> None:
+    """A picture that no page shows only makes the repository larger."""
+    pages = "".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+    assert [path.name for path in IMAGES.iterdir() if f"images/{path.name}" not in pages] == []
