@@ -130,8 +130,7 @@ async def test_an_event_can_arrive_before_its_token_is_stored(database: Database
     """Events can arrive in any order."""
     tokens = AccessTokenRepository(database)
     revocations = RevokedTokenRepository(database)
-    now = datetime.now(UTC)
-    await revocations.add(["early"], now)
+    await revocations.add(["early"])
 
     stored = await tokens.add(some_access_token(jti="early"))
     refreshed = await tokens.add(some_access_token(jti="other"))
@@ -149,11 +148,11 @@ async def test_thousands_of_revoked_ids_are_written_in_batches(database: Databas
     revocations = RevokedTokenRepository(database)
     stored = await tokens.add(some_access_token(jti="number-2500"))
 
-    revoked, lost = await revocations.add([f"number-{number}" for number in range(3000)], datetime.now(UTC))
+    revoked, lost = await revocations.add([f"number-{number}" for number in range(3000)])
 
     assert [len(revoked), len(lost)] == [1, 1]
     assert await tokens.get(stored.id) is None
-    assert await revocations.add(["number-7"], datetime.now(UTC)) == ([], [])
+    assert await revocations.add(["number-7"]) == ([], [])
 
 
 async def test_the_list_is_claimed_for_minutes_and_due_after_an_hour(database: Database) -> None:

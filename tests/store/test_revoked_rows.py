@@ -34,7 +34,7 @@ async def test_a_refresh_does_not_write_to_a_row_that_was_revoked_meanwhile(
     stored = await repository.add(some_access_token())
     held = await repository.get(stored.id)
     assert held is not None
-    await RevokedTokenRepository(database).add({stored.jti or ""}, datetime.now(UTC))
+    await RevokedTokenRepository(database).add({stored.jti or ""})
     before = await raw_row(database)
 
     refreshed = stored.model_copy(update={"jti": "the-next-one", "token": "next", "refresh_token": "next"})

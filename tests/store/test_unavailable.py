@@ -15,7 +15,7 @@ from tests.apps import small_app
 from tests.environment.plugin import own_postgresql_server
 from tests.environment.postgresql import PostgresqlServer
 from tests.environment.tcp_proxy import TcpProxy
-from tests.inside import engine_of
+from tests.inside import engine_of, mark_revoked
 from tests.visitor import Visitor, expiring_token
 from zaikio_oauth import AccessToken, ConfigurationError, Settings, StoreUnavailableError, ZaikioOAuth
 from zaikio_oauth.retries_and_waits import STATEMENT_DEADLINE
@@ -224,6 +224,44 @@ async def test_a_deletion_whose_answer_is_lost_revokes_what_it_has_deleted(
         await asyncio.sleep(0.05)
     assert fresh.jti in hub.grants.revoked()
     await visitor.aclose()
+
+
+@pytest.mark.parametrize("again", ["by the statement itself", "by the next event and the next keep-alive"])
+async def test_that_a_grant_is_lost_is_told_although_the_answer_is_lost(
+    setup: Setup, hub: LocalHub, again: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is marked in the database then, but not by somebody who has told: one refused by the Hub, one revoked by it."""
+    refused, revoked = await expiring_token(setup.zaikio, hub), await expiring_token(setup.zaikio, hub)
+    hub.spend_refresh_tokens()
+    await setup.admin.execute(
+        "CREATE FUNCTION slowly() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(1); RETURN NEW; END' LANGUAGE plpgsql; "
+        "CREATE TRIGGER slowly BEFORE UPDATE OF lost_at ON zaikio_access_tokens "
+        "FOR EACH ROW EXECUTE FUNCTION slowly()"
+    )
+    losing = asyncio.gather(
+        setup.zaikio.refresh(refused), mark_revoked(setup.zaikio, [revoked.jti or ""]), return_exceptions=True
+    )
+    while await setup.admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") < 2:
+        await asyncio.sleep(0.02)
+    setup.proxy.stall()
+    while await setup.admin.fetchval("SELECT count(*) FROM zaikio_access_tokens WHERE lost_at IS NOT NULL") < 2:
+        await asyncio.sleep(0.02)
+    if again == "by the statement itself":
+        setup.proxy.cut()
+        setup.proxy.restore()
+        await losing
+    else:
+        await losing
+        assert "token lost" not in caplog.text
+        setup.proxy.cut()
+        setup.proxy.restore()
+        await setup.admin.execute("UPDATE zaikio_access_tokens SET expires_at = now() - interval '1 hour'")
+
+    for _ in range(2):
+        await mark_revoked(setup.zaikio, [revoked.jti or ""])
+        await setup.zaikio.keep_alive()
+    told = sorted(record.zaikio_access_token_id for record in caplog.records if record.message.startswith("token lost"))
+    assert told == sorted([refused.id, revoked.id])
 
 
 async def test_what_the_hub_issues_during_an_outage_is_stored_after_it(

@@ -79,7 +79,7 @@ class RevocationList:
     async def add(self, jtis: Collection[str]) -> None:
         """Have the tokens of these ids rejected: in this process at once, in others when their cache has expired."""
         revoked = frozenset(jtis)
-        marked, lost = await self._revoked_tokens.add(revoked, datetime.now(UTC))
+        marked, lost = await self._revoked_tokens.add(revoked)
         # Afterwards, so that a look-up under way, which may not have seen it, does not put it back into the cache.
         self._cache.drop_if(lambda kept: kept.access_token.jti in revoked)
         for jti in revoked:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, or_, select, update
 
 from zaikio_oauth.access_token import BearerType
+from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.database import Database
 
-__all__ = ["EndedGrant", "EndedGrantRepository", "is_bearers_own", "refreshed_at", "unrenewable"]
+__all__ = ["EndedGrant", "EndedGrantRepository", "Marks", "is_bearers_own", "refreshed_at", "unrenewable"]
 
 BATCH = 500
 """Rows in one statement, so that nobody else waits for long."""
+
+MOST_UNANSWERED = 100
+"""How many marks are remembered of which nobody knows whether the database has made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,31 @@ class EndedGrant:
     def of(cls, row: Row[Any]) -> EndedGrant:
         """Return the grant of a row."""
         return cls(row.id, row.audience, row.bearer_type, row.bearer_id)
+
+
+class Marks:
+    """Marks that are made once, so that whoever has made one tells of it. A mark is the instant at which it is made.
+
+    A statement whose answer was lost may have marked rows of which nobody is told then. So its mark counts as none: for
+    its own second attempt, and for later statements of this process.
+    """
+
+    def __init__(self) -> None:
+        self._unanswered: deque[datetime] = deque(maxlen=MOST_UNANSWERED)
+
+    @contextmanager
+    def made(self) -> Iterator[datetime]:
+        """Yield the mark that the statements in the body make."""
+        mark = datetime.now(UTC)
+        try:
+            yield mark
+        except StoreUnavailableError:
+            self._unanswered.append(mark)
+            raise
+
+    def due(self, column: Any, mark: datetime) -> ColumnElement[bool]:
+        """Return the condition that this column is not marked, or not by somebody who could tell of it."""
+        return or_(column.is_(None), column.in_([mark, *self._unanswered]))
 
 
 def unrenewable(column: Any, now: datetime) -> ColumnElement[bool]:
@@ -63,12 +94,13 @@ class EndedGrantRepository:
         self._table = database.tables.access_tokens
         self._lost = database.tables.lost_connections
         self._insert = database.insert
+        self._marks = Marks()
 
     async def lose(self, access_token_id: str, now: datetime) -> list[EndedGrant]:
         """Mark this grant as lost if it cannot be renewed, and return it; nothing if somebody else was first."""
         column = self._table.c
         ended = or_(column.revoked_at.is_not(None), unrenewable(column, now))
-        return await self._mark(and_(column.id == access_token_id, column.delegated_from.is_(None), ended), now)
+        return await self._mark(and_(column.id == access_token_id, column.delegated_from.is_(None), ended))
 
     async def lose_over(self, now: datetime, search: TokenSearch | None = None) -> list[EndedGrant]:
         """Mark a batch of the grants that are over as lost, and return those that nobody else has marked.
@@ -76,25 +108,29 @@ class EndedGrantRepository:
         ``search``: only those of this client and bearer.
         """
         column = self._table.c
-        found = select(column.id).where(self._over(now), column.lost_at.is_(None)).limit(BATCH)
+        found = select(column.id).where(self._over(now)).limit(BATCH)
         if search is not None:
             found = found.where(
                 column.audience == search.audience,
                 column.bearer_type == search.bearer_type,
                 column.bearer_id == search.bearer_id,
             )
-        # The condition is repeated because a row may have been refreshed since it was selected.
-        return await self._mark(and_(column.id.in_(found), self._over(now)), now)
+        return await self._mark(self._over(now), among=found)
 
-    async def _mark(self, condition: ColumnElement[bool], now: datetime) -> list[EndedGrant]:
+    async def _mark(self, condition: ColumnElement[bool], among: Select[Any] | None = None) -> list[EndedGrant]:
         column = self._table.c
-        statement = (
-            update(self._table)
-            .where(condition, column.lost_at.is_(None))
-            .values(lost_at=now)
-            .returning(column.id, column.audience, column.bearer_type, column.bearer_id)
-        )
-        return [EndedGrant.of(row) for row in (await self._statements.run(statement)).rows]
+        with self._marks.made() as mark:
+            due = self._marks.due(column.lost_at, mark)
+            statement = (
+                update(self._table)
+                .where(condition, due)
+                .values(lost_at=mark)
+                .returning(column.id, column.audience, column.bearer_type, column.bearer_id)
+            )
+            if among is not None:
+                # The conditions are in both because a row may have been refreshed since it was selected.
+                statement = statement.where(column.id.in_(among.where(due)))
+            return [EndedGrant.of(row) for row in (await self._statements.run(statement)).rows]
 
     def _over(self, now: datetime) -> ColumnElement[bool]:
         """Return the condition that somebody has to log in or connect anew."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, func, or_, select, update
+from sqlalchemy import Executable, and_, case, delete, or_, select, update
 
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.ended_grants import EndedGrant
+from zaikio_oauth.store.ended_grants import EndedGrant, Marks
 
 __all__ = ["RevokedTokenRepository"]
 
@@ -27,32 +27,35 @@ class RevokedTokenRepository:
         self._access_tokens = database.tables.access_tokens
         self._schedule = database.tables.schedule
         self._insert = database.insert
+        self._marks = Marks()
 
-    async def add(self, jtis: Collection[str], now: datetime) -> tuple[list[EndedGrant], list[EndedGrant]]:
+    async def add(self, jtis: Collection[str]) -> tuple[list[EndedGrant], list[EndedGrant]]:
         """Store these ids as revoked, mark the grants that have them, and return these; and those that were not lost.
 
         A delegated token is not lost, because it never lasts.
         """
         revoked: list[EndedGrant] = []
         lost: list[EndedGrant] = []
-        column = self._access_tokens.c
-        lost_at = case((column.delegated_from.is_(None), func.coalesce(column.lost_at, now)))
         ids = sorted(set(jtis))
-        for start in range(0, len(ids), BATCH):
-            batch = ids[start : start + BATCH]
-            insert = self._insert(self._revocations).on_conflict_do_nothing(index_elements=["jti"])
-            insert = insert.values([{"jti": jti, "revoked_at": now} for jti in batch])
-            mark = (
-                update(self._access_tokens)
-                .where(self._access_tokens.c.jti.in_(batch), self._access_tokens.c.revoked_at.is_(None))
-                .values(revoked_at=now, lost_at=lost_at)
-                .returning(column.id, column.audience, column.bearer_type, column.bearer_id, column.lost_at)
-            )
-            # Stored first, marked second: an access token that is stored in between looks here for itself.
-            rows = (await self._statements.run(insert, mark)).rows
-            revoked += [EndedGrant.of(row) for row in rows]
-            lost += [EndedGrant.of(row) for row in rows if row.lost_at == now]
+        with self._marks.made() as mark:
+            for start in range(0, len(ids), BATCH):
+                # Stored first, marked second: an access token that is stored in between looks here for itself.
+                rows = (await self._statements.run(*self._revoke(ids[start : start + BATCH], mark))).rows
+                revoked += [EndedGrant.of(row) for row in rows]
+                lost += [EndedGrant.of(row) for row in rows if row.lost_at == mark]
         return revoked, lost
+
+    def _revoke(self, jtis: list[str], mark: datetime) -> tuple[Executable, Executable]:
+        column = self._access_tokens.c
+        insert = self._insert(self._revocations).on_conflict_do_nothing(index_elements=["jti"])
+        lost = and_(column.delegated_from.is_(None), self._marks.due(column.lost_at, mark))
+        update_grants = (
+            update(self._access_tokens)
+            .where(column.jti.in_(jtis), self._marks.due(column.revoked_at, mark))
+            .values(revoked_at=mark, lost_at=case((lost, mark), else_=column.lost_at))
+            .returning(column.id, column.audience, column.bearer_type, column.bearer_id, column.lost_at)
+        )
+        return insert.values([{"jti": jti, "revoked_at": mark} for jti in jtis]), update_grants
 
     async def contains(self, jti: str) -> bool:
         """Return True if the token of that id is revoked."""
