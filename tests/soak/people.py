@@ -49,7 +49,10 @@ class People:
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+    """The ids of the events that were answered with 200."""
     running: bool = True
+    ended: float = 0.0
 
     async def ask(
         self, client: httpx2.AsyncClient, method: str, path: str, *, worker: Worker | None = None, **options: Any
@@ -92,6 +95,8 @@ class People:
         if response is None or response.status_code != 302:
             return before
         async with httpx2.AsyncClient(timeout=PATIENCE, verify=NO_CERTIFICATES) as hub:
+            # Whoever is asked at the Hub: it knows one person at a time who consents without a page.
+            self.hub.auto_consent(self.random.choice(self.hub.people).id)
             try:
                 back = (await hub.get(response.headers["location"])).headers["location"]
             except httpx2.HTTPError:
@@ -147,34 +152,61 @@ class People:
                     continue
                 newest = newest_of(self.hub, self.random.choice(here).code)
                 self.hub.revoke(newest.jti)
-                body, headers = self.hub.webhook_event(newest.jti, WEBHOOK_SECRET)
-                for _ in range(100):
-                    _, response = await self.ask(client, "POST", "/zaikio/webhook", content=body, headers=headers)
-                    if response is not None and response.status_code == 200:
-                        self.counts["events"] += 1
-                        break
-                    await asyncio.sleep(0.5)
-                else:
-                    self.wrong.append("an event was not taken in a hundred deliveries")
+                await self.deliver(client, *self.hub.webhook_event(newest.jti, WEBHOOK_SECRET))
+
+    async def events(self) -> None:
+        """Other things happen at the Hub, too. Loom delivers some of them once more afterwards."""
+        async with httpx2.AsyncClient(timeout=None, verify=NO_CERTIFICATES) as client:
+            while self.running:
+                await asyncio.sleep(self.random.uniform(0.1, 0.6))
+                event = self.hub.event("zaikio.site_added", WEBHOOK_SECRET, subject_id="somebody")
+                await self.deliver(client, *event)
+                if self.random.random() < 0.5:
+                    await self.ask(client, "POST", "/zaikio/webhook", content=event[0], headers=event[1])
+
+    async def deliver(self, client: httpx2.AsyncClient, body: bytes, headers: dict[str, str]) -> None:
+        """Deliver an event, to two processes at once now and then, until it is taken."""
+        for _ in range(100):
+            copies = self.random.choice([1, 1, 2])
+            sent = (self.ask(client, "POST", "/zaikio/webhook", content=body, headers=headers) for _ in range(copies))
+            answers = [response for _, response in await asyncio.gather(*sent)]
+            if any(response is not None and response.status_code == 200 for response in answers):
+                self.counts["events"] += 1
+                self.taken.add(json.loads(body)["id"])
+                return
+            await asyncio.sleep(0.5)
+        self.wrong.append("an event was not taken in a hundred deliveries")
 
     async def work(self, organization_ids: list[str]) -> None:
-        """Jobs that act for an organization, and the daily cleanup."""
+        """Jobs that act for an organization."""
         async with httpx2.AsyncClient(timeout=None, verify=NO_CERTIFICATES) as client:
             while self.running:
                 await asyncio.sleep(self.random.uniform(0.1, 0.5))
-                clean = self.random.random() < 0.03
-                path = "/clean" if clean else f"/jobs/{self.random.choice(organization_ids)}"
-                _, response = await self.ask(client, "GET", path)
-                if response is None or response.status_code == 503:
-                    continue
-                answer = response.json()
-                error = answer.get("error")
-                if error is None:
-                    self.counts["cleanups" if clean else "jobs"] += 1
-                elif error in ("HubUnavailableError", "StoreUnavailableError"):
-                    self.counts["jobs put off"] += 1
-                else:
-                    self.wrong.append(f"{path}: {answer}")
+                await self.run(client, "jobs", f"/jobs/{self.random.choice(organization_ids)}")
+
+    async def daily_jobs(self) -> None:
+        """The cleanup, and the keep-alive on two hosts at once."""
+        async with httpx2.AsyncClient(timeout=None, verify=NO_CERTIFICATES) as client:
+            while self.running:
+                await asyncio.sleep(self.random.uniform(0.5, 2.0))
+                await asyncio.gather(*(self.run(client, "keep-alives", "/keep-alive") for _ in range(2)))
+                if self.random.random() < 0.2:
+                    await self.run(client, "cleanups", "/clean")
+
+    async def run(self, client: httpx2.AsyncClient, name: str, path: str) -> None:
+        """Run one job, and count what comes of it."""
+        _, response = await self.ask(client, "GET", path)
+        if response is None or response.status_code == 503:
+            return
+        answer = response.json()
+        error = answer.get("error")
+        if error is None:
+            self.counts[name] += 1
+            self.counts["connections kept alive"] += answer.get("kept_alive", 0)
+        elif error in ("HubUnavailableError", "StoreUnavailableError"):
+            self.counts["jobs put off"] += 1
+        else:
+            self.wrong.append(f"{path}: {answer}")
 
 
 def session_of(client: httpx2.AsyncClient) -> dict[str, Any]:

@@ -1,10 +1,14 @@
-"""One process of the soak: the small app on uvicorn, with a worker's job, the daily cleanup and figures about itself."""
+"""One process of the soak: the small app on uvicorn, with a worker's job, the daily jobs and figures about itself.
+
+It is told its settings, its name and its ledger on the command line, and says at which port it listens.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import random
 import socket
 import sys
 from pathlib import Path
@@ -14,7 +18,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from tests.apps import small_app
-from zaikio_oauth import Settings, ZaikioOAuth, ZaikioOAuthError
+from tests.soak.ledger import Ledger
+from zaikio_oauth import HubEvent, Settings, TokenEvent, ZaikioOAuth, ZaikioOAuthError
 
 
 def app_of(zaikio: ZaikioOAuth) -> FastAPI:
@@ -24,7 +29,7 @@ def app_of(zaikio: ZaikioOAuth) -> FastAPI:
     @app.get("/jobs/{bearer_id}")
     async def work(bearer_id: str) -> dict[str, Any]:
         try:
-            async with zaikio.with_auth(bearer_type="Organization", bearer_id=bearer_id) as token:
+            async with zaikio.with_auth(bearer_type="Organization", bearer_id=bearer_id, valid_for=1) as token:
                 return {"id": token.id, "token": str(token.token)}
         except ZaikioOAuthError as error:
             return {"error": type(error).__name__}
@@ -33,6 +38,13 @@ def app_of(zaikio: ZaikioOAuth) -> FastAPI:
     async def clean() -> dict[str, Any]:
         try:
             return {"cleaned": await zaikio.cleanup_access_tokens()}
+        except ZaikioOAuthError as error:
+            return {"error": type(error).__name__}
+
+    @app.get("/keep-alive")
+    async def keep_alive() -> dict[str, Any]:
+        try:
+            return {"kept_alive": await zaikio.keep_alive()}
         except ZaikioOAuthError as error:
             return {"error": type(error).__name__}
 
@@ -48,11 +60,33 @@ def app_of(zaikio: ZaikioOAuth) -> FastAPI:
     return app
 
 
+class Hooks:
+    """Note what they hear of. The one for events is late now and then, and fails now and then."""
+
+    def __init__(self, ledger: Ledger, worker: str) -> None:
+        self._ledger = ledger
+        self._worker = worker
+
+    async def on_event(self, event: HubEvent) -> None:
+        self._ledger.note(self._worker, "begun", event.id)
+        await asyncio.sleep(random.choice([0.0, 0.0, 0.2, 1.2]))
+        if random.random() < 0.2:
+            self._ledger.note(self._worker, "failed", event.id)
+            raise RuntimeError("the app's own database is away")
+        self._ledger.note(self._worker, "done", event.id)
+
+    def on_token_event(self, event: TokenEvent) -> None:
+        if event.kind == "lost":
+            self._ledger.note(self._worker, "lost", event.access_token_id or "")
+
+
 def main() -> None:
     order = json.loads(sys.argv[1])
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    app = app_of(ZaikioOAuth(Settings(**order)))
+    hooks = Hooks(Ledger(Path(order["ledger"])), order["worker"])
+    zaikio = ZaikioOAuth(Settings(**order["settings"]), on_event=hooks.on_event, on_token_event=hooks.on_token_event)
+    app = app_of(zaikio)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=40))
 
     async def serve() -> None:

@@ -1,7 +1,8 @@
 """Four processes, one PostgreSQL, one Hub, and everything that goes wrong, for as long as one likes.
 
 In the end each grant is accounted for: what the Hub has issued is stored, unless it was issued to a process that was
-killed before it could store it; nobody was logged out for another reason than that, a logout or a revocation.
+killed before it could store it; nobody was logged out for another reason than that, a logout or a revocation; each
+event of the Hub was dealt with once, and of each grant that is lost was told once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tests.data import KEY, SECRET, some_client
 from tests.environment.postgresql import PostgresqlServer
 from tests.inside import parts_of
 from tests.soak.fleet import Fleet
+from tests.soak.ledger import Ledger
 from tests.soak.people import WEBHOOK_SECRET, Grant, People
 from zaikio_oauth import Settings, ZaikioOAuth
 from zaikio_oauth.testing import HubApp, LocalHub
@@ -31,8 +34,8 @@ from zaikio_oauth.testing import HubApp, LocalHub
 __all__ = ["Report", "soak"]
 
 WORKERS, BROWSERS = 4, 10
-LIFETIME = 33.0
-"""Seconds that a token lives: every page after the third second refreshes it in the background."""
+LIFETIME = 8.0
+"""Seconds that a token lives: every page after the fourth one renews it ahead of time."""
 
 MOST_CONNECTIONS = 15
 """SQLAlchemy's pool of one process, with its overflow."""
@@ -73,7 +76,7 @@ class Chaos:
     """What goes wrong, one thing after the other, so that each has a beginning and an end."""
 
     def __init__(self, fleet: Fleet, hub: LocalHub, server: PostgresqlServer, url: str, dice: random.Random) -> None:
-        self._fleet, self._hub, self._server, self._url, self._random = fleet, hub, server, url, dice
+        self._fleet, self._hub, self._server, self.url, self._random = fleet, hub, server, url, dice
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
 
@@ -121,7 +124,7 @@ class Chaos:
 
     async def cut(self) -> None:
         """all backends of PostgreSQL are terminated."""
-        connection = await asyncpg.connect(self._url)
+        connection = await asyncpg.connect(self.url)
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
@@ -155,7 +158,6 @@ async def _soak(seconds: float, seed: int, server: PostgresqlServer, folder: Pat
     dice = random.Random(seed)
     hub = LocalHub([HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=["http://testserver"])])
     hub.access_token_lifetime = LIFETIME
-    hub.auto_consent(hub.people[0].id)
     organizations = [each.id for each in hub.organizations]
     for each in organizations:
         hub.grant("warehouse-id", "Organization", each, ["zaikio.organization.r"])
@@ -168,7 +170,7 @@ async def _soak(seconds: float, seed: int, server: PostgresqlServer, folder: Pat
         "clients": {"warehouse": some_client(webhook_secret=WEBHOOK_SECRET)},
     }
     async with ZaikioOAuth(Settings(**settings, auto_migrate=True)) as zaikio:
-        fleet = Fleet(hub, settings, folder)
+        fleet = Fleet(hub, settings, folder, folder / "ledger")
         people = People(hub, fleet, dice)
         chaos = Chaos(fleet, hub, server, server.url("soak").replace("+asyncpg", ""), dice)
         report = Report(seconds, people.counts, chaos.counts)
@@ -176,24 +178,41 @@ async def _soak(seconds: float, seed: int, server: PostgresqlServer, folder: Pat
             for _ in range(WORKERS):
                 await fleet.start()
             crowd = [asyncio.create_task(people.browse()) for _ in range(BROWSERS)]
-            crowd += [asyncio.create_task(people.loom()), asyncio.create_task(people.work(organizations))]
+            others = (people.loom(), people.events(), people.events(), people.work(organizations), people.daily_jobs())
+            crowd += [asyncio.create_task(each) for each in (*others, _time_passes(people, chaos.url))]
             watching = asyncio.create_task(_watch(fleet, people))
             await chaos.reign(time.monotonic() + seconds)
             people.running = False
             hub.clear_faults()
             await asyncio.gather(*crowd)
+            people.ended = time.time()
             watching.cancel()
             await _calm(people, fleet, zaikio, report)
             for worker in list(fleet.workers):
                 if not await fleet.terminate(worker, replace=False):
                     report.wrong.append(f"{worker.name} did not end when it was asked to")
             await _account(report, people, fleet, zaikio)
+            await _account_for_events_and_losses(report, people, fleet, zaikio)
             report.wrong += people.wrong + chaos.wrong + list(fleet.complaints())
             broken = [grant for grant in people.grants if any(grant.id in each for each in report.wrong)]
             report.wrong += [line for grant in broken for line in [repr(grant), *fleet.said_of(grant.id)]]
         finally:
             await fleet.close()
         return report
+
+
+async def _time_passes(people: People, url: str) -> None:
+    """Let the refresh tokens of some grants be old, so that the keep-alive finds them."""
+    while people.running:
+        await asyncio.sleep(1.0)
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            connection = await asyncpg.connect(url)
+            await connection.execute(
+                "UPDATE zaikio_access_tokens SET refresh_expires_at = now() + interval '12 hours' "
+                "WHERE refresh_token IS NOT NULL AND revoked_at IS NULL AND id IN "
+                "(SELECT id FROM zaikio_access_tokens ORDER BY random() LIMIT 5)"
+            )
+            await connection.close()
 
 
 async def _watch(fleet: Fleet, people: People) -> None:
@@ -212,6 +231,7 @@ async def _calm(people: People, fleet: Fleet, zaikio: ZaikioOAuth, report: Repor
     """Wait until everything has recovered, then let everybody look once more, also those who have logged out."""
     async with httpx2.AsyncClient(timeout=None) as client:
         await asyncio.gather(*(_look(people, client, grant) for grant in people.grants if not grant.out))
+        await people.run(client, "keep-alives", "/keep-alive")
         await asyncio.sleep(1.0)
         report.figures["connections of all processes"] = open_now = await _connections(zaikio)
         if open_now > len(fleet.workers) * MOST_CONNECTIONS:
@@ -285,6 +305,29 @@ async def _account(  # noqa: C901 (a list of promises)
     )
     if (left := await _connections(zaikio)) > 1:
         report.wrong.append(f"{left - 1} connections are left of processes that have ended")
+
+
+async def _account_for_events_and_losses(report: Report, people: People, fleet: Fleet, zaikio: ZaikioOAuth) -> None:
+    """Account for the events of the Hub, for what is lost, for connections, and for tokens by client credentials."""
+    ledger = Ledger(fleet.ledger)
+    report.figures["what the hooks have noted"] = dict(ledger.counts())
+    refreshes = Counter(each.status_code for each in people.hub.requests if each.grant_type == "refresh_token")
+    report.figures["refreshes at the Hub, by their status"] = dict(refreshes)
+    report.wrong += ledger.wrong_about_events(people.taken, fleet.killed | fleet.stopped)
+    repository = (await parts_of(zaikio)).access_tokens
+    rows = (await repository._statements.run(select(repository._table))).rows
+    lost_at = {row.id: row.lost_at.timestamp() for row in rows if row.lost_at is not None}
+    report.wrong += ledger.wrong_about_losses(lost_at, fleet.kills)
+    health = Counter([each.health async for each in zaikio.connections(bearer_type="Person")])
+    report.figures["health of the persons' connections"] = dict(health)
+    if health["ageing"]:
+        report.wrong.append(f"{health['ageing']} connections were not kept alive")
+    stored = {row.jti for row in rows}
+    newest = {each.bearer.id: each for each in list(people.hub.grants._tokens.values()) if each.code is None}
+    for organization, issued in newest.items():
+        given_to = fleet.issued.get(issued.token)
+        if issued.expires_at > people.ended and issued.jti not in stored and given_to not in fleet.killed:
+            report.wrong.append(f"the newest token of {organization}, given to {given_to}, is not stored")
 
 
 async def _connections(zaikio: ZaikioOAuth) -> int:
