@@ -11,10 +11,10 @@ INSTALL := $(PYTHON) -m pip --quiet --disable-pip-version-check install --constr
 DEPENDENCIES := pyproject.toml constraints.txt scripts/make-environment
 ARGS ?=
 
-.PHONY: help demo docs test check types format fuzz soak coverage mutation screenshots clean
+.PHONY: help demo docs test test-lowest test-matrix test-wheel check types format fuzz soak coverage mutation screenshots clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## serve the demo app and a local Hub (ARGS="--port 9000")
 	@exec $(PYTHON) -m demo_app $(ARGS)
@@ -28,6 +28,15 @@ test: $(VENV)/.tests ## run all tests (some of them: ARGS="-k login")
 	ZAIKIO_TEST_NGINX="$$(scripts/find-program nginx nginx NGINX nginx /usr/sbin/nginx)" \
 	ZAIKIO_TEST_CADDY="$$(scripts/find-program Caddy caddy CADDY caddy)" \
 	$(PYTHON) -m pytest -n 3 --dist worksteal $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
+
+test-lowest: $(VENV)/.tests ## run some tests with the lowest versions that pyproject.toml allows
+	@$(PYTHON) scripts/test-matrix --smoke lowest-3.11
+
+test-matrix: $(VENV)/.tests ## run the tests with the lowest and newest versions on each Python (ARGS="newest 3.14")
+	@$(PYTHON) scripts/test-matrix $(ARGS)
+
+test-wheel: $(VENV)/.tests ## install the wheel into an empty environment and log in with the app of the README
+	@$(PYTHON) scripts/test-wheel
 
 check: $(VENV)/.tests ## run the linter, the format check and the type checker
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
@@ -63,7 +72,7 @@ screenshots: $(VENV)/.tests ## make the pictures of README and docs from the dem
 	@$(PYTHON) scripts/screenshots
 
 clean: ## remove generated files
-	@rm -rf $(VENV) test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	@rm -rf $(VENV) .matrix test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 
 $(VENV)/.demo: $(DEPENDENCIES)
 	@scripts/make-environment $(VENV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -75,6 +77,8 @@ def test_the_wheel_contains_the_whole_package(installed: Path) -> None:
     assert "py.typed" in packed
     top = {name.partition("/")[0] for name in files_of(installed)}
     assert top == {"zaikio_oauth", PLUGIN, f"zaikio_oauth-{VERSION}.dist-info"}
+    described = files_of(installed / f"zaikio_oauth-{VERSION}.dist-info")
+    assert described == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
 
 def test_the_wheel_contains_the_migrations(installed: Path) -> None:
@@ -93,17 +97,17 @@ def test_alembic_is_not_a_package() -> None:
     assert list((ROOT / "alembic").rglob("__init__.py")) == []
 
 
-def test_the_sdist_is_complete(built: Path) -> None:
-    """Its users can read, test and demonstrate the library as in a checkout."""
+def test_the_sdist_contains_the_checkout(built: Path) -> None:
+    """Its users can read, test, check and demonstrate the library as in a checkout. It contains nothing generated."""
     with tarfile.open(built / f"zaikio_oauth-{VERSION}.tar.gz") as sdist:
-        packed = {name.partition("/")[2] for name in sdist.getnames()}
-    for folder in ("src", "alembic", "tests", "scripts", "docs"):
-        missing = {f"{folder}/{name}" for name in files_of(ROOT / folder)} - packed
-        assert missing == set()
-    for file in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "constraints.txt", ".ci/run"):
-        assert file in packed
-    assert {"demo_app/__main__.py", "demo_app/templates/layout.html"} <= packed
-    assert [name for name in packed if re.search(r"\.(db|pyc)$|demo_app/\.data", name)] == []
+        packed = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
+    folders = (".ci", ".github", "alembic", "demo_app", "docs", "scripts", "src", "tests")
+    expected = {f"{folder}/{name}" for folder in folders for name in files_of(ROOT / folder)}
+    expected = {name for name in expected if not re.search(r"\.db(-\w+)?$|^demo_app/\.data/", name)}
+    expected |= {path.name for path in ROOT.glob("*.md")}
+    expected |= {"LICENSE", "Makefile", "constraints.txt", "constraints-lowest.txt", "pyproject.toml"}
+    expected |= {".gitignore", ".pre-commit-config.yaml", "PKG-INFO"}
+    assert packed == expected
 
 
 def test_the_version_is_in_one_place(installed: Path) -> None:
@@ -182,6 +186,67 @@ def test_constraints_are_plain_pins() -> None:
 def test_constraints_cover_every_dependency() -> None:
     """Two environments that are made on different days are identical."""
     assert sorted(everything_installed() - pins().keys()) == []
+
+
+def lowest(requirement: Requirement) -> str:
+    """Return the lowest version that a requirement allows."""
+    (bound,) = (each.version for each in requirement.specifier if each.operator == ">=")
+    return bound
+
+
+def test_the_lowest_versions_are_the_ones_that_are_tested() -> None:
+    """``make test-lowest`` installs from constraints-lowest.txt exactly the lower bounds of pyproject.toml.
+
+    After a change of a bound, ``scripts/test-matrix --pin`` writes it anew.
+    """
+    pinned: dict[tuple[str, bool], Version] = {}
+    for line in (ROOT / "constraints-lowest.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        pin = Requirement(line)
+        for newest in (False, True):
+            if pin.marker is None or pin.marker.evaluate(python(newest)):
+                pinned[canonicalize_name(pin.name), newest] = Version(str(pin.specifier).removeprefix("=="))
+    project = PROJECT["project"]
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    bounds: dict[tuple[str, bool], Version] = {}
+    for requirement in map(Requirement, [*project["dependencies"], *extras]):
+        for newest in (False, True):
+            if requirement.name != "zaikio_oauth" and (
+                not requirement.marker or requirement.marker.evaluate(python(newest))
+            ):
+                key = canonicalize_name(requirement.name), newest
+                bounds[key] = max(Version(lowest(requirement)), bounds.get(key, Version("0")))
+    assert {key: pinned.get(key) for key in bounds} == bounds
+
+
+def python(newest: bool) -> dict[str, str]:
+    """Return the environment of a marker for the oldest or for the newest Python that we support."""
+    version = "3.14" if newest else "3.11"
+    return {"python_version": version, "python_full_version": f"{version}.9"}
+
+
+def test_everything_that_is_imported_is_required() -> None:
+    """The library names each package that it imports itself, so that its version is one that was tested."""
+    distributions = metadata.packages_distributions()
+    imported = {
+        module.partition(".")[0]
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for module in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    foreign = imported - sys.stdlib_module_names - {"zaikio_oauth", "pytest", "_pytest"}
+    extras = [line for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra]
+    required = {name for name, _ in wanted([*PROJECT["project"]["dependencies"], *extras])}
+    missing = {name for name in foreign if not required & set(map(canonicalize_name, distributions.get(name, [])))}
+    # Used if the app has it, at any version of its API, which is stable.
+    assert missing == {"opentelemetry"}
 
 
 def test_no_lock_file_and_no_index() -> None:

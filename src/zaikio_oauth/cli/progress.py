@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from rich.console import Console
@@ -39,5 +39,6 @@ def progress(doing: str, *, as_json: bool = False) -> Iterator[Advance]:
         total = None if part is None else 1.0
         bar.update(task, total=total, completed=part or 0.0, done=f"{done:,}")
 
-    with bar:
+    # Before 14.3, rich ends the line even of a bar that is not shown.
+    with bar if shown else nullcontext():
         yield advance

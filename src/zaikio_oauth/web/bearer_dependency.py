@@ -1,6 +1,6 @@
 """A dependency that verifies the bearer token that another app presents to an API of the app's own (RFC 6750)."""
 
-from __future__ import annotations
+# No postponed annotations here: an older FastAPI (0.122) cannot resolve those of an object that is a dependency.
 
 import logging
 from copy import deepcopy
@@ -50,7 +50,7 @@ class BearerDependency(SecurityBase):
     def __hash__(self) -> int:
         return hash(self._identity)
 
-    def of(self, subject_type: BearerType) -> BearerDependency:
+    def of(self, subject_type: BearerType) -> "BearerDependency":
         """Return a dependency that accepts only tokens of organizations, or only tokens with which a person acts.
 
         A person acts with a token of their own, or with one on behalf of an organization (``token.person_id``).

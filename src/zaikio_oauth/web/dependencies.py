@@ -1,6 +1,6 @@
 """Dependencies that give a request the access token of the person who is logged in."""
 
-from __future__ import annotations
+# No postponed annotations here: an older FastAPI (0.122) cannot resolve those of an object that is a dependency.
 
 import logging
 from copy import deepcopy

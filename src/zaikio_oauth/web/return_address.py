@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
-from fastapi.routing import iter_route_contexts
+from fastapi import routing
 from starlette.applications import Starlette
 from starlette.datastructures import URL
 from starlette.requests import Request
@@ -20,6 +20,9 @@ _PATH_PARAMETER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 _QUERY_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+
+# FastAPI before 0.137 copies the routes of an included router into the app's own list; since then the list is a tree.
+_each_route = getattr(routing, "iter_route_contexts", iter)
 
 
 class PublicAddress:
@@ -104,10 +107,10 @@ class PublicAddress:
 
 def named_routes(app: Starlette, name: str) -> Iterator[tuple[str, object]]:
     """Yield the path of each of an app's routes of that name, and what its endpoint belongs to, if that is a Site."""
-    for context in iter_route_contexts(app.routes):
-        template = getattr(context, "path", None)
-        if getattr(context, "name", None) == name and template is not None:
-            yield template, getattr(getattr(getattr(context, "endpoint", None), "__self__", None), "site", None)
+    for route in _each_route(app.routes):
+        template = getattr(route, "path", None)
+        if getattr(route, "name", None) == name and template is not None:
+            yield template, getattr(getattr(getattr(route, "endpoint", None), "__self__", None), "site", None)
 
 
 def origin_of(url: str) -> tuple[str, str, int | None] | None:
