@@ -80,9 +80,9 @@ async def test_every_migration_may_be_repeated(database: Database) -> None:
 
 
 async def test_processes_that_start_together_migrate_one_by_one(database_url: str) -> None:
-    """Four processes migrate the same empty database, and the result is complete."""
+    """Eight processes open the same empty database, and the result is complete."""
     url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
-    databases = [Database(url, [KEY]) for _ in range(4)]
+    databases = [Database(url, [KEY]) for _ in range(8)]
     try:
         await asyncio.gather(*(database.open(auto_migrate=True) for database in databases))
         assert await schema.missing_columns(databases[0].engine, databases[0].tables) == ()

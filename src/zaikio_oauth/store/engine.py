@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import sqlite3
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import aiosqlite
 from sqlalchemy import URL, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
@@ -17,6 +21,7 @@ from sqlalchemy.pool import QueuePool
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.retries_and_waits import (
     DATABASE_CONNECT_TIMEOUT,
+    FIRST_POLL,
     SQLITE_BUSY_TIMEOUT,
     STATEMENT_DEADLINE,
     STATEMENT_TIMEOUT,
@@ -189,8 +194,23 @@ def _discard(context: ExceptionContext) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    # In WAL mode readers do not wait for the one writer. "synchronous" stays FULL: a refresh token is issued once,
-    # and one that is lost in a power cut is lost for good.
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
+    connection.run_async(_use_write_ahead_log)
+
+
+async def _use_write_ahead_log(connection: aiosqlite.Connection) -> None:
+    """Set SQLite's WAL mode, in which readers do not wait for the one writer.
+
+    "synchronous" stays FULL: a refresh token is issued once, and one that is lost in a power cut is lost for good.
+    """
+    started = time.monotonic()
+    while True:
+        try:
+            await connection.execute_fetchall("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here by itself while other processes switch the mode of a new file.
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() - started > STATEMENT_TIMEOUT:
+                raise
+        else:
+            return
+        await asyncio.sleep(FIRST_POLL)
