@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from zaikio_oauth.cli.finding import Finding, told
+from zaikio_oauth.cli.finding import Finding, skipped, told
 from zaikio_oauth.cli.settings_check import Readable
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError, ZaikioOAuthError
 from zaikio_oauth.retries_and_waits import REVOCATION_LIST_INTERVAL
@@ -28,7 +28,7 @@ OVERDUE = timedelta(hours=1)
 async def check_database(readable: Readable) -> list[Finding]:
     """Return what is found; nothing is changed, and no file is created."""
     if "database_url" in readable.wrong:
-        return _skipped("database", "migrations", *_OF_ROWS, why="needs ZAIKIO_DATABASE_URL")
+        return skipped("database", "migrations", *_OF_ROWS, why="needs ZAIKIO_DATABASE_URL")
     try:
         database = Database(readable.settings.database_url, readable.settings.plain_encryption_keys)
     except ConfigurationError as error:
@@ -42,12 +42,8 @@ async def check_database(readable: Readable) -> list[Finding]:
 _OF_ROWS = ("encryption keys", "revocation list")
 
 
-def _skipped(*names: str, why: str) -> list[Finding]:
-    return [Finding(name, "skipped", why) for name in names]
-
-
 def _unusable() -> list[Finding]:
-    return _skipped("migrations", *_OF_ROWS, why="needs a database that can be used")
+    return skipped("migrations", *_OF_ROWS, why="needs a database that can be used")
 
 
 async def _checked(database: Database, readable: Readable) -> list[Finding]:
@@ -61,14 +57,14 @@ async def _checked(database: Database, readable: Readable) -> list[Finding]:
     reached = Finding("database", "ok", f"{database.name} ({state.server})")
     migrated = _migrations(state)
     if migrated.status == "failed":
-        return [reached, migrated, *_skipped(*_OF_ROWS, why="needs a database that is migrated")]
+        return [reached, migrated, *skipped(*_OF_ROWS, why="needs a database that is migrated")]
     try:
         return [reached, migrated, await _keys(database, readable), await _revocation_list(database)]
     except StoreUnavailableError as error:
         return [
             _unreachable(database, error),
             migrated,
-            *_skipped(*_OF_ROWS, why="needs a database that can be used"),
+            *skipped(*_OF_ROWS, why="needs a database that can be used"),
         ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["Finding", "Status", "told"]
+__all__ = ["Finding", "Status", "skipped", "told"]
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
@@ -26,3 +26,8 @@ def told(name: str, status: Status, text: str, remedy: str | None = None) -> Fin
     found, _, advice = text.strip().partition("; ")
     advice = advice or remedy or ""
     return Finding(name, status, found.rstrip("."), advice[:1].upper() + advice[1:] or None)
+
+
+def skipped(*names: str, why: str) -> list[Finding]:
+    """Return the findings of what could not be looked at, all for the same reason."""
+    return [Finding(name, "skipped", why) for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from zaikio_oauth.cli.finding import Finding, told
+from zaikio_oauth.cli.finding import Finding, skipped, told
 from zaikio_oauth.cli.settings_check import NEEDS_CLIENTS, Readable
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub.http import HubHttp
@@ -26,7 +26,7 @@ async def check_hub(readable: Readable) -> list[Finding]:
     """Return what is found, each answer within three seconds."""
     if wrong := readable.wrong & {"environment", "host"}:
         variables = " and ".join(f"ZAIKIO_{name.upper()}" for name in sorted(wrong))
-        return _skipped("Hub", *_AFTER_IT, why=f"needs {variables}")
+        return skipped("Hub", *_AFTER_IT, why=f"needs {variables}")
     host = readable.settings.host
     http = HubHttp(host)
     try:
@@ -37,14 +37,10 @@ async def check_hub(readable: Readable) -> list[Finding]:
         reason = error.reason if isinstance(error, HubUnavailableError) else str(error).rstrip(".")
         return [
             Finding("Hub", "failed", f"{host}: {reason}", _advice(host)),
-            *_skipped(*_AFTER_IT, why="needs the Hub"),
+            *skipped(*_AFTER_IT, why="needs the Hub"),
         ]
     finally:
         await http.aclose()
-
-
-def _skipped(*names: str, why: str) -> list[Finding]:
-    return [Finding(name, "skipped", why) for name in names]
 
 
 def _advice(host: str) -> str:
@@ -73,7 +69,7 @@ def _clock(answer: HubAnswer) -> Finding:
 async def _clients(http: HubHttp, readable: Readable) -> list[Finding]:
     clients = readable.settings.clients
     if not clients:
-        return _skipped("clients", why=NEEDS_CLIENTS)
+        return skipped("clients", why=NEEDS_CLIENTS)
     endpoint = TokenEndpoint(http)
     return await asyncio.gather(*(_client(endpoint, name, client) for name, client in clients.items()))
 
