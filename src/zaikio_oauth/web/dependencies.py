@@ -115,7 +115,7 @@ class CurrentAccessToken(_SessionSecurity):
             raise unavailable(connection, "Zaikio cannot be reached at the moment.") from error
         if token is None:
             raise self._not_logged_in(connection)
-        if missing := token.missing_scopes(scopes):
+        if scopes and (missing := token.missing_scopes(scopes)):
             raise connection_error(connection, 403, f"The login does not include the scope {', '.join(missing)}.")
         return token
 
