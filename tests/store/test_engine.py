@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.data import KEY
 from zaikio_oauth.errors import ConfigurationError
@@ -97,3 +100,29 @@ async def test_sqlite_waits_for_a_lock_as_long_as_the_address_says(
     async with database.engine.connect() as connection:
         assert (await connection.exec_driver_sql("PRAGMA busy_timeout")).scalar_one() == milliseconds
     await database.aclose()
+
+
+async def test_a_connection_that_is_interrupted_twice_is_closed(tmp_path: Path) -> None:
+    """As when Ctrl-C cancels a task, and then asyncio.run whatever still cleans up after it, at any moment."""
+    for before in range(2, 60, 3):
+        for between in (2, 3):
+            database = Database(f"sqlite+aiosqlite:///{tmp_path}/{before}-{between}.db", [KEY])
+
+            async def use(engine: AsyncEngine = database.engine) -> None:
+                async with engine.connect() as connection:
+                    for _ in range(20):
+                        await connection.execute(text("SELECT 1"))
+
+            others = asyncio.all_tasks()
+            task = asyncio.create_task(use())
+            for pause in (before, between):
+                for _ in range(pause):
+                    await asyncio.sleep(0)
+                for each in asyncio.all_tasks() - others:
+                    each.cancel()
+            under_way = asyncio.all_tasks() - others
+            if under_way:
+                _, stuck = await asyncio.wait(under_way, timeout=10)
+                assert stuck == set(), (before, between)
+            assert task.done()
+            await database.aclose()

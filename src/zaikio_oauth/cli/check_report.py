@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections import Counter
@@ -33,9 +34,7 @@ async def check(*, as_json: bool) -> None:
     """Print every finding; raises Failed if something failed, whatever else is right."""
     with progress("Checking", as_json=as_json):
         readable = read_settings()
-        # One after the other, so that nothing is being opened when somebody interrupts the wait for the Hub.
-        of_database = await check_database(readable)
-        of_hub = await check_hub(readable)
+        of_database, of_hub = await asyncio.gather(check_database(readable), check_hub(readable))
     findings = [_shown(each) for each in (*readable.findings, *of_database, *of_hub)]
     failed = [each for each in findings if each.status == "failed"]
     if as_json:

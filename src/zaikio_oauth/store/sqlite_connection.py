@@ -36,8 +36,12 @@ class _Connection(aiosqlite.Connection):
             self.calls -= 1
 
     def stop(self) -> asyncio.Future[Any] | None:
-        self.stopped = super().stop()
-        return self.stopped
+        # SQLAlchemy stops a connection whose close was cancelled, and then the close stops it too. The thread reports
+        # its end once; aiosqlite would wait for ever for a second report.
+        if self.stopped is None:
+            self.stopped = super().stop()
+        # One who waits may be cancelled, and the other still has to hear of it.
+        return None if self.stopped is None else asyncio.shield(self.stopped)
 
 
 class _Process:
