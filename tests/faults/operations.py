@@ -88,6 +88,30 @@ class ByBrowser(Operation):
         assert await self.page() == "200", "the page does not work again"
 
 
+class InSeveralTabs(ByBrowser):
+    """A person opens a page in several tabs at once."""
+
+    async def perform(self) -> list[str]:
+        return await asyncio.gather(*(self.page() for _ in range(WANTED_BY)))
+
+    async def once(self) -> str:
+        return await self.page()
+
+
+class BySeveralWorkers(Operation):
+    """Several workers want the same token at once; ``use`` is what each of them does with it."""
+
+    async def use(self) -> str:
+        raise NotImplementedError
+
+    async def perform(self) -> list[str]:
+        outcomes = await asyncio.gather(*(self.use() for _ in range(WANTED_BY)), return_exceptions=True)
+        return told(outcomes)
+
+    async def once(self) -> str:
+        return await self.use()
+
+
 class Approve(Operation):
     """A browser comes back from the Hub with a code."""
 
@@ -123,16 +147,10 @@ class Approve(Operation):
         await self.visitor.aclose()
 
 
-class RefreshByAPage(ByBrowser):
+class RefreshByAPage(InSeveralTabs):
     """A person whose token has expired opens a page in several tabs."""
 
     lifetime, limit = 1.0, 5.0
-
-    async def perform(self) -> list[str]:
-        return await asyncio.gather(*(self.page() for _ in range(WANTED_BY)))
-
-    async def once(self) -> str:
-        return await self.page()
 
     async def verify(self) -> None:
         await eventually(self.page_works)
@@ -140,17 +158,10 @@ class RefreshByAPage(ByBrowser):
         await self.stage.kept_or_revoked(self.person)
 
 
-class WithAuthByRefresh(ByBrowser):
+class WithAuthByRefresh(BySeveralWorkers, ByBrowser):
     """Workers want the token of a person, which has expired."""
 
     lifetime = 1.0
-
-    async def perform(self) -> list[str]:
-        outcomes = await asyncio.gather(*(self.use() for _ in range(WANTED_BY)), return_exceptions=True)
-        return told(outcomes)
-
-    async def once(self) -> str:
-        return await self.use()
 
     async def use(self) -> str:
         async with self.zaikio.with_auth(bearer_id=self.person) as token:
@@ -165,18 +176,11 @@ class WithAuthByRefresh(ByBrowser):
         await self.stage.kept_or_revoked(self.person)
 
 
-class WithAuthByClientCredentials(Operation):
+class WithAuthByClientCredentials(BySeveralWorkers):
     """Workers want the token of an organization, of which none is stored."""
 
     async def prepare(self) -> None:
         self.organization = self.stage.some_organization(["zaikio.organization.r"])
-
-    async def perform(self) -> list[str]:
-        outcomes = await asyncio.gather(*(self.use() for _ in range(WANTED_BY)), return_exceptions=True)
-        return told(outcomes)
-
-    async def once(self) -> str:
-        return await self.use()
 
     async def use(self) -> str:
         wanted = {"bearer_type": "Organization", "bearer_id": self.organization}

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.faults.operations import WANTED_BY, ByBrowser, Operation, told, works
+from tests.faults.operations import ByBrowser, BySeveralWorkers, InSeveralTabs, Operation, told, works
 from tests.faults.stage import WEBHOOK_SECRET, eventually, in_a_thread
 from tests.inside import open_for_sync_code
 from tests.tokens.due_tokens import a_minute_later, age, let_refresh_token_die, organizations_token
 from zaikio_oauth import ZaikioOAuth
 
 
-class RenewalByRefresh(ByBrowser):
+class RenewalByRefresh(InSeveralTabs):
     """A person whose token is due opens a page in several tabs; in the background, the token is refreshed."""
 
     limit = 5.0
@@ -26,12 +26,6 @@ class RenewalByRefresh(ByBrowser):
         assert token is not None
         await age(self.zaikio, token, left=600)
 
-    async def perform(self) -> list[str]:
-        return await asyncio.gather(*(self.page() for _ in range(WANTED_BY)))
-
-    async def once(self) -> str:
-        return await self.page()
-
     async def verify(self) -> None:
         await eventually(self.page_works)
         await renewed(self.zaikio, self.page, lambda: len(self.stage.issued(self.person)) == 2)
@@ -39,19 +33,12 @@ class RenewalByRefresh(ByBrowser):
         await self.stage.kept_or_revoked(self.person)
 
 
-class RenewalByClientCredentials(Operation):
+class RenewalByClientCredentials(BySeveralWorkers):
     """Workers use an organization's token that is due; in the background, another one is requested."""
 
     async def prepare(self) -> None:
         token = await organizations_token(self.zaikio, self.stage.hub, left=600)
         self.organization = token.bearer_id
-
-    async def perform(self) -> list[str]:
-        outcomes = await asyncio.gather(*(self.use() for _ in range(WANTED_BY)), return_exceptions=True)
-        return told(outcomes)
-
-    async def once(self) -> str:
-        return await self.use()
 
     async def use(self) -> str:
         async with self.zaikio.with_auth(bearer_type="Organization", bearer_id=self.organization) as token:
