@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.faults.processes import BrowserOverHttp, Installation, Process, installation
-from zaikio_oauth.retries_and_waits import LEASE_SECONDS
+from zaikio_oauth.settings.retries_and_waits import LEASE_SECONDS
 
 STOPPED = 15.0
 """Longer than a lease lives without its holder."""

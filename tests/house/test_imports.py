@@ -17,14 +17,13 @@ PACKAGE = "zaikio_oauth"
 INIT = "__init__"
 
 IMPORTERS = ("__import__", "import_module", "importlib.import_module")
-VALUES = "errors scopes access_token settings retries_and_waits"
+VALUES = "errors scopes access_token settings"
 
 # unit: (units it may import, foreign libraries it may import). A row names only rows above it, or one module of such a
 # row.
 TABLE: dict[str, tuple[str, str]] = {
     "errors": ("", ""),
     "scopes": ("errors", ""),
-    "retries_and_waits": ("", ""),
     "access_token": ("scopes", "pydantic"),
     "settings": ("errors scopes access_token", "cryptography pydantic pydantic_settings"),
     # Neither knows the other.

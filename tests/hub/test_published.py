@@ -12,8 +12,8 @@ from zaikio_oauth.errors import HubUnavailableError, InvalidTokenError
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.signing_keys import SigningKeys
-from zaikio_oauth.retries_and_waits import PUBLISHED_FRESH as FRESH
-from zaikio_oauth.retries_and_waits import PUBLISHED_USABLE as USABLE
+from zaikio_oauth.settings.retries_and_waits import PUBLISHED_FRESH as FRESH
+from zaikio_oauth.settings.retries_and_waits import PUBLISHED_USABLE as USABLE
 from zaikio_oauth.testing import LocalHub
 
 KEYS = "/api/v1/jwt_public_keys.json"

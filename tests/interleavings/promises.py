@@ -6,7 +6,7 @@ from tests.interleavings.explorer import Run
 from tests.interleavings.stores import LEASE, STATEMENT_PATIENCE
 from tests.interleavings.world import HUB_PATIENCE
 from zaikio_oauth import AccessToken, InvalidGrantError
-from zaikio_oauth.retries_and_waits import LEASE_TAKE_OVER_GRACE, LONGEST_POLL
+from zaikio_oauth.settings.retries_and_waits import LEASE_TAKE_OVER_GRACE, LONGEST_POLL
 
 __all__ = ["faults", "faults_of_a_logout"]
 

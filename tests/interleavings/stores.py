@@ -18,7 +18,7 @@ from sqlalchemy.pool import StaticPool
 from tests.data import KEY, some_access_token
 from tests.interleavings.virtual_loop import VirtualLoop
 from zaikio_oauth import AccessToken
-from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE
+from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch, _renew_after
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_grants import EndedGrant, EndedGrantRepository

@@ -22,8 +22,8 @@ from tests.inside import mark_revoked, parts_of
 from tests.raw_hub import RawHub, drips, says, with_body
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, InvalidTokenError, Settings, ZaikioOAuth
-from zaikio_oauth.retries_and_waits import REVOCATION_LIST_CLAIM as CLAIM
-from zaikio_oauth.retries_and_waits import REVOCATION_LIST_INTERVAL as EVERY
+from zaikio_oauth.settings.retries_and_waits import REVOCATION_LIST_CLAIM as CLAIM
+from zaikio_oauth.settings.retries_and_waits import REVOCATION_LIST_INTERVAL as EVERY
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.data import OTHER_KEY, PERSON_ID, some_access_token, some_on_behalf_of
 from tests.inside import replace_row
 from zaikio_oauth import AccessToken, DecryptionError
-from zaikio_oauth.retries_and_waits import STATEMENT_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import STATEMENT_DEADLINE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
 

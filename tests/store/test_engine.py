@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.data import KEY
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.retries_and_waits import SQLITE_BUSY_TIMEOUT, STATEMENT_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import SQLITE_BUSY_TIMEOUT, STATEMENT_DEADLINE
 from zaikio_oauth.store.database import Database
 
 POSTGRESQL = "postgresql+asyncpg://app:swordfish@127.0.0.1:1/none"

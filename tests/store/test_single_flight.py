@@ -15,7 +15,7 @@ from tests.data import ORGANIZATION_ID, PERSON_ID, some_access_token
 from tests.inside import parts_of, replace_row
 from tests.visitor import expiring_token
 from zaikio_oauth import HubUnavailableError, Settings, StoreUnavailableError, ZaikioOAuth
-from zaikio_oauth.retries_and_waits import LEASE_SECONDS
+from zaikio_oauth.settings.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database, once_across_processes
 from zaikio_oauth.testing import LocalHub
 

@@ -18,7 +18,7 @@ from tests.environment.tcp_proxy import TcpProxy
 from tests.inside import engine_of, mark_revoked
 from tests.visitor import Visitor, expiring_token
 from zaikio_oauth import AccessToken, ConfigurationError, Settings, StoreUnavailableError, ZaikioOAuth
-from zaikio_oauth.retries_and_waits import STATEMENT_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import STATEMENT_DEADLINE
 from zaikio_oauth.testing import LocalHub
 
 pytestmark = pytest.mark.postgresql

@@ -17,7 +17,7 @@ import pytest
 from tests.data import KEY, some_access_token
 from tests.visitor import expiring_token
 from zaikio_oauth import Settings, StoreUnavailableError, ZaikioOAuth
-from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, STATEMENT_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import DATABASE_DEADLINE, STATEMENT_DEADLINE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import LocalHub

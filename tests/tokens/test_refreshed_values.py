@@ -14,7 +14,7 @@ from tests.data import PERSON_ID, some_access_token
 from tests.inside import engine_of, mark_revoked, parts_of
 from tests.visitor import expiring_token
 from zaikio_oauth import AccessToken, InvalidGrantError, Settings, StoreUnavailableError, TokenEvent, ZaikioOAuth
-from zaikio_oauth.retries_and_waits import LEASE_TAKE_OVER_GRACE
+from zaikio_oauth.settings.retries_and_waits import LEASE_TAKE_OVER_GRACE
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import LocalHub

@@ -19,7 +19,7 @@ from tests.environment.tcp_proxy import TcpProxy
 from tests.inside import parts_of
 from tests.visitor import expiring_token
 from zaikio_oauth import Settings, ZaikioOAuth
-from zaikio_oauth.retries_and_waits import LEASE_SECONDS
+from zaikio_oauth.settings.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.testing import LocalHub
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ import pytest
 from tests.data import KEY, some_client
 from tests.visitor import expiring_token
 from zaikio_oauth import Settings, ZaikioOAuth
-from zaikio_oauth.retries_and_waits import LEASE_SECONDS
+from zaikio_oauth.settings.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import LocalHub
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from zaikio_oauth.cli.finding import Finding, skipped, told
 from zaikio_oauth.cli.settings_check import Readable
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError, ZaikioOAuthError
-from zaikio_oauth.retries_and_waits import REVOCATION_LIST_INTERVAL
+from zaikio_oauth.settings.retries_and_waits import REVOCATION_LIST_INTERVAL
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.key_sample import sample_keys
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository

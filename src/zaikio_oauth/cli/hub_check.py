@@ -11,8 +11,8 @@ from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuth
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.reachability import HubAnswer, ask
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
-from zaikio_oauth.retries_and_waits import CHECK_DEADLINE
 from zaikio_oauth.settings import ClientSettings
+from zaikio_oauth.settings.retries_and_waits import CHECK_DEADLINE
 
 __all__ = ["check_hub"]
 

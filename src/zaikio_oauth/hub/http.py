@@ -21,7 +21,7 @@ import stamina
 
 from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
-from zaikio_oauth.retries_and_waits import (
+from zaikio_oauth.settings.retries_and_waits import (
     ATTEMPT_TIMEOUT,
     CONNECT_TIMEOUT,
     FIRST_BACKOFF,

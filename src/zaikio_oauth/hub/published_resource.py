@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError
 from zaikio_oauth.hub.error_response import oauth_error
 from zaikio_oauth.hub.http import HubHttp, RequestKind
-from zaikio_oauth.retries_and_waits import (
+from zaikio_oauth.settings.retries_and_waits import (
     PUBLISHED_BURST,
     PUBLISHED_DEADLINE,
     PUBLISHED_FRESH,

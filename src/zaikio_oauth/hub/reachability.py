@@ -9,7 +9,7 @@ from datetime import timedelta
 from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.hub.signing_keys import KEYS_PATH, rsa_keys
-from zaikio_oauth.retries_and_waits import CHECK_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import CHECK_DEADLINE
 
 __all__ = ["HubAnswer", "ask"]
 

@@ -8,7 +8,7 @@ from zaikio_oauth.errors import InvalidResponseError
 from zaikio_oauth.hub.error_response import oauth_error
 from zaikio_oauth.hub.http import HubHttp, RequestKind
 from zaikio_oauth.hub.syntax import is_token_id
-from zaikio_oauth.retries_and_waits import REVOCATION_DEADLINE, REVOCATION_LIST_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import REVOCATION_DEADLINE, REVOCATION_LIST_DEADLINE
 
 __all__ = ["revoke", "revoked_token_ids"]
 

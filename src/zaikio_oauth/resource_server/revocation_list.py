@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError, OAuthError, StoreUnavailableError
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
-from zaikio_oauth.retries_and_waits import (
+from zaikio_oauth.settings.retries_and_waits import (
     REVOCATION_LIST_CHECK,
     REVOCATION_LIST_CLAIM,
     REVOCATION_LIST_DELAY,

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import AccessToken, BearerType, OnBehalfOf, Secret
 from zaikio_oauth.errors import DecryptionError
-from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE
+from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
 from zaikio_oauth.store.columns import join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import Place

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError
-from zaikio_oauth.retries_and_waits import MIGRATION_TIMEOUT
+from zaikio_oauth.settings.retries_and_waits import MIGRATION_TIMEOUT
 from zaikio_oauth.store import schema
 from zaikio_oauth.store.database_errors import CANNOT_OPEN, driver_error, fault_of
 from zaikio_oauth.store.encryption import Cipher

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.retries_and_waits import (
+from zaikio_oauth.settings.retries_and_waits import (
     DATABASE_CONNECT_TIMEOUT,
     FIRST_POLL,
     SQLITE_BUSY_TIMEOUT,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, select
 
-from zaikio_oauth.retries_and_waits import EVENTS_KEPT
+from zaikio_oauth.settings.retries_and_waits import EVENTS_KEPT
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.storing import Storing
 

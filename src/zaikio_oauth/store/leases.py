@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, select, update
 
 from zaikio_oauth.errors import StoreUnavailableError
-from zaikio_oauth.retries_and_waits import LEASE_SECONDS
+from zaikio_oauth.settings.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.single_flight import UninterruptedTask
 

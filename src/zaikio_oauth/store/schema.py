@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth.errors import ConfigurationError
-from zaikio_oauth.retries_and_waits import FIRST_POLL
+from zaikio_oauth.settings.retries_and_waits import FIRST_POLL
 from zaikio_oauth.store.tables import Tables
 
 __all__ = ["TABLE_NAMES", "TURN", "VERSION_TABLE", "check_owner", "directory", "missing_columns", "upgrade"]

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 from zaikio_oauth.errors import HubUnavailableError, StoreUnavailableError, ZaikioOAuthError
-from zaikio_oauth.retries_and_waits import FIRST_POLL, HUB_DEADLINE, LONGEST_POLL, Deadline
+from zaikio_oauth.settings.retries_and_waits import FIRST_POLL, HUB_DEADLINE, LONGEST_POLL, Deadline
 
 __all__ = [
     "Patience",

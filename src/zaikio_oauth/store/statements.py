@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, Deadline, Due
+from zaikio_oauth.settings.retries_and_waits import DATABASE_DEADLINE, Deadline, Due
 from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
 from zaikio_oauth.store.single_flight import SingleFlight
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from zaikio_oauth.errors import StoreUnavailableError
-from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, FIRST_DATABASE_BACKOFF, LONGEST_DATABASE_BACKOFF
+from zaikio_oauth.settings.retries_and_waits import DATABASE_DEADLINE, FIRST_DATABASE_BACKOFF, LONGEST_DATABASE_BACKOFF
 from zaikio_oauth.store.single_flight import loop_is_ending
 
 __all__ = ["Storing"]

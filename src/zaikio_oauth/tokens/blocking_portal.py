@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from zaikio_oauth.errors import ZaikioOAuthError
-from zaikio_oauth.retries_and_waits import PORTAL_POLL
+from zaikio_oauth.settings.retries_and_waits import PORTAL_POLL
 
 __all__ = ["BlockingPortal", "portal"]
 

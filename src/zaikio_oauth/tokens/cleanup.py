@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from zaikio_oauth.retries_and_waits import EVENTS_KEPT
+from zaikio_oauth.settings.retries_and_waits import EVENTS_KEPT
 from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.leases import LeaseRepository

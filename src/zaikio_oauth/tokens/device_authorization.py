@@ -16,7 +16,7 @@ from zaikio_oauth.errors import (
     StoreUnavailableError,
 )
 from zaikio_oauth.hub.device_endpoint import DeviceAuthorizationResponse
-from zaikio_oauth.retries_and_waits import DEVICE_LONGEST_PAUSE, DEVICE_SLOW_DOWN
+from zaikio_oauth.settings.retries_and_waits import DEVICE_LONGEST_PAUSE, DEVICE_SLOW_DOWN
 from zaikio_oauth.tokens.issuance import DEVICE_PENDING, Issuance
 from zaikio_oauth.tokens.runtime import Runtime
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zaikio_oauth.errors import HubUnavailableError
-from zaikio_oauth.retries_and_waits import EVENT_DEADLINE, EVENT_WAIT
+from zaikio_oauth.settings.retries_and_waits import EVENT_DEADLINE, EVENT_WAIT
 from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes

@@ -16,8 +16,8 @@ from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
-from zaikio_oauth.retries_and_waits import HUB_DEADLINE
 from zaikio_oauth.settings import Settings, same_app
+from zaikio_oauth.settings.retries_and_waits import HUB_DEADLINE
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, once_across_processes

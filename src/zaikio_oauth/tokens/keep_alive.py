@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.errors import HubUnavailableError, StoreUnavailableError, ZaikioOAuthError
-from zaikio_oauth.retries_and_waits import KEEP_ALIVE_AT_ONCE, KEEP_ALIVE_GIVES_UP, KEEP_ALIVE_WITHIN
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.settings.retries_and_waits import KEEP_ALIVE_AT_ONCE, KEEP_ALIVE_GIVES_UP, KEEP_ALIVE_WITHIN
 from zaikio_oauth.store.single_flight import Patience
 from zaikio_oauth.tokens.connection import Connection, ConnectionList
 from zaikio_oauth.tokens.lost_grants import LostGrants

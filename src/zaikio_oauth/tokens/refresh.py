@@ -12,8 +12,8 @@ from zaikio_oauth.errors import InvalidGrantError, StoreUnavailableError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
-from zaikio_oauth.retries_and_waits import HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.settings.retries_and_waits import HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
 from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.leases import Lease, LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database, once_across_processes

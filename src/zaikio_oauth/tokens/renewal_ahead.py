@@ -9,8 +9,8 @@ from typing import Any
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import StoreUnavailableError
-from zaikio_oauth.retries_and_waits import RENEWAL_PAUSE, RENEWAL_WAIT
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE, RENEWAL_WAIT
 from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
 from zaikio_oauth.store.leases import Lease
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes

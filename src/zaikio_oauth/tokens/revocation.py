@@ -11,8 +11,8 @@ from zaikio_oauth.errors import DecryptionError, InvalidGrantError, StoreUnavail
 from zaikio_oauth.hub import revocation_endpoint
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
-from zaikio_oauth.retries_and_waits import REVOCATION_DEADLINE
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.settings.retries_and_waits import REVOCATION_DEADLINE
 from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight
 from zaikio_oauth.tokens.stored_grants import StoredGrants

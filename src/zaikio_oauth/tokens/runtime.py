@@ -17,8 +17,8 @@ from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.hub.syntax import is_bearer_id
-from zaikio_oauth.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF, MIGRATION_TIMEOUT
 from zaikio_oauth.settings import Settings
+from zaikio_oauth.settings.retries_and_waits import DATABASE_DEADLINE, LONGEST_DATABASE_BACKOFF, MIGRATION_TIMEOUT
 from zaikio_oauth.settings.setting_warnings import setting_warnings
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.single_flight import Patience

@@ -23,7 +23,7 @@ from zaikio_oauth.errors import (
     OAuthError,
     StoreUnavailableError,
 )
-from zaikio_oauth.retries_and_waits import LISTENER_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import LISTENER_DEADLINE
 from zaikio_oauth.store.single_flight import UninterruptedTask
 from zaikio_oauth.tokens.background import LoopTasks
 

@@ -23,7 +23,7 @@ from zaikio_oauth.errors import (
     OAuthError,
     StoreUnavailableError,
 )
-from zaikio_oauth.retries_and_waits import OPTIONAL_PATIENCE, PAGE_PATIENCE
+from zaikio_oauth.settings.retries_and_waits import OPTIONAL_PATIENCE, PAGE_PATIENCE
 from zaikio_oauth.web.navigation import is_page_view
 from zaikio_oauth.web.operation import SESSION_RESPONSES
 from zaikio_oauth.web.responses import connection_error, unavailable

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from zaikio_oauth.errors import StoreUnavailableError
-from zaikio_oauth.retries_and_waits import FIRST_LOGOUT_RETRY, LOGOUT_DEADLINE, LONGEST_LOGOUT_RETRY
+from zaikio_oauth.settings.retries_and_waits import FIRST_LOGOUT_RETRY, LOGOUT_DEADLINE, LONGEST_LOGOUT_RETRY
 from zaikio_oauth.tokens.runtime import Runtime
 
 __all__ = ["Logout"]

@@ -8,7 +8,7 @@ from fastapi import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 
-from zaikio_oauth.retries_and_waits import PAGE_RETRY_AFTER
+from zaikio_oauth.settings.retries_and_waits import PAGE_RETRY_AFTER
 from zaikio_oauth.web.return_address import PublicAddress
 
 __all__ = ["connection_error", "http_error", "leave", "not_found", "private", "redirect", "unavailable"]

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from zaikio_oauth.errors import ZaikioOAuthError
 from zaikio_oauth.hub.event import HubEvent, has_valid_signature, parse_event, revoked_token_id
-from zaikio_oauth.retries_and_waits import LOOM_PATIENCE, WEBHOOK_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import LOOM_PATIENCE, WEBHOOK_DEADLINE
 from zaikio_oauth.web.hooks import called
 from zaikio_oauth.web.responses import http_error, not_found, private
 from zaikio_oauth.web.site import Site
