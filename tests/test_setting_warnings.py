@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from starlette.middleware.sessions import SessionMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.testclient import TestClient
 
 from tests.data import KEY
@@ -157,3 +158,40 @@ def test_a_session_cookie_on_http_is_a_warning_when_the_app_starts(
         lines = [record.getMessage() for record in caplog.records if "cookie" in record.getMessage()]
     line = "The session cookie is also sent on http; add https_only=True to the app's SessionMiddleware."
     assert lines == ([line] if warned else [])
+
+
+class _RedisSessions:
+    """A session of another package."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, *arguments: Any) -> None:
+        await self.app(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("middleware", "router", "warned"),
+    [
+        ((), "router", True),
+        (((TrustedHostMiddleware, ["*"]),), "router", True),
+        (((SessionMiddleware, "secret"), (TrustedHostMiddleware, ["*"])), "router", False),
+        (((_RedisSessions,),), "router", False),
+        ((), "webhook_router", False),
+    ],
+)
+def test_an_app_without_a_session_is_a_warning_when_it_starts(
+    middleware: tuple[tuple[Any, ...], ...],
+    router: str,
+    warned: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Otherwise the first visitor finds out. Another package's middleware counts, and a webhook needs no session."""
+    zaikio, app = ZaikioOAuth(Settings(**SAFE | {"database_url": f"sqlite:///{tmp_path}/x.db"})), FastAPI()
+    for arguments in middleware:
+        app.add_middleware(*arguments)
+    app.include_router(getattr(zaikio, router), prefix="/zaikio")
+    with TestClient(app):
+        keys = [vars(record)["zaikio_event"] for record in caplog.records if "session" in record.getMessage()]
+    assert keys.count("settings.no_session") == int(warned)

@@ -172,14 +172,15 @@ def test_help_lists_every_command() -> None:
         assert command in result.stdout
 
 
-def test_hub_serves_a_local_hub_with_the_configured_clients(tmp_path: Path) -> None:
-    """It prints its URL and its callbacks, and Ctrl-C stops it."""
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "localhost")])  # noqa: S104
+def test_hub_serves_a_local_hub_with_the_configured_clients(tmp_path: Path, host: str, shown: str) -> None:
+    """It prints a URL that a browser can open, and its callbacks, and Ctrl-C stops it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {"ZAIKIO_ENCRYPTION_KEYS": KEY, "ZAIKIO_CLIENTS__MILL__CLIENT_ID": "mill-id"}
     process = subprocess.Popen(
-        [*COMMAND, "hub", "--port", str(port), "--app-url", "http://localhost:9000", "--prefix", "/auth"],
+        [*COMMAND, "hub", "--host", host, "--port", str(port), "--app-url", "http://localhost:9000", "--prefix=/auth"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -189,7 +190,7 @@ def test_hub_serves_a_local_hub_with_the_configured_clients(tmp_path: Path) -> N
     try:
         assert process.stdout is not None
         said = "".join(iter(process.stdout.readline, "Press Ctrl-C to stop.\n"))
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://{shown}:{port}"
         assert f"In your app, set ZAIKIO_HOST={url}\n" in said
         callbacks = "  http://localhost:9000/auth/sessions/approve\n  http://localhost:9000/auth/connections/approve\n"
         assert f"mill: client id mill-id, with these callbacks:\n{callbacks}" in said

@@ -333,6 +333,15 @@ def test_the_pages_call_an_app_by_its_name(name: str, title: str) -> None:
     assert f"<strong>{title}</strong>" in TestClient(LocalHub([app])).get("/").text
 
 
+@pytest.mark.parametrize("scope", ["Org.zaikio.sites.r", "Per/1.zaikio.sites.r", "Per>Org.zaikio.sites.r"])
+def test_only_a_request_names_the_bearer_in_a_scope(hub: LocalHub, scope: str) -> None:
+    """What is registered or granted with a prefix would never match, so it is an error that says what to write."""
+    with pytest.raises(ValueError, match=r"write 'zaikio\.sites\.r'"):
+        HubApp("warehouse", "an-id", desired_scopes=(scope,))
+    with pytest.raises(ValueError, match=r"write 'zaikio\.sites\.r'"):
+        hub.grant("warehouse-id", "Organization", hub.organizations[0].id, f"zaikio.jobs.r,{scope}")
+
+
 # ── the token endpoint ─────────────────────────────────────────────────────────────────────────────
 
 

@@ -80,6 +80,19 @@ async def test_a_signed_event_that_is_none_gets_400(app: FastAPI, body: bytes) -
     await visitor.aclose()
 
 
+async def test_wrong_signatures_are_one_warning_a_minute(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong secret is noticed, and whoever forges events cannot fill the log."""
+    visitor = Visitor(app)
+    for _ in range(5):
+        answer = await visitor.app.post("/zaikio/webhook", content=revocation("x"), headers=signed(b"other"))
+        assert answer.status_code == 401
+    await visitor.aclose()
+
+    warned = [record for record in caplog.records if vars(record).get("zaikio_event") == "webhook.wrong_signature"]
+    assert [vars(record)["zaikio_client_name"] for record in warned] == ["warehouse"]
+    assert "webhook_secret" in warned[0].getMessage()
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -83,7 +83,7 @@ class ClientSettings(BaseModel):
         if others := scope_rules.of_others(value, "Per", *acting):
             raise ValueError(
                 f"are asked of the person who logs in, but {others[0]!r} is not that person's; write "
-                f"{scope_rules.unprefixed(others[0])!r} in organization_scopes, or here if the person shall have it"
+                f"{scope_rules.unprefixed(others[0])!r} in organization_scopes, or here if it is meant for the person"
             )
         return value
 

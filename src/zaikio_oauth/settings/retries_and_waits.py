@@ -146,6 +146,9 @@ DEVICE_LONGEST_PAUSE = 60.0
 LOOM_PATIENCE, WEBHOOK_DEADLINE = 1.0, 0.7
 """How long Loom waits, and when it is asked to deliver the event again."""
 
+SIGNATURE_WARNING_PAUSE = 60.0
+"""The least time between two warnings of a client's events with a wrong signature."""
+
 EVENTS_KEPT = timedelta(days=2)
 """How long it is remembered that an event was dealt with; Loom delivers again for hours."""
 

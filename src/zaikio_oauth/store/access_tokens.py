@@ -191,7 +191,7 @@ class AccessTokenRepository:
         return await self._until_stored(token, write)
 
     async def postpone_renewal(self, stored: StoredToken) -> None:
-        """Have nobody renew this token for RENEWAL_PAUSE while it will do; a row that has changed stays as it is."""
+        """Let no process renew this token ahead of time for RENEWAL_PAUSE; a row that has changed is left alone."""
         await self._statements.run(
             update(self._table)
             .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 
 import uvicorn
 
@@ -33,9 +34,8 @@ def serve(
     ``options`` are those of LocalHub: ``people_file``, ``auto_consent`` and ``state_file``.
     """
     hub = LocalHub.configured([_app_url(url) for url in app_urls or ()] or APP_URLS, _path(prefix), **options)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    with _listening(host, port, url) as listening:
-        echo(_welcome(hub, url))
+    with _listening(host, port) as listening:
+        echo(_welcome(hub, _url("localhost" if _is_every_address(host) else host, port)))
         config = uvicorn.Config(hub, log_level="warning", lifespan="off")
         uvicorn.Server(config).run(sockets=[listening])
 
@@ -62,11 +62,23 @@ def _path(prefix: str) -> str:
     return prefix
 
 
-def _listening(host: str, port: int, url: str) -> socket.socket:
+def _is_every_address(host: str) -> bool:
+    """Return True for 0.0.0.0 and ::, which no browser can open."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _listening(host: str, port: int) -> socket.socket:
     # Opened here, because uvicorn would report an error in its own way.
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
         return socket.create_server(address, family=family, backlog=100)
     except (OSError, UnicodeError):
-        raise ConfigurationError(f"The local Hub cannot listen on {url}; is the port taken?") from None
+        raise ConfigurationError(f"The local Hub cannot listen on {_url(host, port)}; is the port taken?") from None

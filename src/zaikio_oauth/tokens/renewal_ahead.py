@@ -27,9 +27,9 @@ __all__ = ["RenewalAhead"]
 class RenewalAhead:
     """Renews tokens before they must be, for one event loop: one request for all tasks and processes.
 
-    Nobody waits for it, so it is one attempt only. One that fails is a warning and an event, costs nobody anything as
-    long as the token lives, and is tried again after RENEWAL_PAUSE at the earliest, in whichever process. What the Hub
-    refuses for good is not tried again, because the refresh token is then deleted.
+    Nobody waits for it, so it is one attempt only. If that fails, it is logged as a warning and told to the listeners
+    of events. Callers keep the token, which is still valid, and no process tries again before RENEWAL_PAUSE has passed.
+    If the Hub refuses for good, the refresh token is deleted, so nothing is tried again.
     """
 
     settings: Settings

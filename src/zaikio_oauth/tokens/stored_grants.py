@@ -111,7 +111,7 @@ class StoredGrants:
         return replaced
 
     async def postpone_renewal(self, stored: StoredToken) -> None:
-        """Have nobody renew this token for a minute while it will do."""
+        """Let no process renew this token ahead of time for RENEWAL_PAUSE."""
         with at_the_database():
             await self.access_tokens.postpone_renewal(stored)
 

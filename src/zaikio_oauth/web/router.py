@@ -25,7 +25,7 @@ from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.web.connections import Connections
 from zaikio_oauth.web.flow import Callback
 from zaikio_oauth.web.operation import OPERATIONS
-from zaikio_oauth.web.session import insecure_cookie
+from zaikio_oauth.web.session import insecure_cookie, lacks_session
 from zaikio_oauth.web.sessions import Sessions
 from zaikio_oauth.web.site import Site
 from zaikio_oauth.web.subscriptions import Subscriptions
@@ -112,6 +112,7 @@ class Routers:
         )
         self.webhook: APIRouter = self._router(
             _Declared("POST", "/webhook", Webhook(site).receive, "zaikio_webhook"),
+            session=False,
         )
         self._checked: WeakSet[Starlette] = WeakSet()
         self.all: APIRouter = self._router()
@@ -119,28 +120,36 @@ class Routers:
             # Their routes, not the routers, each of which FastAPI would ask about every page.
             self.all.routes.extend(router.routes)
 
-    def _router(self, *routes: _Declared, needs: Callback | None = None) -> APIRouter:
-        router = _Router(lifespan=partial(self._lifespan, needs=needs))
+    def _router(self, *routes: _Declared, needs: Callback | None = None, session: bool = True) -> APIRouter:
+        router = _Router(lifespan=partial(self._lifespan, needs=needs, session=session))
         for route in routes:
             route.add_to(router)
         return router
 
-    def _check_cookie(self, app: Starlette) -> None:
+    def _check_session(self, app: Starlette) -> None:
         # Only here the app is known. Each of its routers starts, and one warning is enough.
-        production = self._site.runtime.settings.environment == "production"
-        if production and app not in self._checked and insecure_cookie(app):
+        if app in self._checked:
+            return
+        self._checked.add(app)
+        if lacks_session(app):
+            log.warning(
+                "The app seems to have no session, without which nobody can log in; add to it: "
+                "app.add_middleware(SessionMiddleware, secret_key=…)  # from starlette.middleware.sessions",
+                extra={"zaikio_event": "settings.no_session"},
+            )
+        elif self._site.runtime.settings.environment == "production" and insecure_cookie(app):
             log.warning(
                 "The session cookie is also sent on http; add https_only=True to the app's SessionMiddleware.",
                 extra={"zaikio_event": "settings.insecure_cookie"},
             )
-        self._checked.add(app)
 
     @asynccontextmanager
-    async def _lifespan(self, app: Starlette, *, needs: Callback | None) -> AsyncIterator[None]:
+    async def _lifespan(self, app: Starlette, *, needs: Callback | None, session: bool) -> AsyncIterator[None]:
         if needs and not self._site.is_included(app, needs):
             raise ConfigurationError(f"The app includes no {needs} router of this ZaikioOAuth; include it too.")
         await self._site.runtime.enter()
-        self._check_cookie(app)
+        if session:
+            self._check_session(app)
         try:
             yield
         finally:

@@ -29,6 +29,7 @@ __all__ = [
     "LoginError",
     "LoginSession",
     "insecure_cookie",
+    "lacks_session",
     "login_error",
 ]
 
@@ -108,6 +109,11 @@ def login_error(request: Request) -> LoginError | None:
             error = login_error(request)
     """
     return LoginSession(request).pop_error()
+
+
+def lacks_session(app: Starlette) -> bool:
+    """Return True if none of the app's own middleware seems to make a session."""
+    return not any("session" in getattr(each.cls, "__name__", "session").lower() for each in app.user_middleware)
 
 
 def insecure_cookie(app: Starlette) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -12,7 +14,7 @@ from starlette.responses import Response
 
 from zaikio_oauth.errors import ZaikioOAuthError
 from zaikio_oauth.hub.event import HubEvent, has_valid_signature, parse_event, revoked_token_id
-from zaikio_oauth.settings.retries_and_waits import LOOM_PATIENCE, WEBHOOK_DEADLINE
+from zaikio_oauth.settings.retries_and_waits import LOOM_PATIENCE, SIGNATURE_WARNING_PAUSE, WEBHOOK_DEADLINE
 from zaikio_oauth.web.hooks import called
 from zaikio_oauth.web.responses import http_error, not_found, private
 from zaikio_oauth.web.site import Site
@@ -32,6 +34,7 @@ class Webhook:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self._warned: dict[str, float] = {}
 
     async def receive(self, request: Request) -> Response:
         """Receive an event of the Zaikio Hub; 401 if its signature is not valid."""
@@ -41,6 +44,7 @@ class Webhook:
         body = await _body(request)
         signature = request.headers.get("x-loom-signature", "")
         if not has_valid_signature(body, signature, client.plain_webhook_secrets):
+            self._warn_of_signature(client_name)
             raise http_error(401, "The signature is not valid.")
         try:
             event = parse_event(body)
@@ -56,6 +60,18 @@ class Webhook:
         else:
             await self._in_time(self._deal_with(client_name, event, jti))
         return private(Response(status_code=200))
+
+    def _warn_of_signature(self, client_name: str) -> None:
+        # Strangers decide how many forged events come; a wrong secret shows in one line a minute as well.
+        now = time.monotonic()
+        if now - self._warned.get(client_name, -math.inf) >= SIGNATURE_WARNING_PAUSE:
+            self._warned[client_name] = now
+            log.warning(
+                "An event for the client %s has a wrong signature. If all of the Hub's events are refused, "
+                "compare the client's webhook_secret with the app's shared secret at the Hub.",
+                client_name,
+                extra={"zaikio_event": "webhook.wrong_signature", "zaikio_client_name": client_name},
+            )
 
     async def _in_time(self, work: Coroutine[Any, Any, bool]) -> None:
         """Do the work; raises a 503 if it has failed or is late. Late work goes on, and is finished at shutdown."""

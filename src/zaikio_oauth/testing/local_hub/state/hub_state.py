@@ -185,7 +185,10 @@ class HubState(Directory):
         self.device_codes.answer(self._waiting(user_code), "access_denied")
 
     def grant(self, client_id: str, bearer_type: BearerType, bearer_id: str, scopes: str | Iterable[str]) -> None:
-        """Grant these scopes (without prefix) to the app in the name of the bearer, for client credentials."""
+        """Grant these scopes to the app in the name of the bearer, for client credentials.
+
+        Raises ValueError for a scope with a prefix such as ``Org.``.
+        """
         self.grants.grant(client_id, Bearer(bearer_type, bearer_id), scopes_of(scopes))
 
     def granted_part(self, scopes: tuple[str, ...]) -> tuple[str, ...]:

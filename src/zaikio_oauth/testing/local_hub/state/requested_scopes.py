@@ -51,8 +51,16 @@ class RequestedScopes:
 
 
 def scopes_of(value: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the scopes of a list, or of a text that separates them with commas or spaces."""
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else tuple(value)
+    """Return the scopes of a list, or of a text that separates them with commas or spaces.
+
+    Raises ValueError for a scope with the prefix of a bearer, which only a request may have.
+    """
+    scopes = tuple(value.replace(",", " ").split()) if isinstance(value, str) else tuple(value)
+    for scope in scopes:
+        match = _SCOPE.match(scope)
+        if match is not None and match["bearer"]:
+            raise ValueError(f"the scope {scope!r} names a bearer, which only a request does; write {match['bare']!r}")
+    return scopes
 
 
 def read_scopes(text: str, desired: tuple[str, ...] | None) -> RequestedScopes:
