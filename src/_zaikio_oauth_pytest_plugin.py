@@ -37,8 +37,17 @@ def _extra() -> Iterator[None]:
         raise pytest.fail.Exception(reason, pytrace=False) from None
 
 
+@pytest.fixture(scope="session")
+def _zaikio_keys() -> LocalHub:
+    """A Hub whose keys all others share, because new ones would cost each test 50 ms."""
+    with _extra():
+        from zaikio_oauth.testing import LocalHub  # noqa: PLC0415
+
+    return LocalHub(environment="test")
+
+
 @pytest.fixture
-def zaikio_hub_server() -> Iterator[HubServer]:
+def zaikio_hub_server(_zaikio_keys: LocalHub) -> Iterator[HubServer]:
     """The server of the Hub; override it to change the Hub's apps or people."""
     with _extra():
         # Starlette imports it late, and the Hub would only fail at its first form.
@@ -46,7 +55,7 @@ def zaikio_hub_server() -> Iterator[HubServer]:
 
         from zaikio_oauth.testing import HubServer, LocalHub  # noqa: PLC0415
 
-    with HubServer(LocalHub.configured()) as server:
+    with HubServer(LocalHub.configured(keys_of=_zaikio_keys)) as server:
         yield server
 
 

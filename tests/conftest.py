@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,23 +45,31 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
+async def database(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Database]:
     """Yield the store in that database, with all migrations."""
-    url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
-    database = Database(url, [KEY])
-    await database.open(auto_migrate=True)
+    if database_url.startswith("sqlite"):
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), database_url.removeprefix("sqlite:///"))
+    database = Database(database_url.replace("sqlite://", "sqlite+aiosqlite://"), [KEY])
+    await database.open(auto_migrate=False)
     yield database
     await database.aclose()
 
 
+@pytest.fixture(scope="session")
+def keys() -> LocalHub:
+    """Return a Hub whose keys those of the tests share, because new ones take a moment to make."""
+    return LocalHub(environment="test")
+
+
 @pytest.fixture
-def hub() -> LocalHub:
+def hub(keys: LocalHub) -> LocalHub:
     """Return a Hub with the clients ``warehouse`` (with a secret) and ``kiosk`` (without)."""
     return LocalHub(
+        keys_of=keys,
         apps=[
             HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=[BASE_URL]),
             HubApp.for_client("kiosk", "kiosk-id", None, base_urls=[BASE_URL]),
-        ]
+        ],
     )
 
 
@@ -72,8 +81,9 @@ def hub_url(hub: LocalHub) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_settings(hub_url: str, tmp_path: Path) -> Callable[..., Settings]:
+def make_settings(hub_url: str, tmp_path: Path, migrated_sqlite: Path) -> Callable[..., Settings]:
     """Return a function that makes settings for that Hub with SQLite. Its arguments replace single settings."""
+    shutil.copy(migrated_sqlite, tmp_path / "app.db")
 
     def make(**changes: Any) -> Settings:
         values: dict[str, Any] = {

@@ -15,7 +15,9 @@ from typing import Any, NoReturn
 import pytest
 from playwright.async_api import Page, async_playwright
 
+from tests.data import KEY
 from tests.environment.postgresql import ExistingServer, PostgresqlServer, PostgresqlUnavailable
+from zaikio_oauth.store.database import Database
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 CHROMIUM_OPTIONS = [
@@ -54,7 +56,9 @@ def unavailable(what: str, reason: str) -> NoReturn:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Count in the process that receives every report, which with xdist is the controller."""
+    """Trust nobody, and count in the process that receives every report, which with xdist is the controller."""
+    # Nothing outside this machine is ever called. Reading a system's certificates takes each HTTP client 50 ms.
+    os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("nobody.pem"))
     if required() - NEEDS.keys():
         raise pytest.UsageError(f"ZAIKIO_TEST_REQUIRE may name {', '.join(NEEDS)}")
     if not hasattr(config, "workerinput") and not config.option.collectonly:
@@ -124,13 +128,47 @@ def own_postgresql_server(**options: Any) -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: ExistingServer) -> Iterator[str]:
-    """Yield the URL of a new, empty database."""
+def postgresql_url(request: pytest.FixtureRequest, postgresql_server: ExistingServer) -> Iterator[str]:
+    """Yield the URL of a new database, which is empty unless the test has the fixture ``database``, too."""
+    migrated = request.getfixturevalue("migrated_postgresql") if "database" in request.fixturenames else None
+    with _new_database(postgresql_server, template=migrated) as name:
+        yield postgresql_server.url(name)
+
+
+@contextmanager
+def _new_database(server: ExistingServer, *, template: str | None = None) -> Iterator[str]:
     name = f"zaikio_test_{uuid.uuid4().hex}"
-    _elsewhere(postgresql_server.create_database(name))
-    yield postgresql_server.url(name)
-    if not isinstance(postgresql_server, PostgresqlServer):  # The databases of our own server are removed with it.
-        _elsewhere(postgresql_server.drop_database(name))
+    _elsewhere(server.create_database(name, template))
+    yield name
+    if not isinstance(server, PostgresqlServer):  # The databases of our own server are removed with it.
+        _elsewhere(server.drop_database(name))
+
+
+# ── migrated databases ─────────────────────────────────────────────────────────────────────────────
+
+# Migrating takes longer than most tests; what it does is tested where it is the topic.
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a SQLite file with all migrations, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "migrated.db"
+    _elsewhere(_migrate(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_server: ExistingServer) -> Iterator[str]:
+    """Yield the name of a PostgreSQL database with all migrations, to be used as a template."""
+    with _new_database(postgresql_server) as name:
+        _elsewhere(_migrate(postgresql_server.url(name)))
+        yield name
+
+
+async def _migrate(url: str) -> None:
+    database = Database(url, [KEY])
+    await database.open(auto_migrate=True)
+    await database.aclose()
 
 
 def _elsewhere(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -54,9 +54,9 @@ class ExistingServer:
         """Return the URL of one database in the form that the library expects."""
         return self._url.set(database=database).render_as_string(hide_password=False)
 
-    async def create_database(self, name: str) -> None:
-        """Create an empty database."""
-        await self._execute(f'CREATE DATABASE "{name}"')
+    async def create_database(self, name: str, template: str | None = None) -> None:
+        """Create a copy of the template, or an empty database."""
+        await self._execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
 
     async def drop_database(self, name: str) -> None:
         """Remove the database, even if there are connections to it."""

@@ -40,8 +40,9 @@ class LocalHub(HubState):
 
     ``people_file``: a JSON file with the people, and their organizations. ``auto_consent``: the id or e-mail address of
     the person who grants every request without a page. ``state_file``: where keys, grants and tokens are kept, so that
-    a restart logs nobody out; it contains secrets, and only its owner can read it. Raises ConfigurationError for a file
-    that cannot be used, and in ``production``.
+    a restart logs nobody out; it contains secrets, and only its owner can read it. ``keys_of``: another LocalHub, with
+    whose keys this one signs; new ones take about 50 ms to make, which adds up if each test has a Hub of its own.
+    Raises ConfigurationError for a file that cannot be used, and in ``production``.
     """
 
     def __repr__(self) -> str:

@@ -48,8 +48,8 @@ class IssuedToken:
 class Grants:
     """Issues, finds, consumes and revokes codes and tokens. Thread-safe: tests use it while the Hub is serving."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.keys: KeyPairs = KeyPairs()
+    def __init__(self, clock: Callable[[], float], keys: KeyPairs | None = None) -> None:
+        self.keys: KeyPairs = KeyPairs() if keys is None else keys.copy()
         self.clock = clock
         self.opaque_tokens = False
         self._lock = threading.RLock()

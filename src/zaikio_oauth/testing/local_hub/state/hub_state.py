@@ -48,6 +48,7 @@ class HubState(Directory):
         people_file: str | os.PathLike[str] | None = None,
         auto_consent: str | None = None,
         state_file: str | os.PathLike[str] | None = None,
+        keys_of: HubState | None = None,
     ) -> None:
         if (environment or value_of("ZAIKIO_ENVIRONMENT")) == "production":
             raise ConfigurationError("The local Hub lets anybody log in and does not run in production.")
@@ -66,7 +67,7 @@ class HubState(Directory):
         self.withheld_scopes: frozenset[str] = frozenset()
         self.consent: tuple[str, str | None] | Literal["cancel"] | None = None
         self.requests: list[HubRequest] = []
-        self.grants: Grants = Grants(clock)
+        self.grants: Grants = Grants(clock, keys_of.grants.keys if keys_of else None)
         self.device_codes: DeviceCodes = DeviceCodes(clock)
         self.browser_sessions: BrowserSessions = BrowserSessions()
         self.faults: Faults = Faults()

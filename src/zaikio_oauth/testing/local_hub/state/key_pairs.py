@@ -16,8 +16,12 @@ __all__ = ["KeyPairs"]
 class KeyPairs:
     """Signs with the newest key and publishes all of them, so that older tokens can still be verified."""
 
-    def __init__(self) -> None:
-        self._keys = [_new_key()]
+    def __init__(self, keys: Iterable[RSAKey] | None = None) -> None:
+        self._keys = [_new_key()] if keys is None else list(keys)
+
+    def copy(self) -> KeyPairs:
+        """Return the same key pairs; a new one of either is not shared."""
+        return KeyPairs(self._keys)
 
     def export(self) -> list[dict[str, Any]]:
         """Return the key pairs, private parts included (RFC 7517)."""
