@@ -157,3 +157,19 @@ async def test_several_databases_can_be_migrated_at_once(tmp_path: Path) -> None
     finally:
         for database in databases:
             await database.aclose()
+
+
+async def test_a_migration_that_is_cancelled_ends_as_cancelled(tmp_path: Path) -> None:
+    """Ctrl-C and a time-out during the start are not reported as a database that cannot be used, and it can go on."""
+    cancelled = 0
+    for pause in range(0, 60, 6):
+        database = Database(f"sqlite+aiosqlite:///{tmp_path}/{pause}.db", [KEY])
+        opening = asyncio.create_task(database.open(auto_migrate=True))
+        await asyncio.sleep(pause / 1000)
+        opening.cancel()
+        await asyncio.wait([opening], timeout=10)
+        cancelled += opening.cancelled()
+        assert opening.cancelled() or opening.exception() is None
+        await database.open(auto_migrate=True)
+        await database.aclose()
+    assert cancelled >= 2

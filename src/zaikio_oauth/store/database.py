@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -94,6 +95,9 @@ class Database:
             raise
         # Everything: SQLAlchemy's errors, Alembic's, the driver's, the network's.
         except Exception as error:
+            if (task := asyncio.current_task()) and task.cancelling():
+                # What cleans up after a migration that is cancelled may fail in turn, at a connection that is gone.
+                raise asyncio.CancelledError from None
             fault, cause = fault_of(error), driver_error(error)
         # The drivers check the values of their parameters when they connect. A certificate that is not valid is a
         # ValueError as well.
