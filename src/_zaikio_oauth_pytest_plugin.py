@@ -41,6 +41,9 @@ def _extra() -> Iterator[None]:
 def _zaikio_keys() -> LocalHub:
     """A Hub whose keys all others share, because new ones would cost each test 50 ms."""
     with _extra():
+        # Starlette imports it late, and the Hub would only fail at its first form.
+        import python_multipart  # noqa: F401, PLC0415
+
         from zaikio_oauth.testing import LocalHub  # noqa: PLC0415
 
     return LocalHub(environment="test")
@@ -50,9 +53,6 @@ def _zaikio_keys() -> LocalHub:
 def zaikio_hub_server(_zaikio_keys: LocalHub) -> Iterator[HubServer]:
     """The server of the Hub; override it to change the Hub's apps or people."""
     with _extra():
-        # Starlette imports it late, and the Hub would only fail at its first form.
-        import python_multipart  # noqa: F401, PLC0415
-
         from zaikio_oauth.testing import HubServer, LocalHub  # noqa: PLC0415
 
     with HubServer(LocalHub.configured(keys_of=_zaikio_keys)) as server:

@@ -27,14 +27,14 @@ def expressions() -> Iterator[tuple[str, re.Pattern[str], set[str]]]:
     """Yield the place of every regular expression in the source, itself, and the methods by which it is used."""
     for path in sorted(SOURCE.rglob("*.py")):
         text = path.read_text()
-        names = dict(re.findall(r"^(\w+) = re\.compile\((?=[^)]*)()", text, re.MULTILINE))
+        names = dict(re.findall(r"^(\w+)(?:: Final)? = re\.compile\(()", text, re.MULTILINE))
         lines = text.splitlines()
         for node in ast.walk(ast.parse(text)):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             if ast.unparse(node.func.value) == "re" and node.func.attr in RE_FUNCTIONS:
                 flags = re.ASCII if "re.ASCII" in ast.unparse(node) else 0
-                name = lines[node.lineno - 1].partition(" = ")[0]
+                name = lines[node.lineno - 1].partition(" = ")[0].removesuffix(": Final")
                 used = set(re.findall(rf"\b{name}\.(\w+)\(", text)) if name in names else {node.func.attr}
                 yield (
                     f"{path.relative_to(SOURCE)}:{node.lineno}",
