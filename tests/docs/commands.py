@@ -113,6 +113,7 @@ COMMANDS: dict[str, Callable[[list[str]], list[str]]] = {
     "cd": _anything,
     "mkdir": _anything,
     "echo": _anything,
+    "printf": _anything,
     ".": _anything,
     "pytest": _anything,
     "curl": _anything,

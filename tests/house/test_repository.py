@@ -35,10 +35,11 @@ def test_every_yaml_file_is_well_formed(path: Path) -> None:
 
 
 def test_the_workflow_runs_what_a_developer_runs() -> None:
-    """CI decides by ``.ci/run``, builds the site, and runs the matrix. It knows no command of its own."""
+    """CI decides by ``.ci/run``, measures coverage every week, builds the site, and runs the matrix. It knows no command of its own."""
     commands = [step["run"] for step in steps() if "run" in step]
     assert commands == [
         ".ci/run",
+        "make coverage",
         "make docs",
         'make test-matrix ARGS="${{ matrix.versions }}-${{ matrix.python }}"',
     ]

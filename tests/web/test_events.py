@@ -132,7 +132,9 @@ async def test_two_clients_may_have_events_with_the_same_id(
     with AppServer(small_app(zaikio)) as server:
         for path, secret in (("webhook", "one"), ("kiosk/webhook", "other")):
             url = f"{server.url}/zaikio/{path}"
-            assert await hub.fire_event(url, secret, secret, subject_id=ORGANIZATION_ID, event_id="same") == 200
+            while (status := await hub.fire_event(url, secret, secret, subject_id="a", event_id="same")) == 503:
+                pass
+            assert status == 200
 
     assert heard == ["one", "other"]
 
