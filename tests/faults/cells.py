@@ -96,14 +96,15 @@ async def assert_promises_are_kept_from_the_start(stage: Stage, fault: Fault) ->
     async with _no_traces([cells]):
         async with stage.zaikio:
             await cells.prepare()
-        await cells.suffer()
+        async with stage.lateness.watched():
+            await cells.suffer()
         async with stage.zaikio:
             await cells.verify()
     _report([cells])
 
 
 async def _play(cells: Cells) -> None:
-    async with cells.stage.zaikio:
+    async with cells.stage.zaikio, cells.stage.lateness.watched():
         await cells.prepare()
         cells.begin("before")
         await asyncio.sleep(HUB_SECONDS / 2)

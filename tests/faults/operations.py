@@ -10,7 +10,7 @@ from tests.faults.stage import CATALOG, DELEGABLE, WEBHOOK_SECRET, Stage, eventu
 from zaikio_oauth import HubUnavailableError, StoreUnavailableError, ZaikioOAuth
 
 SLACK = 4.0
-"""For a machine that is busy."""
+"""For a machine that is busy; on top of it comes how late the event loop was in all."""
 
 WANTED_BY = 3
 """How many want the same token at once."""
@@ -50,15 +50,17 @@ class Operation:
 
     async def in_time(self) -> str:
         """Perform it, and return what came of it; fail if that is not what was promised."""
-        started = time.monotonic()
+        started, late = time.monotonic(), self.stage.lateness.total
         try:
-            async with asyncio.timeout(self.limit + SLACK):
+            async with asyncio.timeout(self.limit + 90):
                 outcome = await self.perform()
         except LATER as error:
             outcome = f"{type(error).__name__} ({error})"
-        except TimeoutError:
-            raise AssertionError(f"took longer than {self.limit:.0f} s and {SLACK:.0f} s of slack") from None
-        return f"{time.monotonic() - started:.1f} s: {outcome}"
+        took, late = time.monotonic() - started, self.stage.lateness.total - late
+        assert took <= self.limit + SLACK + late, (
+            f"took {took:.1f} s ({late:.1f} s late), not {self.limit:.0f}: {outcome}"
+        )
+        return f"{took:.1f} s: {outcome}"
 
 
 class ByBrowser(Operation):
@@ -134,6 +136,9 @@ class Approve(Operation):
 
     async def verify(self) -> None:
         await self.stage.kept_or_revoked(self.person)
+        await eventually(self.logged_in)
+
+    async def logged_in(self) -> None:
         if "zaikio_access_token_id" not in self.visitor.session:
             # The Hub knows one person at a time who consents without a page.
             async with self.stage.consenting:
@@ -230,7 +235,7 @@ class Webhook(ByBrowser):
         async def delivered() -> None:
             assert await self.perform() == "200", "the event is not taken"
 
-        await eventually(delivered, seconds=40)
+        await eventually(delivered)
         assert (await self.visitor.get("/me")).status_code == 401
 
 

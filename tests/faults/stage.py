@@ -13,12 +13,14 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Security
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.apps import small_app
 from tests.data import KEY, OTHER_KEY, SECRET, some_client
+from tests.faults.lateness import Lateness
 from tests.visitor import BASE_URL, Visitor
-from zaikio_oauth import BearerToken, HubEvent, Settings, ZaikioOAuth
+from zaikio_oauth import BearerToken, HubEvent, Settings, StoreUnavailableError, ZaikioOAuth
 from zaikio_oauth.testing import HubApp, LocalHub
 
 T = TypeVar("T")
@@ -58,6 +60,7 @@ class Stage:
         self.zaikio = ZaikioOAuth(self.settings, on_event=self._on_event)
         self.app = app_of(self.zaikio)
         self.consenting = asyncio.Lock()
+        self.lateness = Lateness()
         self.deal_with: dict[str, Callable[[], Awaitable[None]]] = {}
         """Id of an event of the Hub: what the hook does when it hears of it."""
 
@@ -139,16 +142,19 @@ async def stored_in(database_url: str) -> set[str]:
     return {jti for (jti,) in rows}
 
 
-async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> None:
-    """Repeat the check until it passes; fail with its last failure."""
+async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 45.0) -> None:
+    """Repeat the check until it passes, less and less often; fail with its last failure."""
     until = time.monotonic() + seconds
+    pause = 0.1
     while True:
         try:
             return await check()
-        except AssertionError:
+        # After a fault everybody wants connections at once.
+        except (AssertionError, StoreUnavailableError, PoolTimeoutError):
             if time.monotonic() > until:
                 raise
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(pause)
+        pause = min(2.0, pause * 1.5)
 
 
 async def in_a_thread(call: Callable[[], T]) -> T:

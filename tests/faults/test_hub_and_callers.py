@@ -20,7 +20,6 @@ CALLERS = [
 ]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("operation", CALLERS)
 async def test_callers_while_the_hub_fails(operation: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A callback, ``with_auth`` by refresh and by client credentials, delegation, and a device."""

@@ -14,7 +14,6 @@ RENEWALS = [operations.RenewalByRefresh, operations.RenewalByClientCredentials]
 OTHERS = [operations.KeepAlive, operations.SyncWithAuth]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kinds", [RENEWALS, OTHERS], ids=["renewals", "others"])
 async def test_upkeep_while_the_hub_fails(kinds: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody waits for a renewal ahead of time; the keep-alive ends in time, and so does ``with with_auth``."""

@@ -145,7 +145,7 @@ class Event(Operation):
             assert statuses == [200, 200, 200], f"the events are answered {statuses}"
 
         # A lease that could not be released blocks the next call for ten seconds.
-        await eventually(dealt_with, seconds=40)
+        await eventually(dealt_with)
         assert self.called == {"quick": 1, "late": 1, "failing": 2}
         assert self.finished == {"quick": 1, "late": 1, "failing": 1}
 
