@@ -11,7 +11,7 @@ INSTALL := $(PYTHON) -m pip --quiet --disable-pip-version-check install --constr
 DEPENDENCIES := pyproject.toml constraints.txt scripts/make-environment
 ARGS ?=
 
-.PHONY: help demo docs test test-lowest test-matrix test-wheel check types format fuzz soak coverage mutation screenshots clean
+.PHONY: help demo docs test test-lowest test-matrix test-wheel check types format fuzz soak benchmark coverage mutation screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,10 @@ fuzz: $(VENV)/.tests ## look for faults with random data and schedules, for so m
 soak: $(VENV)/.tests ## let four processes live through faults and kills, for so many minutes (ARGS=10)
 	@$(PYTHON) -m tests.soak $(or $(strip $(ARGS)),10)
 
+# Its environment has peers in it that the tests do not need.
+benchmark: .benchmark/.made ## compare the library's speed with its peers' (ARGS="pages --quick"; ARGS=--help)
+	@BENCHMARK_WRK="$$(scripts/find-program wrk wrk WRK wrk)" .benchmark/bin/python -m benchmarks $(ARGS)
+
 coverage: ## run all tests, and show the lines that they do not cover
 	@$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
 
@@ -72,7 +76,7 @@ screenshots: $(VENV)/.tests ## make the pictures of README and docs from the dem
 	@$(PYTHON) scripts/screenshots
 
 clean: ## remove generated files
-	@rm -rf $(VENV) .matrix test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	@rm -rf $(VENV) .matrix .benchmark test-artifacts build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 
 $(VENV)/.demo: $(DEPENDENCIES)
 	@scripts/make-environment $(VENV)
@@ -85,3 +89,12 @@ $(VENV)/.tests: $(DEPENDENCIES)
 	@echo "Installing the tests' dependencies …"
 	@$(INSTALL) --editable '.[postgresql,cli,testing,demo]' --group dev
 	@touch $@ $(VENV)/.demo
+
+.benchmark/.made: $(DEPENDENCIES) $(wildcard benchmarks/requirements*.txt)
+	@scripts/make-environment .benchmark
+	@echo "Installing the benchmark's dependencies …"
+	@.benchmark/bin/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt \
+		--editable '.[postgresql,cli,testing]' --requirement benchmarks/requirements.txt
+	@.benchmark/bin/python -m pip --quiet --disable-pip-version-check install --no-deps \
+		--requirement benchmarks/requirements-without-dependencies.txt
+	@touch $@

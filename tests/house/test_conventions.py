@@ -8,7 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
-OURS = [path for folder in (SOURCE, ROOT / "demo_app", ROOT / "alembic") for path in sorted(folder.rglob("*.py"))]
+OURS = [
+    path
+    for folder in (SOURCE, ROOT / "demo_app", ROOT / "alembic", ROOT / "benchmarks")
+    for path in sorted(folder.rglob("*.py"))
+]
 
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60

@@ -101,7 +101,7 @@ def test_the_sdist_contains_the_checkout(built: Path) -> None:
     """Its users can read, test, check and demonstrate the library as in a checkout. It contains nothing generated."""
     with tarfile.open(built / f"zaikio_oauth-{VERSION}.tar.gz") as sdist:
         packed = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
-    folders = (".ci", ".github", "alembic", "demo_app", "docs", "scripts", "src", "tests")
+    folders = (".ci", ".github", "alembic", "benchmarks", "demo_app", "docs", "scripts", "src", "tests")
     expected = {f"{folder}/{name}" for folder in folders for name in files_of(ROOT / folder)}
     expected = {name for name in expected if not re.search(r"\.db(-\w+)?$|^demo_app/\.data/", name)}
     expected |= {path.name for path in ROOT.glob("*.md")}

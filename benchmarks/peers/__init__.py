@@ -1,0 +1,1 @@
+"""What people would use or write instead of this library, as the documentation of each shows it."""

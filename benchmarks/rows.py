@@ -1,0 +1,78 @@
+"""Rows of access tokens, as this library stores them. The peers read the same rows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from benchmarks.place import SCOPES
+from zaikio_oauth.store.columns import join_scopes
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.encryption import Cipher, Place
+
+__all__ = ["Grant", "fill", "some_grants"]
+
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a row is made from."""
+
+    token: str
+    refresh_token: str
+    bearer_id: str
+    lives_for: timedelta = timedelta(days=1)
+    refresh_lives_for: timedelta = timedelta(days=7)
+    told_as_lost: bool = False
+
+
+def some_grants(number: int, **changes: Any) -> Iterator[Grant]:
+    """Yield so many grants with tokens as long as the Hub's, each of a person of its own."""
+    for _ in range(number):
+        yield Grant("a" * 900, "r" * 43, str(uuid.uuid4()), **changes)
+
+
+async def fill(url: str, key: str, grants: Iterable[Grant]) -> list[tuple[str, str]]:
+    """Store the grants, in a database that is migrated first, and return the id and the bearer of each."""
+    database = Database(url, [key])
+    await database.open(auto_migrate=True)
+    await database.aclose()
+    # Not the library's engine, whose statements commit themselves: SQLite would write each row to the disk.
+    engine = create_async_engine(url)
+    stored: list[tuple[str, str]] = []
+    waiting = iter(grants)
+    async with engine.begin() as connection:
+        while rows := [_row(grant, database.cipher) for grant in islice(waiting, BATCH)]:
+            await connection.execute(insert(database.tables.access_tokens), rows)
+            stored += [(row["id"], row["bearer_id"]) for row in rows]
+    await engine.dispose()
+    return stored
+
+
+def _row(grant: Grant, cipher: Cipher) -> dict[str, Any]:
+    now, row_id = datetime.now(UTC), str(uuid.uuid4())
+    return {
+        "id": row_id,
+        "jti": str(uuid.uuid4()),
+        "audience": "warehouse",
+        "bearer_type": "Person",
+        "bearer_id": grant.bearer_id,
+        "scopes": join_scopes(SCOPES),
+        "requested_scopes": join_scopes(SCOPES),
+        "token": cipher.encrypt(grant.token, Place(row_id, "token")),
+        "refresh_token": cipher.encrypt(grant.refresh_token, Place(row_id, "refresh_token")),
+        "version": 1,
+        "expires_at": now + grant.lives_for,
+        "refresh_expires_at": now + grant.refresh_lives_for,
+        "created_at": now - timedelta(days=8),
+        "updated_at": now,
+        "lost_at": now if grant.told_as_lost else None,
+    }

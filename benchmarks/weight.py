@@ -1,0 +1,86 @@
+"""What an app's process weighs with the library: import, start-up, memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from functools import partial
+
+import psutil
+
+from benchmarks.machine import pin_to_server_core
+from benchmarks.measurement import Contender, Figures, Step, Table, in_turns
+from benchmarks.place import Place
+from benchmarks.processes import Process
+from benchmarks.stage import Stage
+
+__all__ = ["NAME", "measure", "steps"]
+
+NAME = "weight"
+BASE = "import fastapi, httpx, sqlalchemy.ext.asyncio"
+IMPORTS = {
+    "fastapi, httpx and sqlalchemy": ("", BASE),
+    "zaikio_oauth, beyond these": (BASE, "from zaikio_oauth import AccessToken, current_access_token, zaikio_router"),
+    "Authlib, beyond these": (BASE, "from authlib.integrations.starlette_client import OAuth"),
+    "fastapi-users, beyond these": (
+        BASE,
+        "import fastapi_users.authentication.strategy.db, fastapi_users_db_sqlalchemy.access_token",
+    ),
+}
+SCRIPT = """
+import gc, json, psutil, time
+{before}
+gc.collect()
+memory, started = psutil.Process().memory_info().rss, time.perf_counter()
+{measured}
+ms = (time.perf_counter() - started) * 1000
+print(json.dumps({{"ms": ms, "MB": (psutil.Process().memory_info().rss - memory) / 2**20}}))
+"""
+SERVERS = {
+    "bare FastAPI app": ("bare", "PostgreSQL"),
+    "with a session": ("floor", "PostgreSQL"),
+    "zaikio_oauth, PostgreSQL": ("ours", "PostgreSQL"),
+    "zaikio_oauth, SQLite": ("ours", "SQLite"),
+    "SQLAlchemy Core by hand, PostgreSQL": ("core", "PostgreSQL"),
+    "fastapi-users, PostgreSQL": ("fastapi-users", "PostgreSQL"),
+}
+
+
+async def measure(stage: Stage, step: Step) -> list[Table]:
+    """Return a table of imports and one of start-ups."""
+    for database in ("PostgreSQL", "SQLite"):
+        await stage.rows(database)
+    pin_to_server_core()
+    imports = Table(NAME, "Import", next(iter(IMPORTS)))
+    contenders = [Contender(name, partial(_import, *code)) for name, code in IMPORTS.items()]
+    await in_turns(imports, contenders, stage.rounds * 2, step)
+    startups = Table(NAME, "From the start of the process until it listens", next(iter(SERVERS)))
+    contenders = [
+        Contender(name, partial(_start, app, stage.place(database))) for name, (app, database) in SERVERS.items()
+    ]
+    await in_turns(startups, contenders, stage.rounds, step)
+    return [imports, startups]
+
+
+def steps(rounds: int) -> int:
+    """Return how many steps there are."""
+    return len(IMPORTS) * (2 * rounds + 1) + len(SERVERS) * (rounds + 1)
+
+
+async def _import(before: str, measured: str) -> Figures:
+    script = SCRIPT.format(before=before, measured=measured)
+    ran = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    figures: dict[str, float] = json.loads(ran.stdout)
+    return figures
+
+
+async def _start(app: str, place: Place) -> Figures:
+    started = time.perf_counter()
+    with Process("benchmarks.app_server", app, place.as_text()) as server:
+        ms = (time.perf_counter() - started) * 1000
+        return {"ms": ms, "MB": psutil.Process(server.id).memory_info().rss / 2**20}
