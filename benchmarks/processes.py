@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-__all__ = ["Hub", "Process"]
+__all__ = ["ROOT", "Hub", "Process"]
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 10.0

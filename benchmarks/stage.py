@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import asyncpg
 from cryptography.fernet import Fernet
 
 from benchmarks.machine import pin_to_load_core
@@ -66,6 +67,17 @@ class Stage:
         if database not in self._rows:
             self._rows[database] = await fill(self._urls[database], self._key, some_grants(self.number))
         return self._rows[database]
+
+    async def bytes_on_disk(self, database: str) -> int:
+        """Return how much the tokens take with their indexes, once the database has tidied up."""
+        if database == "SQLite":
+            return (self._folder / "store.db").stat().st_size
+        connection = await asyncpg.connect(self._urls[database].replace("postgresql+asyncpg", "postgresql"))
+        try:
+            await connection.execute("VACUUM zaikio_access_tokens")
+            return int(await connection.fetchval("SELECT pg_total_relation_size('zaikio_access_tokens')"))
+        finally:
+            await connection.close()
 
     async def empty_place(self, database: str) -> Place:
         """Return a place with a database of its own."""

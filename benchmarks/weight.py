@@ -14,12 +14,13 @@ import psutil
 from benchmarks.machine import pin_to_server_core
 from benchmarks.measurement import Contender, Figures, Step, Table, in_turns
 from benchmarks.place import Place
-from benchmarks.processes import Process
+from benchmarks.processes import ROOT, Process
 from benchmarks.stage import Stage
 
 __all__ = ["NAME", "measure", "steps"]
 
 NAME = "weight"
+CACHED = 10_000
 BASE = "import fastapi, httpx, sqlalchemy.ext.asyncio"
 IMPORTS = {
     "fastapi, httpx and sqlalchemy": ("", BASE),
@@ -38,6 +39,25 @@ memory, started = psutil.Process().memory_info().rss, time.perf_counter()
 {measured}
 ms = (time.perf_counter() - started) * 1000
 print(json.dumps({{"ms": ms, "MB": (psutil.Process().memory_info().rss - memory) / 2**20}}))
+"""
+CACHE = """
+import asyncio, gc, json, psutil, sys
+from benchmarks.ours import zaikio
+from benchmarks.place import Place
+
+async def main():
+    ids = json.loads(sys.stdin.readline())
+    async with zaikio(Place(**json.loads(sys.argv[1])), cache_ttl=3600) as ours:
+        for token_id in ids[:500]:
+            await ours.find_active_access_token(token_id)
+        gc.collect()
+        memory = psutil.Process().memory_info().rss
+        for token_id in ids[500:]:
+            await ours.find_active_access_token(token_id)
+        gc.collect()
+        print(json.dumps({"KB": (psutil.Process().memory_info().rss - memory) / 1024 / len(ids[500:])}))
+
+asyncio.run(main())
 """
 SERVERS = {
     "bare FastAPI app": ("bare", "PostgreSQL"),
@@ -62,12 +82,28 @@ async def measure(stage: Stage, step: Step) -> list[Table]:
         Contender(name, partial(_start, app, stage.place(database))) for name, (app, database) in SERVERS.items()
     ]
     await in_turns(startups, contenders, stage.rounds, step)
-    return [imports, startups]
+    cache = Table(NAME, "Memory of a token in the cache", "zaikio_oauth")
+    await in_turns(cache, [Contender("zaikio_oauth", partial(_cache, stage))], stage.rounds, step)
+    disk = Table(NAME, "Disk of a stored token, with its indexes", "PostgreSQL")
+    for database in ("PostgreSQL", "SQLite"):
+        kilobytes = await stage.bytes_on_disk(database) / 1024 / len(await stage.rows(database))
+        disk.row(database).add({"KB": kilobytes})
+    return [imports, startups, cache, disk]
 
 
 def steps(rounds: int) -> int:
     """Return how many steps there are."""
-    return len(IMPORTS) * (2 * rounds + 1) + len(SERVERS) * (rounds + 1)
+    return len(IMPORTS) * (2 * rounds + 1) + (len(SERVERS) + 1) * (rounds + 1)
+
+
+async def _cache(stage: Stage) -> Figures:
+    ids = [token_id for token_id, _ in (await stage.rows("PostgreSQL"))[:CACHED]]
+    command = [sys.executable, "-c", CACHE, stage.place("PostgreSQL").as_text()]
+    ran = await asyncio.to_thread(
+        subprocess.run, command, input=json.dumps(ids) + "\n", check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    figures: dict[str, float] = json.loads(ran.stdout)
+    return figures
 
 
 async def _import(before: str, measured: str) -> Figures:
