@@ -71,7 +71,7 @@ async def measure(stage: Stage, step: Step) -> list[Table]:
 POSTGRESQL, SQLITE = "PostgreSQL", "SQLite"
 CONTENDERS = (
     ("pages", "bare FastAPI endpoint", "bare", POSTGRESQL, "nothing"),
-    ("pages", "session and an empty dependency (the floor)", "floor", POSTGRESQL, "postgresql"),
+    ("pages", "session and empty dependency (floor)", "floor", POSTGRESQL, "postgresql"),
     ("pages", "zaikio_oauth, cached", "ours", POSTGRESQL, "visited again"),
     ("pages", "zaikio_oauth, cache off, PostgreSQL", "ours, cache off", POSTGRESQL, "postgresql"),
     ("pages", "asyncpg pool, PostgreSQL", "asyncpg", POSTGRESQL, "postgresql"),
