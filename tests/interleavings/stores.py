@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Executable, create_engine, select
+from sqlalchemy import create_engine, select
 from sqlalchemy.pool import StaticPool
 
 from tests.data import KEY, some_access_token
@@ -23,7 +23,7 @@ from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken,
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_grants import EndedGrant, EndedGrantRepository
 from zaikio_oauth.store.leases import Lease, LeaseRepository, _Holding
-from zaikio_oauth.store.statements import Outcome
+from zaikio_oauth.store.statements import Bound, Outcome, Statement
 
 __all__ = ["LEASE", "DoubleStore", "RealStore", "Store"]
 
@@ -90,12 +90,13 @@ class SteppedStatements:
         self._connection = connection
         self.stepping = True
 
-    async def run(self, *statements: Executable, **_: Any) -> Outcome:
+    async def run(self, *statements: Statement, **_: Any) -> Outcome:
         outcome = Outcome((), 0)
-        for statement in statements:
+        for each in statements:
+            statement, values = each if isinstance(each, Bound) else (each, {})
             if self.stepping:
                 await step(_named(statement))
-            result = self._connection.execute(statement)
+            result = self._connection.execute(statement, values)
             outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
         return outcome
 
@@ -121,6 +122,7 @@ class RealStore:
         self._raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         self._statements = SteppedStatements(connection)
         self._database.statements = self._statements  # type: ignore[assignment]
+        self._reading = AccessTokenRepository(self._database)
 
     def reset(self) -> str:
         for table in self._database.tables.metadata.sorted_tables:
@@ -146,7 +148,7 @@ class RealStore:
     def rows(self) -> list[Row]:
         table = self._database.tables.access_tokens
         found = self._connection.execute(select(table).order_by(table.c.id)).all()
-        read = self.access_tokens()._stored_token
+        read = self._reading._stored_token
         kept = [(read(row), row.revoked_at is not None) for row in found]
         return [
             (row.access_token.id, row.version, row.access_token.token, row.access_token.refresh_token, revoked)

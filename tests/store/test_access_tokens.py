@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.data import OTHER_KEY, PERSON_ID, some_access_token, some_on_behalf_of
 from tests.inside import replace_row
@@ -51,6 +51,36 @@ async def test_a_token_is_read_as_it_was_stored(repository: AccessTokenRepositor
 def postgresql(database: Database) -> bool:
     """Return True if this is not SQLite."""
     return database.engine.dialect.name == "postgresql"
+
+
+async def test_each_statement_is_built_once(database: Database, repository: AccessTokenRepository) -> None:
+    """To build one takes several times as long as to send it, whichever token, bearer or scope it is about."""
+    built: list[Any] = []
+    event.listen(
+        database.engine.sync_engine, "before_execute", lambda _connection, clause, *_values: built.append(clause)
+    )
+
+    async def everything(token: AccessToken) -> None:
+        search = TokenSearch(token.audience, "Person", token.bearer_id, token.scopes)
+        stored = await repository.add(token)
+        assert await repository.find_usable(search, HALF_A_MINUTE)
+        assert not await repository.find_longest(search, timedelta(hours=2))
+        assert await repository.find_refreshable(search)
+        row = await replace_row(repository, stored)
+        assert row is not None
+        await repository.postpone_renewal(row)
+        await repository.drop_refresh_token(row)
+        await repository.delete(stored.id)
+
+    await everything(some_access_token())
+    first = len(built)
+    await everything(some_access_token(bearer_id="another", scopes=("mill.jobs.r",), requested_scopes=("mill.jobs.r",)))
+    await everything(some_access_token(scopes=("press.jobs.r",), requested_scopes=("press.jobs.r",)))
+
+    again = built[first:]
+    assert len(again) == 2 * first
+    # A search for another number of scopes is another statement.
+    assert len({id(clause) for clause in again} - {id(clause) for clause in built[:first]}) == 3
 
 
 async def test_an_issued_token_is_stored_after_a_temporary_failure(

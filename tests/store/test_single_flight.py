@@ -71,8 +71,8 @@ async def test_a_result_is_looked_up_again_after_getting_the_lease() -> None:
     assert await once_across_processes(lease, result=result, call=unexpected, deadline=5) == "reached"
 
 
-async def test_a_failure_reaches_all_callers_and_is_not_kept() -> None:
-    """The next call is made again."""
+async def test_a_failure_reaches_all_callers_and_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """The next call is made again. The log says nothing of a failure that a caller hears of."""
     flights, calls = SingleFlight(), 0
 
     async def fail() -> None:
@@ -87,6 +87,37 @@ async def test_a_failure_reaches_all_callers_and_is_not_kept() -> None:
         await flights.run("key", fail)
     assert calls == 2
     await flights.drain()
+    await asyncio.sleep(0)
+    assert caplog.messages == []
+
+
+async def test_a_caller_of_a_call_that_has_just_ended_makes_a_new_one() -> None:
+    """Whoever wakes up with a result may ask again at once, and must not get the old one."""
+    flights, calls = SingleFlight(), 0
+
+    async def count() -> int:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        return calls
+
+    async def twice() -> tuple[int, int]:
+        return await flights.run("key", count), await flights.run("key", count)
+
+    assert await asyncio.gather(twice(), twice()) == [(1, 2), (1, 2)]
+
+
+async def test_a_call_that_is_cancelled_before_it_begins_ends_for_its_callers() -> None:
+    """They do not wait for it for ever, and the next one makes a new call."""
+    flights = SingleFlight()
+    caller = asyncio.create_task(flights.run("key", nothing, name="not begun"))
+    await asyncio.sleep(0)
+    (call,) = (task for task in asyncio.all_tasks() if task.get_name() == "not begun")
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(caller, 5)
+    assert await flights.run("key", nothing) is None
 
 
 async def test_invalid_grant_after_a_takeover_waits_for_the_other_result(zaikio: ZaikioOAuth, hub: LocalHub) -> None:

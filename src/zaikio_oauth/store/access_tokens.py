@@ -6,28 +6,18 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import (
-    ColumnElement,
-    Executable,
-    Row,
-    Select,
-    Update,
-    and_,
-    delete,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Row, and_, select, update
 
-from zaikio_oauth import scopes as scope_rules
-from zaikio_oauth.access_token import AccessToken, BearerType, OnBehalfOf, Secret
+from zaikio_oauth.access_token import AccessToken, OnBehalfOf, Secret
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
+from zaikio_oauth.store.access_token_statements import AccessTokenStatements, TokenSearch
 from zaikio_oauth.store.columns import join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import Place
+from zaikio_oauth.store.statements import Statement
 from zaikio_oauth.store.storing import Storing
 
 __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
@@ -85,15 +75,6 @@ class Reencrypted:
     undecryptable: tuple[str, ...]
 
 
-class TokenSearch(NamedTuple):
-    """Which token is wanted: of which client, of which bearer, with which scopes."""
-
-    audience: str
-    bearer_type: BearerType
-    bearer_id: str
-    requested_scopes: tuple[str, ...]
-
-
 class AccessTokenRepository:
     """The rows of ``zaikio_access_tokens``. Each call is complete in itself and holds no connection afterwards."""
 
@@ -102,10 +83,8 @@ class AccessTokenRepository:
         self._on_undecryptable = on_undecryptable
         self._statements = database.statements
         self._table = database.tables.access_tokens
-        self._revocations = database.tables.revocations
+        self._rows = AccessTokenStatements(database)
         self._cipher = database.cipher
-        self._contains = database.contains
-        self._insert = database.insert
         self._storing = Storing()
         # The ids of rows that are being added, and that nobody has deleted meanwhile.
         self._adding: set[str] = set()
@@ -121,11 +100,11 @@ class AccessTokenRepository:
             "created_at": stored.created_at,
             "updated_at": stored.created_at,
         }
-        # After a broken connection this is tried again, and the row may already exist.
-        insert = self._insert(self._table).values(values).on_conflict_do_nothing(index_elements=["id"])
         self._adding.add(stored.id)
         try:
-            await self._until_stored(stored, lambda: self._statements.run(insert, self._mark_revoked(stored.id)))
+            await self._until_stored(
+                stored, lambda: self._statements.run(self._rows.add(values), self._rows.mark_revoked(stored.id))
+            )
             if stored.id not in self._adding:
                 # Found and revoked by somebody after the first attempt: a later one must not bring it back.
                 await self.delete(stored.id)
@@ -135,34 +114,23 @@ class AccessTokenRepository:
 
     async def get(self, access_token_id: str) -> StoredToken | None:
         """Return the row, or None if it does not exist or is revoked; raises DecryptionError."""
-        return await self._first(self._current(access_token_id))
+        return await self._first(self._rows.get(access_token_id))
 
     async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest token that is valid that long and whose requested scopes include these, or None.
 
         What no key decrypts is passed over, as if it were not there.
         """
-        condition = and_(
-            self._fits(search),
-            self._table.c.expires_at > datetime.now(UTC) + valid_for,
-        )
-        return await self._newest(condition)
+        return await self._newest(*self._rows.newest("usable", search, valid_for))
 
     async def find_longest(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest such token that lives, if the Hub has just shown that it gives none for longer, or None."""
-        now, column = datetime.now(UTC), self._table.c
-        found = await self._newest(and_(self._fits(search), column.expires_at > now, column.renew_after > now))
+        found = await self._newest(*self._rows.newest("longest", search))
         return found if found and found.will_do(valid_for) else None
 
     async def find_refreshable(self, search: TokenSearch) -> StoredToken | None:
         """Return the newest such token with a refresh token that has not expired, or None, likewise."""
-        live = or_(self._table.c.refresh_expires_at.is_(None), self._table.c.refresh_expires_at > datetime.now(UTC))
-        condition = and_(
-            self._fits(search),
-            self._table.c.refresh_token.is_not(None),
-            live,
-        )
-        return await self._newest(condition)
+        return await self._newest(*self._rows.newest("refreshable", search))
 
     async def replace(
         self, stored: StoredToken, token: AccessToken, valid_for: timedelta = timedelta(0)
@@ -179,33 +147,23 @@ class AccessTokenRepository:
             "version": stored.version + 1,
             "updated_at": datetime.now(UTC),
         }
-        column = self._table.c
-        # The version makes it harmless to try again after a broken connection: if the row was replaced after all, it
-        # may have been refreshed once more meanwhile.
-        unchanged = and_(column.id == token.id, column.version == stored.version, column.revoked_at.is_(None))
-        statement = update(self._table).where(unchanged).values(values)
 
         async def write() -> StoredToken | None:
-            return await self._first(statement, self._mark_revoked(token.id), self._current(token.id))
+            return await self._first(
+                self._rows.replace(token.id, stored.version, values),
+                self._rows.mark_revoked(token.id),
+                self._rows.get(token.id),
+            )
 
         return await self._until_stored(token, write)
 
     async def postpone_renewal(self, stored: StoredToken) -> None:
         """Let no process renew this token ahead of time for RENEWAL_PAUSE; a row that has changed is left alone."""
-        await self._statements.run(
-            update(self._table)
-            .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
-            .values(renew_after=datetime.now(UTC) + RENEWAL_PAUSE)
-        )
+        await self._statements.run(self._rows.postpone_renewal(stored.access_token.id, stored.version))
 
     async def drop_refresh_token(self, stored: StoredToken) -> bool:
         """Delete a refresh token that the Hub no longer accepts; return False if the row has changed since."""
-        statement = (
-            update(self._table)
-            .where(self._table.c.id == stored.access_token.id, self._table.c.version == stored.version)
-            # It ends now. A grant that never had a refresh token has no end of it, either.
-            .values(refresh_token=None, refresh_expires_at=datetime.now(UTC))
-        )
+        statement = self._rows.drop_refresh_token(stored.access_token.id, stored.version)
         return bool((await self._statements.run(statement)).rowcount)
 
     async def delete(self, access_token_id: str) -> StoredToken | None:
@@ -213,8 +171,7 @@ class AccessTokenRepository:
 
         Raises DecryptionError if no key decrypts what has been deleted.
         """
-        statement = delete(self._table).where(self._table.c.id == access_token_id).returning(self._table)
-        row = (await self._statements.run(statement)).first
+        row = (await self._statements.run(self._rows.delete(access_token_id))).first
         self._adding.discard(access_token_id)
         return None if row is None or row.revoked_at is not None else self._stored_token(row)
 
@@ -261,26 +218,13 @@ class AccessTokenRepository:
         expires_at = max(token.expires_at, token.refresh_expires_at or token.expires_at)
         return await self._storing.until_stored(f"Access token {token.id}", write, expires_at=expires_at)
 
-    def _mark_revoked(self, access_token_id: str) -> Update:
-        """Mark the row if its token was revoked before it was stored: events arrive in any order."""
-        known = select(self._revocations.c.jti).where(self._revocations.c.jti == self._table.c.jti)
-        return (
-            update(self._table)
-            .where(self._table.c.id == access_token_id, known.exists())
-            .values(revoked_at=datetime.now(UTC))
-        )
-
-    async def _first(self, *statements: Executable) -> StoredToken | None:
+    async def _first(self, *statements: Statement) -> StoredToken | None:
         row = (await self._statements.run(*statements)).first
         return None if row is None else self._stored_token(row)
 
-    def _current(self, access_token_id: str) -> Select[Any]:
-        return select(self._table).where(self._table.c.id == access_token_id, self._table.c.revoked_at.is_(None))
-
-    async def _newest(self, condition: ColumnElement[bool]) -> StoredToken | None:
-        newest = select(self._table).where(condition).order_by(self._table.c.updated_at.desc())
+    async def _newest(self, newest: Statement, newest_first: Statement) -> StoredToken | None:
         # A lost key can make any number of rows unreadable, so all are read at once if the first one is.
-        for statement in (newest.limit(1), newest):
+        for statement in (newest, newest_first):
             for row in (rows := (await self._statements.run(statement)).rows):
                 try:
                     return self._stored_token(row)
@@ -289,26 +233,6 @@ class AccessTokenRepository:
             if not rows:
                 break
         return None
-
-    def _fits(self, search: TokenSearch) -> ColumnElement[bool]:
-        column = self._table.c
-        asked = (
-            or_(
-                *(self._contains(column.requested_scopes, join_scopes([each])) for each in scope_rules.spellings(scope))
-            )
-            for scope in search.requested_scopes
-        )
-        return and_(
-            column.audience == search.audience,
-            column.bearer_type == search.bearer_type,
-            column.bearer_id == search.bearer_id,
-            column.revoked_at.is_(None),
-            # A token with which a person acts for an organization is not the organization's own.
-            column.on_behalf_of.is_(None),
-            # A token that was delegated is a subsystem's, and cannot be renewed.
-            column.delegated_from.is_(None),
-            *asked,
-        )
 
     def _token_values(self, token: AccessToken) -> dict[str, Any]:
         """Return the columns that each refresh sets anew."""

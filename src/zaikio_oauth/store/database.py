@@ -48,7 +48,7 @@ class Database:
             postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
         )
 
-    def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    def contains(self, column: ColumnElement[str], text: str | ColumnElement[str]) -> ColumnElement[bool]:
         """Return the condition that the column contains this text exactly. LIKE would ignore case on SQLite."""
         position = func.strpos if self.engine.dialect.name == "postgresql" else func.instr
         return position(column, text) > 0

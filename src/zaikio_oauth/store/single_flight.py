@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 from zaikio_oauth.errors import HubUnavailableError, StoreUnavailableError, ZaikioOAuthError
-from zaikio_oauth.settings.retries_and_waits import FIRST_POLL, HUB_DEADLINE, LONGEST_POLL, Deadline
+from zaikio_oauth.settings.retries_and_waits import FIRST_POLL, HUB_DEADLINE, LONGEST_POLL, Deadline, Due
 
 __all__ = [
     "Patience",
@@ -61,6 +61,13 @@ class Patience:
             async with Deadline(self.left):
                 await asyncio.wait([task])
         return task.done()
+
+    async def read(self, query: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``query`` reads from the database; raises StoreUnavailableError when patience ends."""
+        with suppress(TimeoutError):
+            async with Deadline(self.left):
+                return await query()
+        raise StoreUnavailableError("it has not answered in time", elapsed=self.elapsed)
 
 
 class UninterruptedTask(asyncio.Task[T]):
@@ -110,18 +117,65 @@ class _DatabaseWaits:
 
 
 class _Flight(Generic[T]):
-    """One call under way: its task, how many callers wait for it, and since when it waits for the database."""
+    """One call under way: its task, who waits for it, and since when it waits for the database."""
 
-    __slots__ = ("_database_waits", "task", "waiting")
+    __slots__ = ("_database_waits", "_ended", "_forget", "_heard", "_waiting", "task")
 
-    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]], name: str | None) -> None:
-        self.waiting = 0
+    def __init__(
+        self, call: Callable[[], Coroutine[Any, Any, T]], name: str | None, forget: Callable[[], object]
+    ) -> None:
+        self._forget = forget
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._ended = self._heard = False
         self._database_waits = _DatabaseWaits()
         self.task: asyncio.Task[T] = UninterruptedTask(self._fly(call), name=name or "A call")
+        self.task.add_done_callback(self._land)
 
     async def _fly(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         _flying.set(self._database_waits)
-        return await call()
+        try:
+            return await call()
+        finally:
+            # Here, because callbacks of a task run a round of the event loop later, and with a shield two. Those who
+            # wait wake up in the next round, when the task is done.
+            self._end()
+
+    async def done_within(self, seconds: float | None) -> bool:
+        """Wait for the task, which nothing here cancels; return False if it is not done in so many seconds."""
+        waiter = self.task.get_loop().create_future()
+        self._waiting.add(waiter)
+        due = None if seconds is None else Due(seconds, lambda: _wake(waiter))
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(waiter)
+            if due is not None:
+                due.cancel()
+        return self.task.done()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended, self._heard = True, bool(self._waiting)
+            self._forget()
+            for waiter in self._waiting:
+                _wake(waiter)
+
+    def _land(self, task: asyncio.Task[T]) -> None:
+        # For one that was cancelled before it began.
+        self._end()
+        if task.cancelled():
+            return
+        # Marks an exception as retrieved: every caller may have gone away meanwhile.
+        error = task.exception()
+        if error is not None and not self._heard:
+            # Only our own messages are known to hold no secret.
+            reason = error if isinstance(error, ZaikioOAuthError) else type(error).__name__
+            log.warning(
+                "%s has failed, and nobody was waiting for it: %s",
+                task.get_name(),
+                reason,
+                extra={"zaikio_event": "background.call_failed"},
+            )
 
     def not_yet(self, elapsed: float) -> ZaikioOAuthError:
         """Return the error of a caller whose patience has ended after so many seconds."""
@@ -129,6 +183,11 @@ class _Flight(Generic[T]):
         if self._database_waits.longer_than(elapsed / 2):
             return StoreUnavailableError("it has not answered in time", elapsed=elapsed)
         return HubUnavailableError("it has not answered in time", elapsed=elapsed)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 _flying: ContextVar[_DatabaseWaits | None] = ContextVar("zaikio_oauth_flight", default=None)
@@ -164,15 +223,9 @@ class SingleFlight:
         HubUnavailableError.
         """
         flight: _Flight[T] = self._joined(key, call, name)
-        flight.waiting += 1
-        try:
-            if patience is None:
-                return await asyncio.shield(flight.task)
-            if not await patience.wait(flight.task):
-                raise flight.not_yet(patience.elapsed)
-            return flight.task.result()
-        finally:
-            flight.waiting -= 1
+        if not await flight.done_within(None if patience is None else patience.left) and patience is not None:
+            raise flight.not_yet(patience.elapsed)
+        return flight.task.result()
 
     async def run_to_end(
         self,
@@ -183,6 +236,13 @@ class SingleFlight:
     ) -> T:
         """Return the result of a call that nobody shares and that ends although its caller is gone."""
         return await self.run(object(), call, patience=patience, name=name)
+
+    async def run_within(self, seconds: float | None, call: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
+        """The same; raises TimeoutError if it takes longer than so many seconds, which None does not limit."""
+        flight: _Flight[T] = self._joined(object(), call, name)
+        if not await flight.done_within(seconds):
+            raise TimeoutError
+        return flight.task.result()
 
     def begin(self, key: Hashable, call: Callable[[], Coroutine[Any, Any, object]], *, name: str) -> None:
         """Begin the call for this key, unless it is under way, without waiting for it."""
@@ -196,26 +256,8 @@ class SingleFlight:
     def _joined(self, key: Hashable, call: Callable[[], Coroutine[Any, Any, T]], name: str | None) -> _Flight[T]:
         flight: _Flight[T] | None = self._flights.get(key)
         if flight is None:
-            self._flights[key] = flight = _Flight(call, name)
-            flight.task.add_done_callback(lambda _done: self._land(key, flight))
+            self._flights[key] = flight = _Flight(call, name, lambda: self._flights.pop(key))
         return flight
-
-    def _land(self, key: Hashable, flight: _Flight[Any]) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
-        if flight.task.cancelled():
-            return
-        # Marks an exception as retrieved: every caller may have gone away meanwhile.
-        error = flight.task.exception()
-        if error is not None and not flight.waiting:
-            # Only our own messages are known to hold no secret.
-            reason = error if isinstance(error, ZaikioOAuthError) else type(error).__name__
-            log.warning(
-                "%s has failed, and nobody was waiting for it: %s",
-                flight.task.get_name(),
-                reason,
-                extra={"zaikio_event": "background.call_failed"},
-            )
 
 
 class ProcessLease(Protocol):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -16,7 +16,7 @@ from zaikio_oauth.settings.retries_and_waits import DATABASE_DEADLINE, Deadline,
 from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
 from zaikio_oauth.store.single_flight import SingleFlight
 
-__all__ = ["Outcome", "Statements"]
+__all__ = ["Bound", "Outcome", "Statement", "Statements"]
 
 log = logging.getLogger("zaikio_oauth")
 
@@ -32,6 +32,16 @@ class Outcome:
     def first(self) -> Row[Any] | None:
         """The first row, or None."""
         return self.rows[0] if self.rows else None
+
+
+class Bound(NamedTuple):
+    """A statement that was built once, and the values of its parameters in one call."""
+
+    statement: Executable
+    values: Mapping[str, Any]
+
+
+Statement = Executable | Bound
 
 
 class Statements:
@@ -52,12 +62,11 @@ class Statements:
         self._in_transactions = in_transactions
         self._running = SingleFlight()
 
-    async def run(self, *statements: Executable) -> Outcome:
+    async def run(self, *statements: Statement) -> Outcome:
         """Run the statements in order and return the outcome of the last one; raises StoreUnavailableError."""
         started = time.monotonic()
         with suppress(TimeoutError):
-            async with Deadline(self._deadline):
-                return await self._running.run_to_end(lambda: self._run(statements))
+            return await self._running.run_within(self._deadline, lambda: self._run(statements), "A statement")
         raise TOO_SLOW.error(time.monotonic() - started)
 
     async def drain(self) -> None:
@@ -72,7 +81,7 @@ class Statements:
             extra={"zaikio_event": "store.closed_early"},
         )
 
-    async def _run(self, statements: Sequence[Executable]) -> Outcome:
+    async def _run(self, statements: Sequence[Statement]) -> Outcome:
         started = time.monotonic()
         fault = outcome = await self._try(statements)
         if isinstance(fault, Fault) and fault.stale:
@@ -85,21 +94,21 @@ class Statements:
             raise outcome.error(time.monotonic() - started)
         return outcome
 
-    async def _try(self, statements: Sequence[Executable]) -> Outcome | Fault:
+    async def _try(self, statements: Sequence[Statement]) -> Outcome | Fault:
         try:
             return await self._run_once(statements)
         # Everything, because nothing of ours runs in there: SQLAlchemy's errors, the drivers', the network's.
         except Exception as error:
             return fault_of(error)
 
-    async def _run_once(self, statements: Sequence[Executable]) -> Outcome:
+    async def _run_once(self, statements: Sequence[Statement]) -> Outcome:
         outcome = Outcome((), 0)
         # Not "async with": that returns the connection in a task of its own, which the end of the loop would cancel.
         connection = await self._connect()
         cut = None if self._deadline is None else self._cut_after(self._deadline, connection)
         try:
             for statement in statements:
-                result = await connection.execute(statement)
+                result = await connection.execute(*(statement if isinstance(statement, Bound) else (statement,)))
                 outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
             if self._in_transactions:
                 await connection.commit()

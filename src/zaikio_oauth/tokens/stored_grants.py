@@ -87,9 +87,8 @@ class StoredGrants:
     async def _now(
         self, query: Callable[[], Coroutine[Any, Any, StoredToken | None]], patience: Patience | None
     ) -> StoredToken | None:
-        if patience is None:
-            return await _reading(query)()
-        return await self.flights.run_to_end(_reading(query), patience=patience, name="a look-up of a token")
+        # A statement ends although its caller is gone, and nobody else waits for this one.
+        return await (_reading(query)() if patience is None else patience.read(query))
 
     # --- writes -----------------------------------------------------------------------------------------
 

@@ -1,0 +1,144 @@
+"""The statements on single access tokens, built once: to build one takes several times as long as to run it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, delete, or_, select, update
+
+from zaikio_oauth import scopes as scope_rules
+from zaikio_oauth.access_token import BearerType
+from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
+from zaikio_oauth.store.columns import join_scopes
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.statements import Bound
+
+__all__ = ["AccessTokenStatements", "TokenSearch"]
+
+MOST_SEARCHES = 256
+"""How many searches are kept. They differ by how many scopes are asked for, and how many spellings each of them has."""
+
+Wanted = Literal["usable", "longest", "refreshable"]
+
+
+class TokenSearch(NamedTuple):
+    """Which token is wanted: of which client, of which bearer, with which scopes."""
+
+    audience: str
+    bearer_type: BearerType
+    bearer_id: str
+    requested_scopes: tuple[str, ...]
+
+
+class AccessTokenStatements:
+    """Each method returns a statement that was built once, with the values of this call."""
+
+    def __init__(self, database: Database) -> None:
+        self._table = table = database.tables.access_tokens
+        self._contains = database.contains
+        column, revocations = table.c, database.tables.revocations
+        this_row = column.id == bindparam("access_token_id")
+        # The version makes it harmless to try again after a broken connection: if the row was replaced after all, it
+        # may have been refreshed once more meanwhile.
+        this_version = and_(this_row, column.version == bindparam("this_version"))
+        known = select(revocations.c.jti).where(revocations.c.jti == column.jti)
+        self._get = select(table).where(this_row, column.revoked_at.is_(None))
+        # After a broken connection this is tried again, and the row may already exist.
+        self._add = database.insert(table).on_conflict_do_nothing(index_elements=["id"])
+        self._mark_revoked = update(table).where(this_row, known.exists())
+        self._change = update(table).where(this_version)
+        self._replace = update(table).where(this_version, column.revoked_at.is_(None))
+        self._delete = delete(table).where(this_row).returning(table)
+        self._newest: dict[tuple[Wanted, tuple[int, ...]], tuple[Select[Any], Select[Any]]] = {}
+
+    def get(self, access_token_id: str) -> Bound:
+        """Return the row, unless it is revoked."""
+        return Bound(self._get, {"access_token_id": access_token_id})
+
+    def add(self, values: dict[str, Any]) -> Bound:
+        """Insert the row, unless it is there."""
+        return Bound(self._add, values)
+
+    def mark_revoked(self, access_token_id: str) -> Bound:
+        """Mark the row if its token was revoked before it was stored: events arrive in any order."""
+        return Bound(self._mark_revoked, {"access_token_id": access_token_id, "revoked_at": datetime.now(UTC)})
+
+    def replace(self, access_token_id: str, version: int, values: dict[str, Any]) -> Bound:
+        """Change the row if it has this version and is not revoked."""
+        return Bound(self._replace, {"access_token_id": access_token_id, "this_version": version, **values})
+
+    def postpone_renewal(self, access_token_id: str, version: int) -> Bound:
+        """Change the row if it has this version."""
+        values = {"renew_after": datetime.now(UTC) + RENEWAL_PAUSE}
+        return Bound(self._change, {"access_token_id": access_token_id, "this_version": version, **values})
+
+    def drop_refresh_token(self, access_token_id: str, version: int) -> Bound:
+        """Change the row if it has this version."""
+        # It ends now. A grant that never had a refresh token has no end of it, either.
+        values = {"refresh_token": None, "refresh_expires_at": datetime.now(UTC)}
+        return Bound(self._change, {"access_token_id": access_token_id, "this_version": version, **values})
+
+    def delete(self, access_token_id: str) -> Bound:
+        """Delete the row and return it."""
+        return Bound(self._delete, {"access_token_id": access_token_id})
+
+    def newest(self, wanted: Wanted, search: TokenSearch, valid_for: timedelta = timedelta(0)) -> tuple[Bound, Bound]:
+        """Return the newest row that fits, and then all of them, the newest first."""
+        now = datetime.now(UTC)
+        # Sorted, because their order means nothing, and so there are fewer different searches.
+        scopes = sorted((scope_rules.spellings(scope) for scope in search.requested_scopes), key=len)
+        kind = (wanted, tuple(map(len, scopes)))
+        statements = self._newest.get(kind)
+        if statements is None:
+            statements = self._search(*kind)
+            if len(self._newest) < MOST_SEARCHES:
+                self._newest[kind] = statements
+        values = {
+            "audience": search.audience,
+            "bearer_type": search.bearer_type,
+            "bearer_id": search.bearer_id,
+            "now": now + valid_for if wanted == "usable" else now,
+            **{
+                f"scope_{number}_{each}": join_scopes([spelling])
+                for number, spellings in enumerate(scopes)
+                for each, spelling in enumerate(spellings)
+            },
+        }
+        return Bound(statements[0], values), Bound(statements[1], values)
+
+    def _search(self, wanted: Wanted, spellings: tuple[int, ...]) -> tuple[Select[Any], Select[Any]]:
+        column = self._table.c
+        asked = (
+            or_(
+                *(
+                    self._contains(column.requested_scopes, bindparam(f"scope_{number}_{each}", type_=Text))
+                    for each in range(count)
+                )
+            )
+            for number, count in enumerate(spellings)
+        )
+        newest = (
+            select(self._table)
+            .where(
+                *(column[name] == bindparam(name) for name in ("audience", "bearer_type", "bearer_id")),
+                self._is_wanted(wanted),
+                column.revoked_at.is_(None),
+                # A token with which a person acts for an organization is not the organization's own.
+                column.on_behalf_of.is_(None),
+                # A token that was delegated is a subsystem's, and cannot be renewed.
+                column.delegated_from.is_(None),
+                *asked,
+            )
+            .order_by(column.updated_at.desc())
+        )
+        return newest.limit(1), newest
+
+    def _is_wanted(self, wanted: Wanted) -> ColumnElement[bool]:
+        column, now = self._table.c, bindparam("now", type_=self._table.c.expires_at.type)
+        if wanted == "usable":
+            return column.expires_at > now
+        if wanted == "longest":
+            return and_(column.expires_at > now, column.renew_after > now)
+        live = or_(column.refresh_expires_at.is_(None), column.refresh_expires_at > now)
+        return and_(column.refresh_token.is_not(None), live)
