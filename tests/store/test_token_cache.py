@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zaikio_oauth.store.token_cache import TokenCache
+from zaikio_oauth.store.token_cache import MAX_DROPS, TokenCache
 
 
 class Clock:
@@ -53,19 +53,92 @@ def test_a_value_read_before_a_logout_is_not_cached() -> None:
     cache.drop("a")
     cache.put("a", "stale", dropped=before)
     assert cache.get("a") is None
+
+
+def labels(value: str) -> tuple[str | None, ...]:
+    """Return the words of the value."""
+    return (*value.split(), None)
+
+
+def test_a_value_read_before_its_label_was_removed_is_not_cached() -> None:
+    """The look-up by bearer was in progress when the token that it found was refreshed; others are not affected."""
+    cache: TokenCache[str] = TokenCache(5, labels=labels)
     before = cache.dropped
-    cache.drop_if(lambda value: False)
-    cache.put("a", "stale", dropped=before)
-    assert cache.get("a") is None
+    cache.drop("id-1")
+    cache.put("search", "id-1 bearer", dropped=before)
+    cache.put("another search", "id-2 bearer", dropped=before)
+    cache.put("afterwards", "id-1 bearer", dropped=cache.dropped)
+
+    assert [cache.get(key) for key in ("search", "another search", "afterwards")] == [
+        None,
+        "id-2 bearer",
+        "id-1 bearer",
+    ]
 
 
-def test_values_can_be_removed() -> None:
-    """The other values are kept."""
-    cache: TokenCache[int] = TokenCache(5)
-    for number in range(4):
-        cache.put(str(number), number, dropped=0)
+def test_a_value_read_before_more_removals_than_are_remembered_is_not_cached() -> None:
+    """Whether it was among them is no longer known, one by one or all at once."""
+    for at_once in (False, True):
+        cache: TokenCache[str] = TokenCache(5, labels=labels)
+        names = ["id-1", *(f"other-{number}" for number in range(MAX_DROPS))]
+        for each in [names] if at_once else [[name] for name in names]:
+            cache.drop(*each)
+        cache.put("stale", "id-1", dropped=0)
+        cache.put("perhaps stale", "id-2", dropped=0)
+        cache.put("fresh", "id-1", dropped=cache.dropped)
 
-    cache.drop_if(lambda value: value % 2 == 0)
-    cache.drop("3")
+        assert [cache.get(key) for key in ("stale", "perhaps stale", "fresh")] == [None, None, "id-1"]
+        cache.drop("id-1")
+        assert cache.get("fresh") is None
 
-    assert [cache.get(str(number)) for number in range(4)] == [None, 1, None, None]
+
+def test_values_are_removed_by_key_or_label() -> None:
+    """The other values are kept, and not looked at: a full cache costs a refresh nothing."""
+    looked_at: list[str] = []
+
+    def noted(value: str) -> tuple[str | None, ...]:
+        looked_at.append(value)
+        return labels(value)
+
+    cache: TokenCache[str] = TokenCache(5, labels=noted)
+    for number in range(1000):
+        cache.put(f"id-{number}", f"id-{number} bearer-{number}", dropped=0)
+    cache.put("search", "id-7 bearer-7", dropped=0)
+    looked_at.clear()
+
+    cache.drop("id-7")
+    cache.drop("bearer-8", "id-9")
+
+    removed = ("id-7", "search", "id-8", "id-9")
+    assert [cache.get(key) for key in removed] == [None] * 4
+    assert cache.get("id-6") == "id-6 bearer-6"
+    assert len(looked_at) == len(removed)
+
+
+def test_a_label_is_forgotten_with_its_last_value() -> None:
+    """However a value leaves: removed, displaced, replaced or too old. Otherwise the labels would fill the memory."""
+    clock = Clock()
+    cache: TokenCache[str] = TokenCache(5, labels=labels, max_entries=3, monotonic=clock)
+    for number in range(5):
+        cache.put(str(number), f"shared own-{number}", dropped=0)
+    cache.put("3", "shared new", dropped=0)
+    assert set(cache._keys) == {"shared", "own-2", "own-4", "new"}
+    cache.drop("own-2")
+    cache.drop("4")
+    assert set(cache._keys) == {"shared", "new"}
+    assert cache.get("3") == "shared new"
+    clock.now += 6
+    assert cache.get("3") is None
+    assert cache._keys == {}
+
+
+def test_a_value_that_was_replaced_is_the_newest() -> None:
+    """It is not displaced before those that were read earlier, and is not removed by what only its predecessor had."""
+    cache: TokenCache[str] = TokenCache(5, labels=labels, max_entries=2)
+    cache.put("a", "old", dropped=0)
+    cache.put("b", "other", dropped=0)
+    cache.put("a", "new", dropped=0)
+    cache.drop("old")
+    cache.put("c", "another", dropped=cache.dropped)
+
+    assert [cache.get(key) for key in "abc"] == ["new", None, "another"]

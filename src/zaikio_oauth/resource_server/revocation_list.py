@@ -81,9 +81,8 @@ class RevocationList:
         revoked = frozenset(jtis)
         marked, lost = await self._revoked_tokens.add(revoked)
         # Afterwards, so that a look-up under way, which may not have seen it, does not put it back into the cache.
-        self._cache.drop_if(lambda kept: kept.access_token.jti in revoked)
-        for jti in revoked:
-            self._verdicts.drop(jti)
+        self._cache.drop(*revoked)
+        self._verdicts.drop(*revoked)
         if marked:
             self._on_marked(marked, lost)
 

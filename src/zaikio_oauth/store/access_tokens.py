@@ -44,6 +44,11 @@ class StoredToken:
     renew_after: datetime | None = None
     lost_at: datetime | None = None
 
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """What it is dropped from a cache by."""
+        return self.access_token.id, self.access_token.bearer_id, self.access_token.jti
+
     def due(self, ahead: timedelta, now: datetime | None = None) -> bool:
         """Return True if it expires within ``ahead``, has lived half of its life, and may be renewed again."""
         now = now or datetime.now(UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from zaikio_oauth.hub.http import HubHttp
@@ -79,7 +80,7 @@ async def open_parts(
     # A shutdown must not lose a token that the Hub is just issuing.
     stack.push_async_callback(flights.drain)
 
-    cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl)
+    cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl, labels=attrgetter("labels"))
     access_tokens = AccessTokenRepository(database, on_undecryptable=telemetry.undecryptable)
     leases, handled_events = LeaseRepository(database), HandledEventRepository(database)
     # Before the flights are waited for.

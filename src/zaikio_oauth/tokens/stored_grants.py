@@ -97,7 +97,7 @@ class StoredGrants:
         with at_the_database():
             stored = await self.access_tokens.add(token, valid_for)
         # The newest token wins, so what was found before for this bearer has to be looked up again.
-        self.cache.drop_if(lambda kept: kept.access_token.bearer_id == stored.bearer_id)
+        self.cache.drop(stored.bearer_id)
         return stored
 
     async def replace(
@@ -135,7 +135,7 @@ class StoredGrants:
 
     def forget(self, access_token_id: str) -> None:
         """Have the grant read from the database the next time."""
-        self.cache.drop_if(lambda kept: kept.access_token.id == access_token_id)
+        self.cache.drop(access_token_id)
 
 
 def _reading(query: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Coroutine[Any, Any, T]]:
