@@ -173,3 +173,24 @@ async def test_a_migration_that_is_cancelled_ends_as_cancelled(tmp_path: Path) -
         await database.open(auto_migrate=True)
         await database.aclose()
     assert cancelled >= 2
+
+
+async def test_an_index_that_is_missing_is_made_when_the_app_starts(database: Database, database_url: str) -> None:
+    """On SQLite; no column is missing then. What a newer version has made is left alone."""
+    url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
+
+    async def after(revision: str) -> tuple[bool, str]:
+        async with database.engine.connect() as connection:
+            await connection.execute(text("DROP INDEX IF EXISTS ix_zaikio_access_tokens_newest"))
+            await connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '{revision}'"))  # noqa: S608
+        started = Database(url, [KEY])
+        await started.open(auto_migrate=True)
+        await started.aclose()
+        async with database.engine.connect() as connection:
+            found = await connection.run_sync(lambda sync: inspect(sync).get_indexes("zaikio_access_tokens"))
+            now = await connection.scalar(text(f"SELECT version_num FROM {schema.VERSION_TABLE}"))  # noqa: S608
+        return "ix_zaikio_access_tokens_newest" in {index["name"] for index in found}, now
+
+    newest = max(path.name for path in (schema.directory() / "versions").glob("*.py"))[:4]
+    assert await after("zaikio_0007") == (True, f"zaikio_{newest}")
+    assert await after("zaikio_9999") == (False, "zaikio_9999")

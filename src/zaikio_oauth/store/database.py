@@ -68,7 +68,7 @@ class Database:
         not set; StoreUnavailableError if the database may come back. Close the database also after an error.
         """
         missing = await self._opening(schema.missing_columns(self.engine, self.tables), connecting=True)
-        if missing and auto_migrate:
+        if auto_migrate and (missing or await self._opening(schema.outdated(self.engine))):
             await self.migrate()
         elif missing:
             names = sorted({name.partition(".")[0] for name in missing})

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, or_, select, tuple_, update
 
 from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.ended_windows import EndedWindow, EndedWindows
+from zaikio_oauth.store.statements import Bound
 
 __all__ = ["EndedGrant", "EndedGrantRepository", "Marks", "is_bearers_own", "refreshed_at", "unrenewable"]
 
-BATCH = 500
+BATCH = 2_000
 """Rows in one statement, so that nobody else waits for long."""
 
 MOST_UNANSWERED = 100
@@ -95,6 +97,7 @@ class EndedGrantRepository:
         self._lost = database.tables.lost_connections
         self._insert = database.insert
         self._marks = Marks()
+        self._windows = EndedWindows(database)
 
     async def lose(self, access_token_id: str, now: datetime) -> list[EndedGrant]:
         """Mark this grant as lost if it cannot be renewed, and return it; nothing if somebody else was first."""
@@ -102,22 +105,32 @@ class EndedGrantRepository:
         ended = or_(column.revoked_at.is_not(None), unrenewable(column, now))
         return await self._mark(and_(column.id == access_token_id, column.delegated_from.is_(None), ended))
 
-    async def lose_over(self, now: datetime, search: TokenSearch | None = None) -> list[EndedGrant]:
-        """Mark a batch of the grants that are over as lost, and return those that nobody else has marked.
-
-        ``search``: only those of this client and bearer.
-        """
+    async def lose_over(self, now: datetime, search: TokenSearch) -> list[EndedGrant]:
+        """Mark a batch of this client's and bearer's grants that are over as lost, and return those that are new."""
         column = self._table.c
-        found = select(column.id).where(self._over(now)).limit(BATCH)
-        if search is not None:
-            found = found.where(
-                column.audience == search.audience,
-                column.bearer_type == search.bearer_type,
-                column.bearer_id == search.bearer_id,
-            )
-        return await self._mark(self._over(now), among=found)
+        found = select(column.id).where(
+            column.audience == search.audience,
+            column.bearer_type == search.bearer_type,
+            column.bearer_id == search.bearer_id,
+            self._over(now),
+        )
+        return await self._mark(self._over(now), among=found.limit(BATCH))
 
-    async def _mark(self, condition: ColumnElement[bool], among: Select[Any] | None = None) -> list[EndedGrant]:
+    def windows(self, now: datetime, size: int = BATCH) -> AsyncIterator[EndedWindow]:
+        """Yield the windows of what has ended, in the order in which it must be deleted."""
+        return self._windows(now, size)
+
+    async def lose_in(self, window: EndedWindow, now: datetime) -> list[EndedGrant]:
+        """Mark the grants in this window that are over as lost, and return those that nobody else has marked."""
+        return await self._mark(and_(self._windows.inside(window.ending), self._over(now)), values=window.values)
+
+    async def _mark(
+        self,
+        condition: ColumnElement[bool],
+        *,
+        among: Select[Any] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> list[EndedGrant]:
         column = self._table.c
         with self._marks.made() as mark:
             due = self._marks.due(column.lost_at, mark)
@@ -130,7 +143,8 @@ class EndedGrantRepository:
             if among is not None:
                 # The conditions are in both because a row may have been refreshed since it was selected.
                 statement = statement.where(column.id.in_(among.where(due)))
-            return [EndedGrant.of(row) for row in (await self._statements.run(statement)).rows]
+            rows = (await self._statements.run(Bound(statement, values or {}))).rows
+            return [EndedGrant.of(row) for row in rows]
 
     def _over(self, now: datetime) -> ColumnElement[bool]:
         """Return the condition that somebody has to log in or connect anew."""
@@ -138,35 +152,29 @@ class EndedGrantRepository:
         ended = or_(column.revoked_at.is_not(None), and_(column.expires_at <= now, unrenewable(column, now)))
         return and_(column.delegated_from.is_(None), ended)
 
-    async def delete_unusable(self, now: datetime, batch: int) -> int:
-        """Delete at most ``batch`` tokens that can never be used again; return how many were deleted.
+    async def delete_in(self, window: EndedWindow, now: datetime) -> int:
+        """Delete the tokens in this window that can never be used again; return how many were deleted.
 
         These are revoked ones, and expired ones that cannot be refreshed, once it was told that they are lost. Of an
         organization's newest grant it is kept that it is lost, without its tokens.
         """
-        column = self._table.c
+        column, inside = self._table.c, self._windows.inside(window.ending)
         expired = and_(
             column.expires_at < now,
             or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
         )
         untold = and_(column.lost_at.is_(None), self._over(now))
-        unusable = and_(or_(expired, column.revoked_at.is_not(None)), ~untold)
-        # The oldest first, so that each of them meets the newer ones that have replaced it.
-        found = select(column.id).where(unusable).order_by(column.created_at).limit(batch)
-        ids = [row.id for row in (await self._statements.run(found)).rows]
-        if not ids:
-            return 0
-        keep = self._insert(self._lost).from_select(_KEPT, self._lost_connections(ids, now))
+        unusable = and_(inside, or_(expired, column.revoked_at.is_not(None)), ~untold)
+        keep = self._insert(self._lost).from_select(_KEPT, self._lost_connections(unusable, now))
         keep = keep.on_conflict_do_update(
             index_elements=["client_name", "bearer_type", "bearer_id"],
             set_={name: keep.excluded[name] for name in _KEPT},
             where=self._lost.c.connected_at <= keep.excluded.connected_at,
         )
-        # The condition is repeated because a row may have been refreshed since it was selected.
-        statement = delete(self._table).where(column.id.in_(ids), unusable)
-        return (await self._statements.run(keep, statement)).rowcount
+        statements = (keep, delete(self._table).where(unusable))
+        return (await self._statements.run(*(Bound(each, window.values) for each in statements))).rowcount
 
-    def _lost_connections(self, ids: Sequence[str], now: datetime) -> Select[*tuple[Any, ...]]:
+    def _lost_connections(self, among: ColumnElement[bool], now: datetime) -> Select[*tuple[Any, ...]]:
         """Return what is kept of these: of the organizations' own grants those that are lost and not replaced."""
         column, newer = self._table.c, self._table.alias("newer").c
         replaced = select(newer.id).where(
@@ -198,7 +206,7 @@ class EndedGrantRepository:
             column.refresh_expires_at,
             column.lost_at,
         ).where(
-            column.id.in_(ids),
+            among,
             column.lost_at.is_not(None),
             column.bearer_type == "Organization",
             is_bearers_own(column),
@@ -208,6 +216,7 @@ class EndedGrantRepository:
     async def forget_replaced(self, lost_before: datetime) -> None:
         """Forget the lost connections that were replaced by a new grant, or lost before that instant."""
         lost, column = self._lost.c, self._table.c
+        await self._statements.run(delete(self._lost).where(lost.lost_at < lost_before))
         replaced = select(column.id).where(
             column.audience == lost.client_name,
             column.bearer_type == lost.bearer_type,
@@ -215,7 +224,17 @@ class EndedGrantRepository:
             is_bearers_own(column),
             column.created_at > lost.lost_at,
         )
-        await self._statements.run(delete(self._lost).where(or_(lost.lost_at < lost_before, replaced.exists())))
+        # Not EXISTS, for which PostgreSQL may join the whole tables.
+        is_replaced = replaced.limit(1).correlate(self._lost).scalar_subquery().is_not(None)
+        connection = tuple_(lost.client_name, lost.bearer_type, lost.bearer_id)
+        after = ("", "", "")
+        while True:
+            following = select(*connection).where(connection > after).order_by(*connection).limit(BATCH)
+            rows = (await self._statements.run(following)).rows
+            if not rows:
+                break
+            inside = and_(connection > after, connection <= (after := tuple(rows[-1])))
+            await self._statements.run(delete(self._lost).where(inside, is_replaced))
 
     async def forget(self, client_name: str, bearer_type: str, bearer_id: str) -> None:
         """Forget what is lost of this bearer, because the app itself has ended the connection."""

@@ -21,7 +21,7 @@ from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.settings.retries_and_waits import FIRST_POLL
 from zaikio_oauth.store.tables import Tables
 
-__all__ = ["TABLE_NAMES", "TURN", "VERSION_TABLE", "check_owner", "directory", "missing_columns", "upgrade"]
+__all__ = ["TABLE_NAMES", "TURN", "VERSION_TABLE", "check_owner", "directory", "missing_columns", "outdated", "upgrade"]
 
 VERSION_TABLE: Final = "zaikio_oauth_alembic_version"
 """The table with our revision. It is not Alembic's default, because the app's own Alembic may use the same database."""
@@ -82,7 +82,7 @@ def _upgrade(connection: Connection) -> None:
     config.attributes["connection"] = connection
     _check_revisions(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())
     command.upgrade(config, "head")
-    if _missing_columns(connection, Tables()):
+    if _missing_columns(connection, Tables()) or _missing_indexes(connection, Tables()):
         # The app's own Alembic has reverted what our version table says. Migrations leave alone what is still there.
         command.stamp(config, "base")
         command.upgrade(config, "head")
@@ -131,6 +131,29 @@ def _missing_columns(connection: Connection, tables: Tables) -> tuple[str, ...]:
             check_owner(table.name, columns, _SINCE_THE_FIRST.get(table.name, ()))
         missing += [f"{table.name}.{column.name}" for column in table.columns if column.name not in columns]
     return tuple(missing)
+
+
+def _missing_indexes(connection: Connection, tables: Tables) -> bool:
+    inspector = inspect(connection)
+    return any(
+        {index.name for index in table.indexes} - {index["name"] for index in inspector.get_indexes(table.name)}
+        for table in tables.metadata.sorted_tables
+    )
+
+
+def _outdated(connection: Connection) -> bool:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return False
+    newest = max(path.name for path in (directory() / "versions").glob("[0-9]*.py")).partition("_")[0]
+    # One of a newer version is left alone: what it has changed is no fault.
+    revisions = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars()  # noqa: S608 (a constant)
+    return any(revision < f"zaikio_{newest}" for revision in revisions)
+
+
+async def outdated(engine: AsyncEngine) -> bool:
+    """Return True if we have migrated the database, but not to the newest revision, which may have only an index."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(_outdated)
 
 
 async def missing_columns(engine: AsyncEngine, tables: Tables) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, inspect
+from sqlalchemy import Column, inspect, text
 from sqlalchemy.engine import Inspector
 
 from alembic import op
 from zaikio_oauth.store.schema import TURN, check_owner
 
-__all__ = ["add_column", "create_index", "create_table", "drop_column", "drop_table"]
+__all__ = ["add_column", "create_index", "create_table", "drop_column", "drop_index", "drop_table"]
 
 
 def _found() -> Inspector | None:
@@ -40,10 +40,21 @@ def create_table(name: str, *columns: Column[Any]) -> None:
         op.create_table(name, *columns)
 
 
-def create_index(name: str, table: str, columns: list[str]) -> None:
-    """Create the index of a table."""
+def create_index(name: str, table: str, columns: list[str], *, where: str | None = None) -> None:
+    """Create the index of a table, or only of the rows for which ``where`` is true.
+
+    Not CONCURRENTLY, which PostgreSQL does not allow in a transaction: a migration that fails must leave nothing.
+    """
     _found()
-    op.create_index(name, table, columns, if_not_exists=True)
+    condition = None if where is None else text(where)
+    op.create_index(name, table, columns, if_not_exists=True, postgresql_where=condition, sqlite_where=condition)
+
+
+def drop_index(name: str, table: str) -> None:
+    """Remove the index of a table."""
+    found = _found()
+    if not found or found.has_table(table):
+        op.drop_index(name, table, if_exists=True)
 
 
 def add_column(table: str, column: Column[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Index, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Index, MetaData, String, Table, Text, text
 
 from zaikio_oauth.store.columns import Ciphertext, UtcDateTime
 
@@ -82,10 +82,18 @@ def _access_tokens(metadata: MetaData) -> Table:
         Column("renew_after", UtcDateTime),
         # When everybody was told that it cannot be renewed.
         Column("lost_at", UtcDateTime),
-        Index("ix_zaikio_access_tokens_bearer", "audience", "bearer_type", "bearer_id", "expires_at"),
+        Index("ix_zaikio_access_tokens_newest", "audience", "bearer_type", "bearer_id", "updated_at"),
         Index("ix_zaikio_access_tokens_jti", "jti"),
-        Index("ix_zaikio_access_tokens_expires_at", "expires_at"),
+        # The three ways in which a grant ends, in the order in which they do. The ids tell apart what ends at once.
+        _partial("revoked", "revoked_at", "revoked_at IS NOT NULL"),
+        _partial("refresh_ends", "refresh_expires_at", "refresh_expires_at IS NOT NULL"),
+        _partial("not_refreshable", "expires_at", "refresh_token IS NULL"),
     )
+
+
+def _partial(name: str, column: str, where: str) -> Index:
+    condition = text(where)
+    return Index(f"ix_zaikio_access_tokens_{name}", column, "id", postgresql_where=condition, sqlite_where=condition)
 
 
 def _lost_connections(metadata: MetaData) -> Table:
@@ -103,4 +111,5 @@ def _lost_connections(metadata: MetaData) -> Table:
         Column("expires_at", UtcDateTime, nullable=False),
         Column("refresh_expires_at", UtcDateTime),
         Column("lost_at", UtcDateTime, nullable=False),
+        Index("ix_zaikio_lost_connections_lost_at", "lost_at"),
     )

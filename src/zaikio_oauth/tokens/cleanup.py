@@ -16,9 +16,6 @@ from zaikio_oauth.tokens.telemetry import Telemetry, TokenEvent
 
 __all__ = ["Cleanup"]
 
-BATCH = 500
-"""Rows in one statement, so that nobody else waits for long."""
-
 LOST_CONNECTIONS_KEPT = timedelta(days=90)
 """How long it is kept that an organization has to connect anew."""
 
@@ -47,10 +44,11 @@ class Cleanup:
         """
         now = datetime.now(UTC)
         deleted = 0
-        await self.lost_grants.lose_all_over(now)
-        while batch := await self.ended_grants.delete_unusable(now, BATCH):
-            deleted += batch
-            on_batch(deleted)
+        async for window in self.ended_grants.windows(now):
+            await self.lost_grants.lose_in(window, now)
+            if batch := await self.ended_grants.delete_in(window, now):
+                deleted += batch
+                on_batch(deleted)
         await self.ended_grants.forget_replaced(now - LOST_CONNECTIONS_KEPT)
         await self.revoked_tokens.delete_revoked_before(now - REVOCATIONS_KEPT)
         await self.leases.delete_acquired_before(now - LEASES_KEPT)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
 from zaikio_oauth.store.ended_grants import EndedGrant, EndedGrantRepository
+from zaikio_oauth.store.ended_windows import EndedWindow
 from zaikio_oauth.tokens.telemetry import Kind, Telemetry, TokenEvent
 
 __all__ = ["LostGrants"]
@@ -62,8 +63,12 @@ class LostGrants:
 
     async def lose_all_over(self, now: datetime) -> None:
         """Tell of all grants that are over; raises StoreUnavailableError."""
-        while lost := await self.ended_grants.lose_over(now):
-            self._tell(lost)
+        async for window in self.ended_grants.windows(now):
+            await self.lose_in(window, now)
+
+    async def lose_in(self, window: EndedWindow, now: datetime) -> None:
+        """Tell of the grants in this window that are over; likewise."""
+        self._tell(await self.ended_grants.lose_in(window, now))
 
     def revoked(self, revoked: Collection[EndedGrant], lost: Collection[EndedGrant]) -> None:
         """Tell of the grants that the Hub has revoked, and which of them were not lost before."""
