@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.data import KEY, OTHER_KEY, some_access_token
 from tests.inside import mark_revoked, replace_row
@@ -140,6 +140,26 @@ async def test_an_interrupted_rotation_can_be_continued(
 
     async with ZaikioOAuth(settings(database_url, OTHER_KEY, KEY)) as rotating:
         assert await rotating.rotate_encryption_keys() == 3
+
+
+async def test_a_batch_is_written_by_one_statement(tokens: AccessTokenRepository, database: Database) -> None:
+    """However many rows it has, with and without refresh tokens; a row under the first key is not written."""
+    for number in range(60):
+        await tokens.add(some_access_token(refresh_token="again" if number % 3 else None))
+    rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
+    rotating = AccessTokenRepository(rekeyed)
+    await rotating.add(some_access_token())
+    sent: list[str] = []
+    event.listen(
+        rekeyed.engine.sync_engine, "before_cursor_execute", lambda _connection, _cursor, sql, *_: sent.append(sql)
+    )
+
+    done = await rotating.reencrypt("", 100)
+    again = await rotating.reencrypt("", 100)
+    await rekeyed.aclose()
+
+    assert (done.changed, again.changed) == (60, 0)
+    assert [statement.split()[0] for statement in sent] == ["SELECT", "UPDATE", "SELECT"]
 
 
 async def test_an_undecryptable_row_does_not_stop_the_rotation(

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, delete, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    String,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.types import TypeEngine
 
 from zaikio_oauth import scopes as scope_rules
 from zaikio_oauth.access_token import BearerType
@@ -14,7 +36,7 @@ from zaikio_oauth.store.columns import join_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.statements import Bound
 
-__all__ = ["AccessTokenStatements", "TokenSearch"]
+__all__ = ["AccessTokenStatements", "Reencryption", "TokenSearch"]
 
 MOST_SEARCHES = 256
 """How many searches are kept. They differ by how many scopes are asked for, and how many spellings each of them has."""
@@ -31,12 +53,47 @@ class TokenSearch(NamedTuple):
     requested_scopes: tuple[str, ...]
 
 
+class Reencryption(NamedTuple):
+    """The ciphertexts of a row under the first key, and the version of the row from which they were made."""
+
+    id: str
+    version: int
+    token: str
+    refresh_token: str | None
+
+
+_REENCRYPTION: Final[dict[str, TypeEngine[Any]]] = {
+    "id": String(),
+    "version": BigInteger(),
+    "token": Text(),
+    "refresh_token": Text(),
+}
+
+
+def _of_arrays() -> FromClause:
+    """Return the rows as PostgreSQL reads them: a parameter for each column."""
+    arrays = [bindparam(f"new_{name}", type_=ARRAY(kind)) for name, kind in _REENCRYPTION.items()]
+    columns = [Column(name, kind) for name, kind in _REENCRYPTION.items()]
+    return func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
+
+
+def _of_json() -> FromClause:
+    """Return the rows as SQLite reads them: one parameter for all, which may have no more than 32,766 of them."""
+    each = func.json_each(bindparam("rows", type_=Text)).table_valued("value")
+    return select(
+        *(
+            func.json_extract(each.c.value, f"$[{place}]", type_=kind).label(name)
+            for place, (name, kind) in enumerate(_REENCRYPTION.items())
+        )
+    ).subquery("new")
+
+
 class AccessTokenStatements:
     """Each method returns a statement that was built once, with the values of this call."""
 
     def __init__(self, database: Database) -> None:
         self._table = table = database.tables.access_tokens
-        self._contains = database.contains
+        self._contains, self._postgresql = database.contains, database.postgresql
         column, revocations = table.c, database.tables.revocations
         this_row = column.id == bindparam("access_token_id")
         # The version makes it harmless to try again after a broken connection: if the row was replaced after all, it
@@ -50,6 +107,13 @@ class AccessTokenStatements:
         self._change = update(table).where(this_version)
         self._replace = update(table).where(this_version, column.revoked_at.is_(None))
         self._delete = delete(table).where(this_row).returning(table)
+        self._page = (
+            select(column.id, column.version, column.token, column.refresh_token)
+            .where(column.id > bindparam("after"))
+            .order_by(column.id)
+            .limit(bindparam("batch", type_=Integer))
+        )
+        self._reencrypt = self._reencrypting(_of_arrays() if database.postgresql else _of_json())
         self._newest: dict[tuple[Wanted, tuple[int, ...]], tuple[Select[Any], Select[Any]]] = {}
 
     def get(self, access_token_id: str) -> Bound:
@@ -82,6 +146,28 @@ class AccessTokenStatements:
     def delete(self, access_token_id: str) -> Bound:
         """Delete the row and return it."""
         return Bound(self._delete, {"access_token_id": access_token_id})
+
+    def page(self, after: str, batch: int) -> Bound:
+        """Return the ciphertexts, and the versions, of the rows that follow this id."""
+        return Bound(self._page, {"after": after, "batch": batch})
+
+    def reencrypt(self, rows: Sequence[Reencryption]) -> Bound:
+        """Change the ciphertexts of all rows that still have these versions."""
+        if not self._postgresql:
+            return Bound(self._reencrypt, {"rows": json.dumps(rows)})
+        columns = zip(*rows, strict=True)
+        return Bound(
+            self._reencrypt, {f"new_{name}": list(column) for name, column in zip(_REENCRYPTION, columns, strict=True)}
+        )
+
+    def _reencrypting(self, new: FromClause) -> Update:
+        column = self._table.c
+        return (
+            update(self._table)
+            .where(column.id == new.c.id, column.version == new.c.version)
+            # One that the Hub no longer accepts is deleted without another version, and must not come back.
+            .values(token=new.c.token, refresh_token=case((column.refresh_token.is_not(None), new.c.refresh_token)))
+        )
 
     def newest(self, wanted: Wanted, search: TokenSearch, valid_for: timedelta = timedelta(0)) -> tuple[Bound, Bound]:
         """Return the newest row that fits, and then all of them, the newest first."""

@@ -39,18 +39,19 @@ class Database:
         self.tables: Tables = Tables()
         self._url, self._engine_options = url, engine_options
         self.engine: AsyncEngine = make_engine(url, engine_options)
+        self.postgresql: bool = self.engine.dialect.name == "postgresql"
         options = self.engine.sync_engine.get_execution_options()
         self.statements: Statements = Statements(
             self.engine, deadline=options["statement_deadline"], in_transactions=options["in_transactions"]
         )
         # Both databases have INSERT … ON CONFLICT, each with a construct of its own in SQLAlchemy.
         self.insert: Callable[[Table], postgresql.Insert | sqlite.Insert] = (
-            postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+            postgresql.insert if self.postgresql else sqlite.insert
         )
 
     def contains(self, column: ColumnElement[str], text: str | ColumnElement[str]) -> ColumnElement[bool]:
         """Return the condition that the column contains this text exactly. LIKE would ignore case on SQLite."""
-        position = func.strpos if self.engine.dialect.name == "postgresql" else func.instr
+        position = func.strpos if self.postgresql else func.instr
         return position(column, text) > 0
 
     def __repr__(self) -> str:
