@@ -271,7 +271,7 @@ async def _account(  # noqa: C901 (a list of promises)
 ) -> None:
     """Account for every grant, here and at the Hub."""
     repository = (await parts_of(zaikio)).access_tokens
-    rows = (await repository._statements.run(select(repository._table))).rows
+    rows = (await repository._statements.run(select(repository._rows._table))).rows
     stored = {str(repository._stored_token(row).access_token.token) for row in rows if row.revoked_at is None}
     hub = people.hub
     chains: dict[str, Any] = {}
@@ -315,7 +315,7 @@ async def _account_for_events_and_losses(report: Report, people: People, fleet: 
     report.figures["refreshes at the Hub, by their status"] = dict(refreshes)
     report.wrong += ledger.wrong_about_events(people.taken, fleet.killed | fleet.stopped)
     repository = (await parts_of(zaikio)).access_tokens
-    rows = (await repository._statements.run(select(repository._table))).rows
+    rows = (await repository._statements.run(select(repository._rows._table))).rows
     lost_at = {row.id: row.lost_at.timestamp() for row in rows if row.lost_at is not None}
     report.wrong += ledger.wrong_about_losses(lost_at, fleet.kills)
     health = Counter([each.health async for each in zaikio.connections(bearer_type="Person")])

@@ -27,7 +27,7 @@ async def two_processes(settings: Settings, **options: Any) -> AsyncIterator[lis
 async def age(zaikio: ZaikioOAuth, token: AccessToken, *, left: float, lifetime: float = 3600) -> None:
     """Let a stored token be one of that lifetime which has so many seconds left."""
     parts = await parts_of(zaikio)
-    table = parts.access_tokens._table
+    table = parts.access_tokens._rows._table
     expires_at = datetime.now(UTC) + timedelta(seconds=left)
     values = {"expires_at": expires_at, "updated_at": expires_at - timedelta(seconds=lifetime)}
     async with (await engine_of(zaikio)).begin() as connection:
@@ -37,7 +37,7 @@ async def age(zaikio: ZaikioOAuth, token: AccessToken, *, left: float, lifetime:
 
 async def let_refresh_token_die(zaikio: ZaikioOAuth, access_token_id: str, *, in_seconds: float) -> None:
     """Let the refresh token of this grant have so long to live, as if nobody had used it for days."""
-    table = (await parts_of(zaikio)).access_tokens._table
+    table = (await parts_of(zaikio)).access_tokens._rows._table
     values = {"refresh_expires_at": datetime.now(UTC) + timedelta(seconds=in_seconds)}
     async with (await engine_of(zaikio)).begin() as connection:
         await connection.execute(update(table).where(table.c.id == access_token_id).values(values))
@@ -51,7 +51,8 @@ async def row(zaikio: ZaikioOAuth, token: AccessToken) -> StoredToken:
 
 async def nobody_remembers(processes: list[ZaikioOAuth]) -> None:
     for zaikio in processes:
-        (await parts_of(zaikio)).grants.cache.drop_if(lambda _: True)
+        cache = (await parts_of(zaikio)).grants.cache
+        cache.drop(*cache._entries)
 
 
 async def persons_token(zaikio: ZaikioOAuth, hub: LocalHub, *, left: float, lifetime: float = 3600) -> AccessToken:
@@ -81,7 +82,8 @@ async def a_minute_later(processes: list[ZaikioOAuth]) -> None:
     """Let the minute be over in which the Hub is not asked again."""
     parts = await parts_of(processes[0])
     async with (await engine_of(processes[0])).begin() as connection:
-        await connection.execute(update(parts.access_tokens._table).values(renew_after=datetime.now(UTC)))
+        await connection.execute(update(parts.access_tokens._rows._table).values(renew_after=datetime.now(UTC)))
     for zaikio in processes:
-        (await parts_of(zaikio)).tokens.renewals.failed_here.drop_if(lambda _: True)
+        failed_here = (await parts_of(zaikio)).tokens.renewals.failed_here
+        failed_here.drop(*failed_here._entries)
     await nobody_remembers(processes)

@@ -258,7 +258,7 @@ async def test_delegated_tokens_and_those_of_a_removed_client_are_not_renewed(
     async with ZaikioOAuth(make_settings()) as zaikio:
         removed = await persons_token(zaikio, hub, left=300)
         delegated = await persons_token(zaikio, hub, left=300)
-        table = (await parts_of(zaikio)).access_tokens._table
+        table = (await parts_of(zaikio)).access_tokens._rows._table
         values = {"delegated_from": removed.id, "refresh_token": None}
         async with (await engine_of(zaikio)).begin() as connection:
             await connection.execute(update(table).where(table.c.id == delegated.id).values(values))
