@@ -20,7 +20,7 @@ from benchmarks.stage import Stage
 __all__ = ["NAME", "measure", "steps"]
 
 NAME = "weight"
-CACHED = 10_000
+CACHED = 5_000
 BASE = "import fastapi, httpx, sqlalchemy.ext.asyncio"
 IMPORTS = {
     "fastapi, httpx and sqlalchemy": ("", BASE),
