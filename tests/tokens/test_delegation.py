@@ -246,9 +246,9 @@ async def test_a_cancelled_delegation_is_stored_and_has_an_event(
     """The Hub has issued the token, so it is stored. There is one event for it and one for the rejected request."""
     events: list[TokenEvent] = []
     async with ZaikioOAuth(make_settings(), on_token_event=events.append) as zaikio:
-        hub.fail(DELEGATE, latency=0.3)
+        hub.fail(DELEGATE, latency=1.5)
         leaving = asyncio.create_task(zaikio.delegate(parent, client_id="kiosk-id", scopes=["zaikio.sites.r"]))
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.75)
         leaving.cancel()
         with pytest.raises(InvalidScopesError):
             await zaikio.delegate(parent, client_id="kiosk-id", scopes=["zaikio.person.r"])
