@@ -108,7 +108,8 @@ class Statements:
         cut = None if self._deadline is None else self._cut_after(self._deadline, connection)
         try:
             for statement in statements:
-                result = await connection.execute(*(statement if isinstance(statement, Bound) else (statement,)))
+                built, values = statement if isinstance(statement, Bound) else (statement, None)
+                result = await connection.execute(built, values)
                 outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
             if self._in_transactions:
                 await connection.commit()
