@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.faults.cells import Fault, assert_promises_are_kept
-from tests.faults.stage import Stage, a_hub
+from tests.faults.stage import Stage, a_hub, in_a_thread
 from zaikio_oauth.testing import HubServer
 
 ROOT = Path(__file__).parents[2]
@@ -26,10 +26,12 @@ class OnSqlite:
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
-    def lock(self) -> None:
+    async def lock(self) -> None:
         """Take the write lock, as a process does that writes for long."""
-        self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
-        self._connection.execute("BEGIN EXCLUSIVE")
+        # In a thread, because who has the lock at this moment may need the event loop to give it back.
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=30, check_same_thread=False)
+        await in_a_thread(lambda: connection.execute("BEGIN EXCLUSIVE"))
+        self._connection = connection
 
     def unlock(self) -> None:
         """Give it back."""
