@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Table, func
@@ -68,30 +68,35 @@ class Database:
         Raises ConfigurationError for what will not pass by itself, also if something is missing and ``auto_migrate`` is
         not set; StoreUnavailableError if the database may come back. Close the database also after an error.
         """
-        missing = await self._opening(schema.missing_columns(self.engine, self.tables), connecting=True)
-        if auto_migrate and (missing or await self._opening(schema.outdated(self.engine))):
+        missing = await self.inspect(schema.missing_columns)
+        if auto_migrate and (missing or await self._opening(lambda: schema.outdated(self.engine))):
             await self.migrate()
         elif missing:
             names = sorted({name.partition(".")[0] for name in missing})
             raise ConfigurationError(f"The database lacks {', '.join(names)}; run: zaikio-oauth migrate")
 
-    async def inspect(self, look: Callable[[AsyncEngine, Tables], Awaitable[T]]) -> T:
+    async def inspect(self, look: Callable[[AsyncEngine, Tables], Coroutine[Any, Any, T]]) -> T:
         """Return what ``look`` finds, before anything is known of the database; raises what ``open`` raises."""
-        return await self._opening(look(self.engine, self.tables), connecting=True)
+        return await self._opening(lambda: look(self.engine, self.tables), connecting=True)
 
     async def migrate(self) -> None:
         """Migrate the database to the newest revision; raises what ``open`` raises."""
+        await self._opening(self._upgrade)
+
+    async def _upgrade(self) -> None:
         # An engine of its own, because a migration may take longer than a statement, and wait for another process.
         engine = make_engine(self._url, self._engine_options, statement_timeout=MIGRATION_TIMEOUT)
         try:
-            await self._opening(schema.upgrade(engine))
+            await schema.upgrade(engine)
         finally:
             await engine.dispose()
 
-    async def _opening(self, step: Awaitable[T], *, connecting: bool = False) -> T:
+    async def _opening(self, step: Callable[[], Coroutine[Any, Any, T]], *, connecting: bool = False) -> T:
         started = time.monotonic()
         try:
-            return await step
+            # On PostgreSQL one who waits for another process's migration may give up: the server ends what was begun.
+            # SQLite would keep the write lock until the half-done statement is collected as garbage.
+            return await (step() if self.postgresql else self.statements.run_to_end(step, "A step of the start"))
         except ConfigurationError:
             raise
         # Everything: SQLAlchemy's errors, Alembic's, the driver's, the network's.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -17,6 +17,8 @@ from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
 from zaikio_oauth.store.single_flight import SingleFlight
 
 __all__ = ["Bound", "Outcome", "Statement", "Statements"]
+
+T = TypeVar("T")
 
 log = logging.getLogger("zaikio_oauth")
 
@@ -68,6 +70,10 @@ class Statements:
         with suppress(TimeoutError):
             return await self._running.run_within(self._deadline, lambda: self._run(statements), "A statement")
         raise TOO_SLOW.error(time.monotonic() - started)
+
+    async def run_to_end(self, step: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
+        """Return the result of a step that sends statements of its own, which its caller cannot leave half done."""
+        return await self._running.run_to_end(step, name=name)
 
     async def drain(self) -> None:
         """Wait for all statements under way, within reason."""
