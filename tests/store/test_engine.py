@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +130,41 @@ async def test_a_connection_that_is_interrupted_twice_is_closed(tmp_path: Path) 
                 assert stuck == set(), (before, between)
             assert task.done()
             await database.aclose()
+
+
+IN_A_STATEMENT = """
+import asyncio, sys, time
+from sqlalchemy import text
+from zaikio_oauth.store.database import Database
+
+async def main():
+    database = Database(sys.argv[1], [sys.argv[2]])
+    connection = await database.engine.connect()
+    driver = (await connection.get_raw_connection()).driver_connection
+    await driver.create_function("wait", 0, lambda: print("waiting", flush=True) or time.sleep(1))
+    await connection.execute(text("SELECT wait()"))
+
+try:
+    asyncio.run(main())
+finally:
+    time.sleep(1.5)
+"""
+
+
+def test_a_thread_whose_event_loop_is_closed_says_nothing(tmp_path: Path) -> None:
+    """The third Ctrl-C closes the loop while the thread is in a statement: one traceback, that of Ctrl-C."""
+    script = subprocess.Popen(
+        [sys.executable, "-c", IN_A_STATEMENT, f"sqlite+aiosqlite:///{tmp_path}/store.db", KEY],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 (no threads here)
+    )
+    assert script.stdout is not None
+    assert script.stdout.readline() == "waiting\n"
+    for _ in range(3):
+        script.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    _, errors = script.communicate(timeout=20)
+    assert "KeyboardInterrupt" in errors
+    assert "Exception in thread" not in errors

@@ -1,4 +1,4 @@
-"""A connection to SQLite, whose thread never outlives the event loop that it reports to, and which a fork ends."""
+"""A connection to SQLite, whose thread ends with the event loop that it reports to, and which a fork ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import weakref
+from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
@@ -72,6 +73,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_process.after_fork)
 
 
+def _ending_with(
+    loop: asyncio.AbstractEventLoop, run: Callable[[], None], connection: _Connection
+) -> Callable[[], None]:
+    """Return ``run`` without the traceback of a thread that reports to an event loop which is closed by then."""
+
+    def quietly() -> None:
+        try:
+            run()
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
+            if connection.handle is not None:
+                connection.handle.close()
+
+    return quietly
+
+
 async def _open(database: str, **parameters: Any) -> aiosqlite.Connection:
     if _process.forked_in_use:
         raise ConfigurationError(
@@ -90,6 +108,7 @@ async def _open(database: str, **parameters: Any) -> aiosqlite.Connection:
     # Before version 0.22 a connection was a thread, now it has one. The end of a process does not wait for it.
     thread = connection if isinstance(connection, Thread) else connection._thread  # noqa: SLF001
     thread.daemon = True
+    thread.run = _ending_with(asyncio.get_running_loop(), thread.run, connection)  # type: ignore[method-assign]
     try:
         return await connection
     except BaseException:
