@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment.plugin import unavailable
-from tests.faults.processes import Installation, installation
+from tests.faults.processes import BrowserOverHttp, Installation, installation
 
 HOUR = 3600
 
@@ -40,6 +40,13 @@ def refused(installed: Installation) -> list[int]:
         for made in installed.hub.requests
         if made.grant_type == "refresh_token" and made.status_code >= 400
     ]
+
+
+async def renewed(installed: Installation, browser: BrowserOverHttp) -> None:
+    """Fail unless the newest token that the Hub has issued to this person is soon stored."""
+    async with asyncio.timeout(30):
+        while len(issued := installed.issued(browser.person)) < 2 or issued[-1].jti not in await installed.stored():
+            await asyncio.sleep(0.1)
 
 
 async def test_clocks_are_an_hour_apart(installed: Installation, faketime: dict[str, str]) -> None:
@@ -85,21 +92,27 @@ async def test_a_clock_steps_by_an_hour(installed: Installation, faketime: dict[
     (process,) = installed.start(**faketime, FAKETIME_TIMESTAMP_FILE=str(clock))
     browser = await installed.log_in(process, lifetime=1)
     grant = browser.session["zaikio_access_token_id"]
+    due, dying = await installed.log_in_long_ago(process)
     await asyncio.sleep(1.2)
-    installed.hub.fail("refresh_token", latency=1, times=1)
-    working = asyncio.create_task(browser.work())
+    installed.hub.fail("refresh_token", latency=1, times=3)
+    working, keeping = asyncio.create_task(browser.work()), asyncio.create_task(dying.keep_alive())
+    assert await due.page() == (200, due.grant)
     await asyncio.sleep(0.5)
     await installed.delivered(browser, "once")
     clock.write_text(f"+{HOUR}")
 
     assert (await working).get("id") == grant
+    await keeping
     assert (await working)["expires_in"] > HOUR - 60
     assert await browser.page() == (200, grant)
-    assert await installed.deliver(browser, "once") == 200
-    clock.write_text(f"-{HOUR}")
-    assert (await browser.work()).get("id") == grant
-    assert await installed.deliver(browser, "once") == 200
-    clock.write_text("+0")
-    assert (await browser.work()).get("id") == grant
+    for offset in (HOUR, -HOUR, 0):
+        clock.write_text(f"{offset:+}")
+        assert (await browser.work()).get("id") == grant
+        assert (await due.work()).get("id") == due.grant
+        assert await installed.deliver(browser, "once") == 200
+    await renewed(installed, due)
+    await dying.keep_alive()
+    await renewed(installed, dying)
+    assert await dying.health() == "ok"
     assert installed.noted("once") == ["begun", "done"]
     assert refused(installed) == []

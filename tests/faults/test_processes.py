@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx2
@@ -60,7 +60,21 @@ async def renewed(installed: Installation, browser: BrowserOverHttp, *, seconds:
     assert len(installed.issued(browser.person)) == 2
 
 
-async def stopped(installed: Installation) -> None:
+async def stopped(process: Process, browser: BrowserOverHttp) -> None:
+    """Stop the process as a debugger does, or a host without memory."""
+    process.send(signal.SIGSTOP)
+    await asyncio.sleep(STOPPED)
+    process.send(signal.SIGCONT)
+
+
+async def blocked(process: Process, browser: BrowserOverHttp) -> None:
+    """Block its event loop, as a ``time.sleep`` in the app does."""
+    assert (await browser.at(process).get(f"/block/{STOPPED}")).status_code == 200
+
+
+async def stands_still(
+    installed: Installation, stand_still: Callable[[Process, BrowserOverHttp], Awaitable[None]]
+) -> None:
     """The Hub's answers lie in the socket: the login succeeds, and the refresh is not lost, nor for another process."""
     first, second = await asyncio.to_thread(installed.start, 2)
     tab = await installed.log_in(first, lifetime=1)
@@ -76,14 +90,13 @@ async def stopped(installed: Installation) -> None:
     delivering = asyncio.create_task(installed.deliver(dying, "stopped", seconds=0.5))
     while not installed.noted("stopped"):
         await asyncio.sleep(0.01)
-    first.send(signal.SIGSTOP)
-    began = time.monotonic()
+    standing = asyncio.create_task(stand_still(first, tab))
+    await asyncio.sleep(0.1)
     others = [asyncio.create_task(elsewhere.page()), asyncio.create_task(elsewhere.work())]
     keeping_elsewhere = asyncio.create_task(dying.at(second).keep_alive())
     assert await due.at(second).page() == (200, due.grant)
     await installed.delivered(elsewhere, "stopped")
-    await asyncio.sleep(STOPPED - (time.monotonic() - began))
-    first.send(signal.SIGCONT)
+    await standing
 
     grant = tab.session["zaikio_access_token_id"]
     assert (await approving).status_code == 303
@@ -106,28 +119,6 @@ async def stopped(installed: Installation) -> None:
             await asyncio.sleep(0.05)
     assert await installed.deliver(tab, "stopped") == 200
     assert sorted(installed.noted("stopped")) == ["begun", "begun", "done", "done"]
-
-
-async def blocked(installed: Installation) -> None:
-    """A ``time.sleep`` in the loop of the process that refreshes costs nobody the grant, in no process."""
-    first, second = await asyncio.to_thread(installed.start, 2)
-    tab = await installed.log_in(first, lifetime=1)
-    elsewhere = tab.at(second)
-    await asyncio.sleep(1.2)
-    hub_asked = await asked(installed, "refresh_token", latency=1)
-    working = asyncio.create_task(tab.work())
-    await hub_asked
-    blocking = asyncio.create_task(tab.at(first).get(f"/block/{STOPPED}"))
-    await asyncio.sleep(0.2)
-    others = [asyncio.create_task(elsewhere.page()), asyncio.create_task(elsewhere.work())]
-
-    grant = tab.session["zaikio_access_token_id"]
-    assert (await blocking).status_code == 200
-    assert (await working).get("id") == grant
-    assert (await others[0])[0] in (200, 503)
-    assert (await others[1]).get("id") == grant
-    assert await elsewhere.page() == (200, grant)
-    assert len(installed.issued(tab.person)) == 2
 
 
 async def test_a_process_is_asked_to_end(installed: Installation) -> None:
@@ -229,8 +220,8 @@ async def killed_after_the_hub_has_answered(installed: Installation) -> None:
 
 
 async def test_a_process_stands_still_for_15_seconds(installed: Installation, on_sqlite: Installation) -> None:
-    """It is stopped, or its event loop is blocked: nobody loses a grant, in no process."""
-    await asyncio.gather(stopped(installed), blocked(on_sqlite))
+    """It is stopped, or its event loop is blocked: nobody loses a grant, in no process, and an event is dealt with."""
+    await asyncio.gather(stands_still(installed, stopped), stands_still(on_sqlite, blocked))
 
 
 async def test_a_process_is_killed(installed: Installation, on_sqlite: Installation) -> None:

@@ -18,11 +18,14 @@ from typing import Any
 from tests.interleavings.fingerprint import age, fingerprint
 from tests.interleavings.stores import LEASE, Row, Store
 from tests.interleavings.strategies import Branch, Pruned, Replay, Search, Seen, Strategy, Walk
-from tests.interleavings.virtual_loop import EPOCH, PROCESS, Action, VirtualLoop
+from tests.interleavings.virtual_loop import EPOCH, PROCESS, Action, Gate, VirtualLoop
 from tests.interleavings.world import Process, World
 
 MOST_STEPS = 1500
 """A run that has not ended by then never ends."""
+
+STARTS = "starts"
+"""The first step of each process."""
 
 SHORTEST_STALL = 1.3 * LEASE
 """Long enough for a take-over."""
@@ -171,7 +174,7 @@ class Explorer:
         make: Callable[[Process], Coroutine[Any, Any, Any]],
         process: Process,
     ) -> None:
-        await loop.step("starts", 0.3)
+        await loop.step(STARTS, 0.3)
         try:
             value: Any = await make(process)
         except Exception as error:
@@ -190,7 +193,7 @@ class Explorer:
         last = run.last
         loop.timers = [timer for timer in loop.timers if not timer.cancelled()]
         awake = [gate for gate in loop.gates if gate.process not in run.crashed and gate.process not in run.stalled]
-        actions = [Action("does", gate.process, gate.name, gate=gate) for gate in awake]
+        actions = [Action("does", gate.process, gate.name, gate=gate) for gate in awake if self._in_order(gate, awake)]
         timers = [t for t in loop.timers if loop.owner(t) not in run.crashed and loop.owner(t) not in run.stalled]
         if timers:
             first = min(timers, key=lambda timer: timer.when())
@@ -208,6 +211,19 @@ class Explorer:
             if run.stalls < self.stalls:
                 actions.append(Action("stalls", last))
         return actions
+
+    def _in_order(self, gate: Gate, awake: list[Gate]) -> bool:
+        """Return False for the start of a process that does the same as another one which has not started either.
+
+        Until they have started, nothing but their names tells them apart.
+        """
+        return gate.name != STARTS or not any(
+            other.name == STARTS and other.process < gate.process and self._alike(other.process, gate.process)
+            for other in awake
+        )
+
+    def _alike(self, one: str, other: str) -> bool:
+        return self.scenario[one] is self.scenario[other]
 
     def _alive(self, loop: VirtualLoop, run: Run, process: str) -> bool:
         return process not in run.outcomes and any(gate.process == process for gate in loop.gates)
