@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import environment
+from tests.data import KEY
 
 BASH = shutil.which("bash")
 VERSION = f"zaikio_oauth {metadata.version('zaikio_oauth')}\n"
@@ -29,10 +30,12 @@ SLOW = [
     "uvicorn",
 ]
 
+WEB = ["fastapi", "httpx2", "joserfc", "starlette", "uvicorn", "sqlalchemy.dialects.postgresql"]
+
 NAMES_WHAT_IT_HAS_IMPORTED = f"""
 import atexit, sys
 sys.argv[0] = "zaikio-oauth"
-atexit.register(lambda: print(*sorted(set(sys.modules) & set({SLOW!r})), file=sys.stderr))
+atexit.register(lambda: print(*sorted(set(sys.modules) & set({SLOW + WEB!r})), file=sys.stderr))
 from zaikio_oauth.cli import main
 main()
 """
@@ -50,6 +53,26 @@ def test_a_command_that_needs_no_database_imports_none(arguments: list[str]) -> 
     result = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
 
     assert (result.returncode, result.stderr) == (0, "\n"), result.stderr
+
+
+@pytest.mark.parametrize("command", ["cleanup", "rotate-keys", "connections", "keep-alive"])
+def test_a_command_of_a_nightly_job_imports_no_web_framework(
+    migrated_sqlite: Path, tmp_path: Path, command: str
+) -> None:
+    """Nor what only PostgreSQL, a bearer token or httpx2 needs."""
+    store = shutil.copy(migrated_sqlite, tmp_path / "store.db")
+    settings = environment(
+        ZAIKIO_DATABASE_URL=f"sqlite:///{store}",
+        ZAIKIO_ENCRYPTION_KEYS=KEY,
+        ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_ID="warehouse-id",
+    )
+    script = [sys.executable, "-c", NAMES_WHAT_IT_HAS_IMPORTED, command]
+    result = subprocess.run(script, capture_output=True, text=True, env=settings, check=False)
+
+    assert result.returncode == 0, result.stderr
+    imported = result.stderr.splitlines()[-1].split()
+    assert "sqlalchemy" in imported
+    assert set(imported) & set(WEB) == set()
 
 
 def test_the_shell_completes_commands_without_a_database() -> None:

@@ -8,6 +8,7 @@ import inspect
 import os
 import pydoc
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 import zaikio_oauth
 import zaikio_oauth.application
+from tests.data import KEY
 from zaikio_oauth import ZaikioOAuth
 
 ROOT = Path(__file__).parents[2]
@@ -209,6 +211,31 @@ def test_a_script_can_import_it_without_any_setting() -> None:
     ]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, "settings not read yet" in result.stdout) == (0, True), result.stderr
+
+
+def test_an_app_loads_only_what_it_uses(tmp_path: Path, migrated_sqlite: Path) -> None:
+    """The JOSE library when a bearer token comes, the driver and the dialect of its own database, Alembic to migrate."""
+    shutil.copy(migrated_sqlite, tmp_path / "store.db")
+    script = f"""
+import asyncio, sys
+from zaikio_oauth import Settings, ZaikioOAuth, current_access_token, zaikio_router
+from zaikio_oauth import InvalidTokenError
+
+async def main():
+    clients = {{"warehouse": {{"client_id": "warehouse-id"}}}}
+    settings = Settings(database_url="sqlite:///{tmp_path}/store.db", encryption_keys={KEY!r}, clients=clients)
+    async with ZaikioOAuth(settings) as zaikio:
+        print(*sorted(set(sys.modules) & {{"alembic", "joserfc", "httpx2", "asyncpg", "uvicorn",
+            "sqlalchemy.dialects.postgresql", "zaikio_oauth.testing"}}))
+        try:
+            await zaikio.verify_bearer_token("e30.e30.e30")
+        except InvalidTokenError:
+            print("joserfc" in sys.modules)
+
+asyncio.run(main())
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "\nTrue\n"), result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from typing import Any, cast
 import typer
 
 from zaikio_oauth.access_token import BearerType
-from zaikio_oauth.application import ZaikioOAuth, runtime_of
 from zaikio_oauth.cli.progress import progress
 from zaikio_oauth.errors import ZaikioOAuthError
 from zaikio_oauth.tokens.connection import Connection
 from zaikio_oauth.tokens.keep_alive import KeptAlive
+from zaikio_oauth.tokens.maintenance import Maintenance
+from zaikio_oauth.tokens.runtime import Runtime
 
 __all__ = ["keep_alive", "show_connections"]
 
@@ -28,9 +29,11 @@ WIDTH = sum(WIDTHS.values()) + 2 * (len(WIDTHS) - 1)
 
 async def show_connections(client_name: str | None, bearer_type: str, *, as_json: bool) -> None:
     """Print each connection as it is read, so that any number of them fits."""
-    async with ZaikioOAuth() as zaikio:
+    runtime = Runtime()
+    async with runtime.entered():
         try:
-            connections = zaikio.connections(client_name, cast("BearerType", bearer_type))  # it checks that
+            # It checks the type.
+            connections = Maintenance(runtime).connections(client_name, cast("BearerType", bearer_type))
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         await (_json_list(connections) if as_json else _table(connections))
@@ -95,7 +98,7 @@ async def keep_alive(*, as_json: bool) -> KeptAlive:
         whose = f"{connection.client_name}: {connection.bearer_type}/{connection.bearer_id}"
         typer.echo(f"zaikio-oauth: {whose} is not kept alive: {error}", err=True)
 
-    async with ZaikioOAuth() as zaikio, runtime_of(zaikio).use() as parts:
+    async with Runtime().entered() as parts:
         with progress("Refreshing connections", as_json=as_json) as advance:
             kept = await parts.keep_alive.run(on_failure=complain, on_refreshed=advance)
     if as_json:

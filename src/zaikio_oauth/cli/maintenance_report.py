@@ -7,11 +7,11 @@ import json
 import typer
 from cryptography.fernet import Fernet
 
-from zaikio_oauth.application import ZaikioOAuth, runtime_of
 from zaikio_oauth.cli.progress import progress
 from zaikio_oauth.settings import DatabaseSettings
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.tokens.key_rotation import rotate_encryption_keys
+from zaikio_oauth.tokens.runtime import Runtime
 
 __all__ = ["cleanup", "migrate", "rotate_keys"]
 
@@ -30,7 +30,7 @@ async def migrate() -> None:
 
 async def cleanup(*, as_json: bool) -> None:
     """Delete what can never be used again, and print how many tokens that were."""
-    async with ZaikioOAuth() as zaikio, runtime_of(zaikio).use() as parts:
+    async with Runtime().entered() as parts:
         with progress("Deleting tokens", as_json=as_json) as advance:
             deleted = await parts.cleanup.run(on_batch=advance)
     typer.echo(json.dumps({"deleted": deleted}) if as_json else f"{_tokens(deleted)} deleted.")
@@ -38,7 +38,7 @@ async def cleanup(*, as_json: bool) -> None:
 
 async def rotate_keys(*, as_json: bool) -> None:
     """Re-encrypt what is not under the first key, and print how many tokens that were."""
-    async with ZaikioOAuth() as zaikio, runtime_of(zaikio).use() as parts:
+    async with Runtime().entered() as parts:
         with progress("Re-encrypting", as_json=as_json) as advance:
             count = await rotate_encryption_keys(
                 parts.access_tokens, on_batch=lambda changed, last: advance(changed, _part(last))

@@ -5,27 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
+from typing import TYPE_CHECKING, Any
 
 from zaikio_oauth.errors import InvalidResponseError, InvalidTokenError
 from zaikio_oauth.hub.http import HubHttp
 from zaikio_oauth.hub.published_resource import PublishedResource
 
+if TYPE_CHECKING:
+    from zaikio_oauth.hub.compact_jws import RSAKey, Signed
+
 __all__ = ["KEYS_PATH", "SigningKeys", "rsa_keys"]
 
 KEYS_PATH = "/api/v1/jwt_public_keys.json"
-_ALGORITHM = "RS256"
-_MAX_TOKEN_LENGTH = 16 * 1024
-_MIN_KEY_BITS, _MAX_KEY_BITS = 2048, 16384
-"""RFC 7518 §3.3; with a longer key, a signature takes long to verify, and OpenSSL refuses it."""
-
-
-_MAX_EXPONENT_LENGTH = 11
-"""64 bits in base64url."""
 
 
 class SigningKeys:
@@ -38,16 +29,16 @@ class SigningKeys:
         self._keys: PublishedResource[tuple[RSAKey, ...]] = PublishedResource(
             http, KEYS_PATH, rsa_keys, monotonic=monotonic
         )
-        # Unknown header parameters are ignored, unless "crit" lists them (RFC 7515 §4).
-        self._registry = jws.JWSRegistry(algorithms=[_ALGORITHM], strict_check_header=False)
-        self._registry.max_header_length = _MAX_TOKEN_LENGTH
 
     async def claims(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a JWT with a valid signature. Nothing else about it is checked.
 
         Raises InvalidTokenError for anything else, HubUnavailableError if the keys cannot be fetched.
         """
-        signed = self._signed(token)
+        # Here, because most apps verify no bearer token and need no JOSE library.
+        from zaikio_oauth.hub import compact_jws  # noqa: PLC0415
+
+        signed = compact_jws.signed_parts(token)
         kid = signed.headers().get("kid")
         keys = await self._keys.get()
         if kid is not None and not any(key.kid == kid for key in keys):
@@ -55,7 +46,7 @@ class SigningKeys:
             keys = await self._keys.get_newer(keys)
         # A key without an id may be any; a token without one may be signed with any.
         fitting = [key for key in keys if kid is None or key.kid in (None, kid)]
-        if not any(self._signed_with(key, signed) for key in fitting):
+        if not any(compact_jws.is_signed_with(key, signed) for key in fitting):
             raise InvalidTokenError("The signature is not the Hub's.")
         return _claims(signed)
 
@@ -63,28 +54,8 @@ class SigningKeys:
         """Cancel a request under way."""
         await self._keys.aclose()
 
-    def _signed(self, token: str) -> jws.CompactSignature:
-        """Return the parts of the token, unverified; raises InvalidTokenError unless its header says RS256."""
-        if len(token) > _MAX_TOKEN_LENGTH:
-            raise InvalidTokenError("The token is too long.")
-        try:
-            signed = jws.extract_compact(token.encode("ascii"), registry=self._registry)
-            header = signed.headers()
-            self._registry.check_header(header)
-        except (JoseError, ValueError, TypeError, RecursionError):
-            raise InvalidTokenError("The token is not a JWT.") from None
-        if header.get("alg") != _ALGORITHM:
-            raise InvalidTokenError("The token is not signed with RS256.")
-        return signed
 
-    def _signed_with(self, key: RSAKey, signed: jws.CompactSignature) -> bool:
-        try:
-            return jws.validate_compact(signed, key, registry=self._registry)
-        except (JoseError, ValueError):
-            return False
-
-
-def _claims(signed: jws.CompactSignature) -> Mapping[str, Any]:
+def _claims(signed: Signed) -> Mapping[str, Any]:
     try:
         claims = json.loads(signed.payload or b"")
     except (ValueError, RecursionError):
@@ -96,26 +67,12 @@ def _claims(signed: jws.CompactSignature) -> Mapping[str, Any]:
 
 def rsa_keys(body: Any) -> tuple[RSAKey, ...]:
     """Return those of the published keys with which RS256 signatures may be made; raises InvalidResponseError."""
+    from zaikio_oauth.hub.compact_jws import rsa_key  # noqa: PLC0415 (as above)
+
     listed = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(listed, list):
         raise InvalidResponseError("The Hub's response is not a set of keys.")
-    keys = tuple(key for each in listed if (key := _rsa_key(each)) is not None)
+    keys = tuple(key for each in listed if (key := rsa_key(each)) is not None)
     if not keys:
         raise InvalidResponseError("The Hub's set of keys has none for RS256.")
     return keys
-
-
-def _rsa_key(value: Any) -> RSAKey | None:
-    if not isinstance(value, dict) or value.get("kty") != "RSA":
-        return None
-    if value.get("use", "sig") != "sig" or value.get("alg", "RS256") != "RS256":
-        return None
-    # Only the members of the public key; nothing else that is published with it matters for signatures.
-    public = {name: value[name] for name in ("kty", "n", "e", "kid") if isinstance(value.get(name), str)}
-    try:
-        # Checked here because the library only warns of short keys.
-        if not _MIN_KEY_BITS <= len(public["n"]) * 6 <= _MAX_KEY_BITS + 6 or len(public["e"]) > _MAX_EXPONENT_LENGTH:
-            return None
-        return RSAKey.import_key(public)
-    except (JoseError, ValueError, KeyError):
-        return None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import ColumnElement, Table, func
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError
@@ -20,9 +19,26 @@ from zaikio_oauth.store.engine import make_engine, refused_parameter
 from zaikio_oauth.store.statements import Statements
 from zaikio_oauth.store.tables import Tables
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    Insert = postgresql.Insert | sqlite.Insert
+
 __all__ = ["Database"]
 
 T = TypeVar("T")
+
+
+def _insert_of(dialect: str) -> Callable[[Table], Insert]:
+    # Both databases have INSERT … ON CONFLICT, each with a construct of its own in SQLAlchemy. Imported here, because
+    # one of the two dialects is never used.
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as of_postgresql  # noqa: PLC0415
+
+        return of_postgresql
+    from sqlalchemy.dialects.sqlite import insert as of_sqlite  # noqa: PLC0415
+
+    return of_sqlite
 
 
 class Database:
@@ -36,18 +52,15 @@ class Database:
 
     def __init__(self, url: str, encryption_keys: Iterable[str], **engine_options: Any) -> None:
         self.cipher: Cipher = Cipher(encryption_keys)
-        self.tables: Tables = Tables()
         self._url, self._engine_options = url, engine_options
         self.engine: AsyncEngine = make_engine(url, engine_options)
+        self.tables: Tables = Tables(self.engine.dialect.name)
         self.postgresql: bool = self.engine.dialect.name == "postgresql"
         options = self.engine.sync_engine.get_execution_options()
         self.statements: Statements = Statements(
             self.engine, deadline=options["statement_deadline"], in_transactions=options["in_transactions"]
         )
-        # Both databases have INSERT … ON CONFLICT, each with a construct of its own in SQLAlchemy.
-        self.insert: Callable[[Table], postgresql.Insert | sqlite.Insert] = (
-            postgresql.insert if self.postgresql else sqlite.insert
-        )
+        self.insert: Callable[[Table], Insert] = _insert_of(self.engine.dialect.name)
 
     def contains(self, column: ColumnElement[str], text: str | ColumnElement[str]) -> ColumnElement[bool]:
         """Return the condition that the column contains this text exactly. LIKE would ignore case on SQLite."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import JSON, BigInteger, Column, Index, MetaData, String, Table, Text, text
 
 from zaikio_oauth.store.columns import Ciphertext, UtcDateTime
@@ -10,11 +12,15 @@ __all__ = ["Tables"]
 
 
 class Tables:
-    """The tables of one database."""
+    """The tables of one database.
 
-    def __init__(self) -> None:
+    ``dialect``: SQLAlchemy's name of it, for the conditions of partial indexes. Whoever needs only the names and the
+    columns gives none, because a dialect that is named is imported.
+    """
+
+    def __init__(self, dialect: str | None = None) -> None:
         self.metadata: MetaData = MetaData()
-        self.access_tokens: Table = _access_tokens(self.metadata)
+        self.access_tokens: Table = _access_tokens(self.metadata, dialect)
         self.leases: Table = Table(
             "zaikio_leases",
             self.metadata,
@@ -58,7 +64,7 @@ class Tables:
         return f"<Tables {sorted(self.metadata.tables)}>"
 
 
-def _access_tokens(metadata: MetaData) -> Table:
+def _access_tokens(metadata: MetaData, dialect: str | None) -> Table:
     return Table(
         "zaikio_access_tokens",
         metadata,
@@ -85,15 +91,15 @@ def _access_tokens(metadata: MetaData) -> Table:
         Index("ix_zaikio_access_tokens_newest", "audience", "bearer_type", "bearer_id", "updated_at"),
         Index("ix_zaikio_access_tokens_jti", "jti"),
         # The three ways in which a grant ends, in the order in which they do. The ids tell apart what ends at once.
-        _partial("revoked", "revoked_at", "revoked_at IS NOT NULL"),
-        _partial("refresh_ends", "refresh_expires_at", "refresh_expires_at IS NOT NULL"),
-        _partial("not_refreshable", "expires_at", "refresh_token IS NULL"),
+        _partial(dialect, "revoked", "revoked_at", "revoked_at IS NOT NULL"),
+        _partial(dialect, "refresh_ends", "refresh_expires_at", "refresh_expires_at IS NOT NULL"),
+        _partial(dialect, "not_refreshable", "expires_at", "refresh_token IS NULL"),
     )
 
 
-def _partial(name: str, column: str, where: str) -> Index:
-    condition = text(where)
-    return Index(f"ix_zaikio_access_tokens_{name}", column, "id", postgresql_where=condition, sqlite_where=condition)
+def _partial(dialect: str | None, name: str, column: str, where: str) -> Index:
+    condition: dict[str, Any] = {f"{dialect}_where": text(where)} if dialect else {}
+    return Index(f"ix_zaikio_access_tokens_{name}", column, "id", **condition)
 
 
 def _lost_connections(metadata: MetaData) -> Table:

@@ -197,6 +197,16 @@ class Runtime:
                 for opened in self._opened.pop(loop, []):
                     closing.push_async_callback(opened.aclose)
 
+    @asynccontextmanager
+    async def entered(self) -> AsyncIterator[Parts]:
+        """Keep open what the body needs; raises what ``enter`` raises."""
+        await self.enter()
+        try:
+            async with self.use() as parts:
+                yield parts
+        finally:
+            await self.leave()
+
     def open_here(self, configuration: Configuration | None) -> _Opened:
         """Return what the running event loop has open for the configuration; start opening it if necessary."""
         wanted = configuration or self.configuration
