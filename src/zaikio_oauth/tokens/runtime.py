@@ -157,6 +157,13 @@ class Runtime:
         """
         return _Use(self, configuration, patience)
 
+    def opened_parts(self) -> Parts | None:
+        """Return the parts of the present configuration if this event loop has them open, for a look without awaits."""
+        for opened in self._opened.get(asyncio.get_running_loop(), ()):
+            if opened.configuration is self.configuration:
+                return opened.parts
+        return None
+
     async def enter(self) -> None:
         """Keep open what this event loop opens until ``leave``.
 

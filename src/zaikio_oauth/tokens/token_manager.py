@@ -65,6 +65,13 @@ class TokenManager:
             return stored.access_token
         return await self._refreshed(stored, patience, valid_for)
 
+    def at_hand(self, access_token_id: str) -> AccessToken | None:
+        """Return that token if it was read a moment ago and is not due, or None: then only ``find_living`` knows."""
+        stored = self.grants.cache.get(access_token_id)
+        if stored is None or not stored.access_token.valid_for(self.renewals.ahead):
+            return None
+        return stored.access_token
+
     async def find_living(self, access_token_id: str, patience: Patience) -> AccessToken | None:
         """Return that token, for a page: at once as long as it lives, and refreshed once it has expired, or None.
 
@@ -74,9 +81,8 @@ class TokenManager:
         if virtual := self._virtual(access_token_id):
             return virtual
         stored = await self.grants.find(access_token_id, timedelta(0), patience)
-        # The hot path: most tokens are not due for a long time.
-        if stored is None or stored.access_token.valid_for(self.renewals.ahead):
-            return stored.access_token if stored else None
+        if stored is None:
+            return None
         if stored.access_token.expired:
             return await self._refreshed(stored, patience)
         self.renewals.begin_if_due(stored)

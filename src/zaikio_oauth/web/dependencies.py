@@ -61,6 +61,10 @@ class _SessionSecurity(SecurityBase):
         access_token_id = LoginSession(connection).access_token_id
         if access_token_id is None:
             return None
+        # Most page views need nothing but this, and have nothing to wait for.
+        parts = self.site.runtime.opened_parts()
+        if parts is not None and (token := parts.tokens.at_hand(access_token_id)) is not None:
+            return token
         try:
             patience = self.site.runtime.patience(self.seconds)
             async with self.site.runtime.use(patience=patience) as parts:
@@ -106,7 +110,7 @@ class CurrentAccessToken(_SessionSecurity):
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken:
         """Return the token of this request."""
-        scopes = scope_rules.of_token(security_scopes.scopes)
+        scopes = security_scopes.scopes and scope_rules.of_token(security_scopes.scopes)
         try:
             token = await self.find(connection)
         except StoreUnavailableError as error:
@@ -149,9 +153,9 @@ class OptionalAccessToken(_SessionSecurity):
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken | None:
         """Return the token of this request, or None."""
-        scopes = scope_rules.of_token(security_scopes.scopes)
+        scopes = security_scopes.scopes and scope_rules.of_token(security_scopes.scopes)
         try:
             token = await self.find(connection)
         except _UNAVAILABLE:
             return None
-        return None if token is None or token.missing_scopes(scopes) else token
+        return None if token is None or (scopes and token.missing_scopes(scopes)) else token

@@ -80,8 +80,9 @@ class LoginError:
 
 def _is_access_token_id(value: str) -> bool:
     # The session is signed, but the app writes into it too, and not everything can be asked of a database.
-    virtual = len(value) <= MAX_VIRTUAL_ID_LENGTH and value.isprintable() and VirtualGrant.parse(value) is not None
-    return virtual or _ID.match(value) is not None
+    return _ID.match(value) is not None or (
+        len(value) <= MAX_VIRTUAL_ID_LENGTH and value.isprintable() and VirtualGrant.parse(value) is not None
+    )
 
 
 def _readable(description: object) -> str | None:
