@@ -53,14 +53,14 @@ def explored(budget: Budget, name: str, explorer: Explorer, runs: int | None) ->
 def test_two_processes_that_refresh_at_once(budget: Budget) -> None:
     """Every schedule of two healthy processes: one request, one new token for both, no lease left."""
     explorer = explored(budget, "two processes", Explorer(TWO, DoubleStore(), check=faults), None)
-    assert explorer.complete and explorer.runs > 200
+    assert explorer.complete and explorer.runs > 100
 
 
 @pytest.mark.parametrize("scenario", [AHEAD, AHEAD_AND_NOW], ids=["both ahead", "one ahead"])
 def test_two_processes_that_renew_ahead_of_time(budget: Budget, scenario: Scenario) -> None:
     """One request as well, whether the other one renews ahead of time, too, or must have another token now."""
     explorer = explored(budget, "two processes ahead", Explorer(scenario, DoubleStore(), check=faults), None)
-    assert explorer.complete and explorer.runs > 200
+    assert explorer.complete and explorer.runs > 100
 
 
 def test_a_renewal_ahead_of_time_that_is_refused(budget: Budget) -> None:
@@ -82,7 +82,7 @@ def test_a_process_that_renews_ahead_of_time_is_killed(budget: Budget) -> None:
 def test_a_process_is_killed(budget: Budget) -> None:
     """A ``kill -9`` before any step: the other process goes on when the lease is over, and loses nothing."""
     explorer = explored(budget, "two processes, a crash", Explorer(TWO, DoubleStore(), crashes=1, check=faults), None)
-    assert explorer.complete and explorer.runs > 1000
+    assert explorer.complete and explorer.runs > 600
 
 
 def test_a_process_is_stopped(budget: Budget) -> None:

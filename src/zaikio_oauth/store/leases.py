@@ -14,12 +14,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.settings.retries_and_waits import LEASE_SECONDS
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.single_flight import UninterruptedTask
+from zaikio_oauth.store.statements import Bound
 
 __all__ = ["Lease", "LeaseRepository"]
 
@@ -35,8 +36,17 @@ class LeaseRepository:
 
     def __init__(self, database: Database) -> None:
         self._statements = database.statements
-        self._table = database.tables.leases
-        self._insert = database.insert
+        table = database.tables.leases
+        column = table.c
+        this, held = column.key == bindparam("this_key"), column.holder == bindparam("this_holder")
+        # Built once: to build a statement takes longer than to run it, and each refresh needs three of these.
+        self._create = database.insert(table).on_conflict_do_nothing(index_elements=["key"])
+        self._read = select(column.holder, column.beat).where(this)
+        self._change = update(table).where(this, held, column.beat == bindparam("this_beat"))
+        # Without comparing the beat: after a connection that broke, nobody knows whether the last one was written.
+        self._renew = update(table).where(this, held).values(beat=column.beat + 1)
+        self._release = delete(table).where(this, held)
+        self._delete = delete(table).where(column.acquired_at < bindparam("instant", type_=column.acquired_at.type))
 
     def lease(self, key: str) -> Lease:
         """Return a lease on this key that has not been acquired yet."""
@@ -44,46 +54,32 @@ class LeaseRepository:
 
     async def create(self, key: str, holder: str) -> bool:
         """Insert a lease that nobody holds; return True if that succeeded."""
-        statement = (
-            self._insert(self._table)
-            .values(key=key, holder=holder, beat=0, acquired_at=datetime.now(UTC))
-            .on_conflict_do_nothing(index_elements=["key"])
-        )
-        return bool((await self._statements.run(statement)).rowcount)
+        values = {"key": key, "holder": holder, "beat": 0, "acquired_at": datetime.now(UTC)}
+        return bool((await self._statements.run(Bound(self._create, values))).rowcount)
 
     async def read(self, key: str) -> _Holding | None:
         """Return who holds the lease, or None."""
-        statement = select(self._table.c.holder, self._table.c.beat).where(self._table.c.key == key)
-        row = (await self._statements.run(statement)).first
+        row = (await self._statements.run(Bound(self._read, {"this_key": key}))).first
         return None if row is None else _Holding(row.holder, row.beat)
 
     async def change(self, key: str, seen: _Holding, to: _Holding) -> bool:
         """Compare and swap; return True if the row was still as ``seen``."""
-        statement = (
-            update(self._table)
-            .where(self._table.c.key == key, self._table.c.holder == seen.holder, self._table.c.beat == seen.beat)
-            .values(holder=to.holder, beat=to.beat)
-        )
-        return bool((await self._statements.run(statement)).rowcount)
+        this = {"this_key": key, "this_holder": seen.holder, "this_beat": seen.beat}
+        changed = await self._statements.run(Bound(self._change, {**this, "holder": to.holder, "beat": to.beat}))
+        return bool(changed.rowcount)
 
     async def renew(self, key: str, holder: str) -> bool:
         """Show the others that this holder is alive; return False if the lease is no longer its own."""
-        # Without comparing the beat: after a connection that broke, nobody knows whether the last one was written.
-        statement = (
-            update(self._table)
-            .where(self._table.c.key == key, self._table.c.holder == holder)
-            .values(beat=self._table.c.beat + 1)
-        )
-        return bool((await self._statements.run(statement)).rowcount)
+        renewed = await self._statements.run(Bound(self._renew, {"this_key": key, "this_holder": holder}))
+        return bool(renewed.rowcount)
 
     async def release(self, key: str, holder: str) -> None:
         """Delete the lease if this holder still has it."""
-        statement = delete(self._table).where(self._table.c.key == key, self._table.c.holder == holder)
-        await self._statements.run(statement)
+        await self._statements.run(Bound(self._release, {"this_key": key, "this_holder": holder}))
 
     async def delete_acquired_before(self, instant: datetime) -> None:
         """Delete what processes left behind that died long ago."""
-        await self._statements.run(delete(self._table).where(self._table.c.acquired_at < instant))
+        await self._statements.run(Bound(self._delete, {"instant": instant}))
 
 
 class Lease:

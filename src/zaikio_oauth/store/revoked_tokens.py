@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import Executable, and_, case, delete, or_, select, update
+from sqlalchemy import Executable, and_, bindparam, case, delete, or_, select, update
 
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_grants import EndedGrant, Marks
+from zaikio_oauth.store.statements import Bound
 
 __all__ = ["RevokedTokenRepository"]
 
@@ -28,6 +29,9 @@ class RevokedTokenRepository:
         self._schedule = database.tables.schedule
         self._insert = database.insert
         self._marks = Marks()
+        # Built once, because each bearer token needs it.
+        known = self._revocations.c.jti
+        self._contains = select(known).where(known == bindparam("this_jti"))
 
     async def add(self, jtis: Collection[str]) -> tuple[list[EndedGrant], list[EndedGrant]]:
         """Store these ids as revoked, mark the grants that have them, and return these; and those that were not lost.
@@ -59,8 +63,7 @@ class RevokedTokenRepository:
 
     async def contains(self, jti: str) -> bool:
         """Return True if the token of that id is revoked."""
-        statement = select(self._revocations.c.jti).where(self._revocations.c.jti == jti)
-        return (await self._statements.run(statement)).first is not None
+        return (await self._statements.run(Bound(self._contains, {"this_jti": jti}))).first is not None
 
     async def claim_list(self, now: datetime, claim: timedelta, interval: timedelta) -> bool:
         """Return True if this caller shall fetch the Hub's list now; nobody else will be asked to for ``claim``.
