@@ -74,6 +74,21 @@ async def test_a_refreshed_token_of_unknown_lifetime_lives_for_ten_minutes(
     assert 590 < seconds_from_now((await zaikio.refresh(token)).expires_at) <= 600
 
 
+async def test_scopes_are_those_of_the_last_response_that_named_some(
+    zaikio: ZaikioOAuth, hub: LocalHub, token: AccessToken
+) -> None:
+    """The Hub may grant fewer than before, and a response without scopes changes none (RFC 6749 §5.1, §6)."""
+    assert token.scopes != ("zaikio.orders.r",)
+    hub.fail("refresh_token", status=200, body={"access_token": "a", "refresh_token": "b", "scope": "zaikio.orders.r"})
+    fewer = await zaikio.refresh(token)
+    hub.fail("refresh_token", status=200, body={"access_token": "c", "refresh_token": "d"})
+    again = await zaikio.refresh(fewer)
+
+    assert (fewer.scopes, again.scopes) == (("zaikio.orders.r",), ("zaikio.orders.r",))
+    assert again.requested_scopes == token.requested_scopes
+    assert await zaikio.find_active_access_token(token.id) == again
+
+
 async def refusal(zaikio: ZaikioOAuth, token: AccessToken) -> tuple[str, str | None]:
     """Return code and description of the error with which a refresh ends."""
     with pytest.raises(InvalidGrantError) as caught:
