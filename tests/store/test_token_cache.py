@@ -55,6 +55,18 @@ def test_a_value_read_before_a_logout_is_not_cached() -> None:
     assert cache.get("a") is None
 
 
+def test_each_removal_makes_the_reads_before_it_stale() -> None:
+    """Also the second one of the same value, whose read began between the two."""
+    cache: TokenCache[str] = TokenCache(5)
+    cache.drop("a")
+    between = cache.dropped
+    cache.drop("a")
+    cache.put("a", "stale", dropped=between)
+    assert cache.get("a") is None
+    cache.put("a", "fresh", dropped=cache.dropped)
+    assert cache.get("a") == "fresh"
+
+
 def labels(value: str) -> tuple[str | None, ...]:
     """Return the words of the value."""
     return (*value.split(), None)
@@ -113,6 +125,17 @@ def test_values_are_removed_by_key_or_label() -> None:
     assert [cache.get(key) for key in removed] == [None] * 4
     assert cache.get("id-6") == "id-6 bearer-6"
     assert len(looked_at) == len(removed)
+
+
+def test_all_values_with_a_label_are_removed() -> None:
+    """Such as those of several searches that have found the same token."""
+    cache: TokenCache[str] = TokenCache(5, labels=labels)
+    for key in ("one search", "another search", "a third search"):
+        cache.put(key, "id-1 bearer", dropped=0)
+    cache.put("another bearer's", "id-2", dropped=0)
+    cache.drop("bearer")
+    assert [cache.get(key) for key in ("one search", "another search", "a third search")] == [None] * 3
+    assert cache.get("another bearer's") == "id-2"
 
 
 def test_a_label_is_forgotten_with_its_last_value() -> None:

@@ -251,11 +251,15 @@ async def test_a_database_that_cannot_be_written_is_not_asked_by_every_page(
     assert hub.count(grant_type="refresh_token") == 0
 
 
-async def test_delegated_tokens_and_those_of_a_removed_client_are_not_renewed(
+async def test_tokens_that_nobody_could_renew_are_left_alone(
     make_settings: Callable[..., Settings], hub: LocalHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody could: they are given until they expire, without a request or a warning."""
+    """Delegated ones, those of a removed client, and those of a public client without a refresh token.
+
+    They are given until they expire, without a request or a warning.
+    """
     async with ZaikioOAuth(make_settings()) as zaikio:
+        public = await persons_token(zaikio, hub, left=300)
         removed = await persons_token(zaikio, hub, left=300)
         delegated = await persons_token(zaikio, hub, left=300)
         table = (await parts_of(zaikio)).access_tokens._rows._table
@@ -263,7 +267,13 @@ async def test_delegated_tokens_and_those_of_a_removed_client_are_not_renewed(
         async with (await engine_of(zaikio)).begin() as connection:
             await connection.execute(update(table).where(table.c.id == delegated.id).values(values))
             await connection.execute(update(table).where(table.c.id == removed.id).values({"audience": "gone"}))
+            values = {"audience": "kiosk", "refresh_token": None}
+            await connection.execute(update(table).where(table.c.id == public.id).values(values))
     async with ZaikioOAuth(make_settings()) as later:
+        found = await later.get_access_token(
+            bearer_id=public.bearer_id, client_name="kiosk", scopes=public.requested_scopes
+        )
+        assert found.id == public.id
         for token in (removed, delegated):
             assert await by_id(later, token)
             await by_page(later, token)
