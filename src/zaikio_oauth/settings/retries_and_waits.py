@@ -127,6 +127,9 @@ STATEMENT_TIMEOUT = 4.0
 
 DATABASE_CONNECT_TIMEOUT = 3.0
 
+CONNECTION_CLOSE_TIMEOUT = 2.0
+"""For PostgreSQL to end what a connection still does when it is closed."""
+
 SQLITE_BUSY_TIMEOUT = 4.0
 """How long a writer waits for the write lock of another one."""
 

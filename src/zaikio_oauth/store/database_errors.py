@@ -63,6 +63,10 @@ _POSTGRESQL: Final[dict[str, Fault]] = {
     "58": INPUT_OUTPUT,
 }
 
+# A migration has changed a table (SQLAlchemy then prepares every statement anew); the connection is still busy with a
+# statement that was given up; the server said that it ends the connection while a statement was being sent.
+_OF_ASYNCPG: Final = frozenset({"InvalidCachedStatementError", "InterfaceError", "InternalClientError"})
+
 # By the primary result code (SQLite, "Result and Error Codes").
 _SQLITE: Final[dict[int, Fault]] = {
     5: LOCKED,  # SQLITE_BUSY
@@ -92,9 +96,7 @@ def _by_type(error: BaseException, driver: BaseException) -> Fault | None:
     of_asyncpg = type(driver).__module__.startswith("asyncpg")
     kinds = {
         NO_CONNECTION: isinstance(error, PoolTimeoutError),
-        # A migration has changed a table (SQLAlchemy then prepares every statement anew); or the connection is still
-        # busy with a statement that was given up.
-        CONNECTION_LOST: lost or (of_asyncpg and _name(driver) in ("InvalidCachedStatementError", "InterfaceError")),
+        CONNECTION_LOST: lost or (of_asyncpg and _name(driver) in _OF_ASYNCPG),
         TOO_SLOW: isinstance(driver, TimeoutError),
         BAD_CERTIFICATE: isinstance(driver, ssl.SSLCertVerificationError),
         # asyncpg has no type of its own for it.

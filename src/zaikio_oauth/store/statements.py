@@ -1,4 +1,4 @@
-"""Runs statements to their end, also when their caller is cancelled, and names what is wrong if they fail."""
+"""Runs statements, those that write to their end although their caller is cancelled, and names what is wrong."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Executable, Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import Pool, QueuePool
 
-from zaikio_oauth.settings.retries_and_waits import DATABASE_DEADLINE, Deadline, Due
+from zaikio_oauth.settings.retries_and_waits import CONNECTION_CLOSE_TIMEOUT, DATABASE_DEADLINE, Deadline, Due
 from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
+from zaikio_oauth.store.native_query import NativeQuery
 from zaikio_oauth.store.single_flight import SingleFlight
 
 __all__ = ["Bound", "Outcome", "Statement", "Statements"]
@@ -53,6 +56,10 @@ class Statements:
     nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled but statements
     are not, not even by the end of the event loop.
 
+    A SELECT on PostgreSQL leaves nothing half done. While the pool has a connection at hand, it is sent to asyncpg
+    itself and by the caller's own task, because SQLAlchemy's way to the driver costs more than the query; a connection
+    in whose query a caller was cancelled is closed.
+
     A caller waits at most ``deadline`` seconds, or for ever if it is None. Then the connection to PostgreSQL is cut,
     because over a network that swallows everything nothing else ends the statement; SQLite ends it by its own
     time-out, in its thread.
@@ -63,10 +70,19 @@ class Statements:
         self._deadline = deadline
         self._in_transactions = in_transactions
         self._running = SingleFlight()
+        self._native: WeakKeyDictionary[Executable, NativeQuery | None] | None = None
+        if not in_transactions and engine.dialect.driver == "asyncpg" and isinstance(engine.pool, QueuePool):
+            self._native = WeakKeyDictionary()
 
     async def run(self, *statements: Statement) -> Outcome:
         """Run the statements in order and return the outcome of the last one; raises StoreUnavailableError."""
         started = time.monotonic()
+        if (query := self._native_query(statements)) is not None:
+            found = await self._find(*query)
+            if isinstance(found, Outcome):
+                return found
+            if not found.stale:
+                raise found.error(time.monotonic() - started)
         with suppress(TimeoutError):
             return await self._running.run_within(self._deadline, lambda: self._run(statements), "A statement")
         raise TOO_SLOW.error(time.monotonic() - started)
@@ -86,6 +102,45 @@ class Statements:
             DATABASE_DEADLINE,
             extra={"zaikio_event": "store.closed_early"},
         )
+
+    def _native_query(self, statements: Sequence[Statement]) -> tuple[NativeQuery, Bound] | None:
+        """Return the one SELECT that was built once, if it can be sent without waiting for a connection."""
+        if self._native is None or len(statements) != 1:
+            return None
+        bound, pool = statements[0], self._engine.pool
+        # A connection beyond the pool's size is closed when it is returned, which would have to be waited for.
+        if not isinstance(bound, Bound) or not isinstance(bound.statement, Select) or not _at_hand(pool):
+            return None
+        try:
+            query = self._native[bound.statement]
+        except KeyError:
+            query = self._native[bound.statement] = NativeQuery.of(bound.statement, self._engine.dialect)
+        return None if query is None else (query, bound)
+
+    async def _find(self, query: NativeQuery, bound: Bound) -> Outcome | Fault:
+        try:
+            pooled = await self._engine.raw_connection()
+        except TimeoutError:
+            return fault_of(ConnectionError())
+        except Exception as error:
+            return fault_of(error)
+        driver: Any = pooled.driver_connection
+        usable = False
+        try:
+            records = await driver.fetch(query.text, *query.arguments(bound.values))
+            usable = True
+        except Exception as error:
+            fault = fault_of(error)
+            usable = not fault.stale and fault is not TOO_SLOW
+            return fault
+        finally:
+            if usable:
+                pooled.close()
+            else:
+                pooled.detach()
+                # The server has to be asked to cancel the query, which may wait for a lock, and nobody waits for that.
+                self._running.begin(object(), lambda: _close(driver), name="The end of a connection")
+        return Outcome(query.rows(records), len(records))
 
     async def _run(self, statements: Sequence[Statement]) -> Outcome:
         started = time.monotonic()
@@ -136,3 +191,12 @@ class Statements:
         # asyncpg has it, aiosqlite has not: it aborts the socket, and what waits for an answer fails.
         terminate = getattr(pooled and pooled.driver_connection, "terminate", None)
         return terminate and Due(seconds, terminate)
+
+
+async def _close(driver: Any) -> None:
+    with suppress(Exception):
+        await driver.close(timeout=CONNECTION_CLOSE_TIMEOUT)
+
+
+def _at_hand(pool: Pool) -> bool:
+    return isinstance(pool, QueuePool) and pool.checkedin() > 0 and pool.overflow() <= 0

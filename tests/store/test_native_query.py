@@ -1,0 +1,144 @@
+"""A SELECT on PostgreSQL that is sent to asyncpg itself: the same rows, the same errors, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Select, bindparam, column, event, func, literal, select, table, text
+from sqlalchemy.pool import QueuePool
+
+from tests.data import KEY, some_access_token, some_on_behalf_of
+from zaikio_oauth.errors import StoreUnavailableError
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.statements import Bound
+
+pytestmark = pytest.mark.postgresql
+
+
+@pytest.fixture
+def database_url(postgresql_url: str) -> str:
+    """Return the URL of a database on PostgreSQL only."""
+    return postgresql_url
+
+
+@pytest.fixture
+async def warm(database: Database) -> AsyncIterator[Database]:
+    """Yield the database with a connection at hand."""
+    await database.statements.run(text("SELECT 1"))
+    yield database
+
+
+def sent_by_sqlalchemy(database: Database) -> list[str]:
+    """Return a list that grows with each statement that goes through SQLAlchemy."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    return sent
+
+
+def pool_of(database: Database) -> QueuePool:
+    """Return the pool of connections."""
+    assert isinstance(database.engine.pool, QueuePool)
+    return database.engine.pool
+
+
+async def test_rows_are_those_of_sqlalchemy(warm: Database, observed_database: Database) -> None:
+    """Also JSON, instants in UTC, and what is empty."""
+    added = [
+        await AccessTokenRepository(warm).add(token)
+        for token in (
+            some_access_token(bearer_type="Organization", on_behalf_of=some_on_behalf_of()),
+            some_access_token(refresh_token=None, refresh_expires_at=None, jti=None),
+        )
+    ]
+    sent = sent_by_sqlalchemy(warm)
+    for token in added:
+        found = await AccessTokenRepository(warm).get(token.id)
+        assert found is not None
+        assert found == await AccessTokenRepository(observed_database).get(token.id)
+        assert found.access_token == token
+        assert found.issued_at.tzinfo is UTC
+    assert await AccessTokenRepository(warm).get("none") is None
+    assert sent == []
+
+
+async def test_without_a_connection_at_hand_sqlalchemy_makes_one(database: Database) -> None:
+    """It waits for it in a task of its own, which nothing cancels."""
+    await database.engine.dispose()
+    sent = sent_by_sqlalchemy(database)
+    repository = AccessTokenRepository(database)
+    await asyncio.gather(*(repository.get("none") for _ in range(3)))
+    assert sent
+    del sent[:]
+    await repository.get("none")
+    assert sent == []
+
+
+async def test_a_default_of_the_statement_is_sent(warm: Database) -> None:
+    """Such as that of a limit."""
+    numbers = select(func.generate_series(literal(1), bindparam("last")).label("number")).limit(2)
+    assert [row.number for row in (await warm.statements.run(Bound(numbers, {"last": 9}))).rows] == [1, 2]
+
+
+def sleeping() -> Select[Any]:
+    """Return a query that takes as long as its parameter says, in seconds."""
+    return select(func.pg_sleep(bindparam("seconds")).label("slept"))
+
+
+async def test_a_caller_who_is_cancelled_leaves_nothing_behind(warm: Database) -> None:
+    """The connection in whose query that happened is closed, at any moment, and the next caller has another one."""
+    pool = pool_of(warm)
+    query = sleeping()
+    for pause in (0, 0.001, 0.002, 0.005, 0.02, 0.05):
+        await warm.statements.run(text("SELECT 1"))
+        caller = asyncio.create_task(warm.statements.run(Bound(query, {"seconds": 30})))
+        await asyncio.sleep(pause)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert pool.checkedout() == 0
+        assert (await warm.statements.run(Bound(query, {"seconds": 0}))).first is not None
+
+
+async def test_connections_that_died_are_replaced(warm: Database) -> None:
+    """All of the pool at once, as after a restart of the server: nobody notices."""
+    repository = AccessTokenRepository(warm)
+    stored = await repository.add(some_access_token())
+    query = sleeping()
+    await asyncio.gather(*(warm.statements.run(Bound(query, {"seconds": 0.2})) for _ in range(5)))
+    other = Database(warm.engine.url.render_as_string(hide_password=False), [KEY])
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    await other.statements.run(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
+    await other.aclose()
+    for _ in range(3):
+        assert await repository.get(stored.id) is not None
+
+
+async def test_a_query_that_takes_too_long_ends_and_so_does_its_connection(database_url: str) -> None:
+    """The error is that of every other statement."""
+    database = Database(f"{database_url}?command_timeout=0.3", [KEY])
+    await database.statements.run(text("SELECT 1"))
+    began = datetime.now(UTC)
+    with pytest.raises(StoreUnavailableError, match="a statement took too long"):
+        await database.statements.run(Bound(sleeping(), {"seconds": 30}))
+    assert datetime.now(UTC) - began < timedelta(seconds=3)
+    assert (await database.statements.run(text("SELECT 1"))).first is not None
+    assert pool_of(database).checkedout() == 0
+    await database.aclose()
+
+
+async def test_a_table_that_changes_is_read_as_it_is_now(warm: Database) -> None:
+    """A migration in another process invalidates what the server has prepared."""
+    await warm.statements.run(text("CREATE TABLE changing AS SELECT 1 AS number"))
+    query = select(column("number")).select_from(table("changing"))
+    assert (await warm.statements.run(Bound(query, {}))).first == (1,)
+    await warm.statements.run(text("ALTER TABLE changing ALTER COLUMN number TYPE text"))
+    assert (await warm.statements.run(Bound(query, {}))).first == ("1",)
