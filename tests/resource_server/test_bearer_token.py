@@ -165,12 +165,14 @@ async def test_a_person_on_behalf_of_an_organization_has_roles(caller: Caller, h
 
 
 async def test_roles_are_empty_if_they_cannot_be_looked_up(caller: Caller, hub: LocalHub) -> None:
-    """The token is still accepted."""
+    """The token is still accepted, and has its roles as soon as they can be looked up."""
     hub.fail("/api/v1/roles", status=503, times=None)
     acting = hub.mint_token("warehouse-id", PERSON_ID, f"Per>Org/{ORGANIZATION_ID}.{CATALOG}")
     answer = await caller.get("/catalog", acting)
 
     assert (answer.status_code, answer.json()["on_behalf_of"]["roles"]) == (200, [])
+    hub.clear_faults()
+    assert (await caller.get("/catalog", acting)).json()["on_behalf_of"]["roles"] == ["owner", "admin"]
 
 
 async def test_read_and_write_includes_read(caller: Caller, hub: LocalHub) -> None:
@@ -496,6 +498,16 @@ async def test_a_revoked_token_is_rejected_immediately(
     assert (answer.status_code, answer.json()) == (401, {"detail": "The token is revoked."})
 
 
+async def test_an_accepted_token_is_rejected_when_it_has_expired(caller: Caller, hub: LocalHub) -> None:
+    """That it was verified before does not matter."""
+    hub.access_token_lifetime = 2
+    brief = hub.mint_token("warehouse-id", PERSON_ID, CATALOG)
+    statuses = [(await caller.get("/catalog", brief)).status_code for _ in range(2)]
+    await asyncio.sleep(2.1)
+    answer = await caller.get("/catalog", brief)
+    assert (statuses, answer.status_code, answer.json()) == ([200, 200], 401, {"detail": "The token has expired."})
+
+
 async def test_tokens_on_the_hubs_revocation_list_are_rejected(
     make_settings: Callable[..., Settings], hub: LocalHub, token: str
 ) -> None:
@@ -612,6 +624,25 @@ async def test_a_token_with_an_unknown_key_id_fetches_the_keys(caller: Caller, h
         answers = await asyncio.gather(*(caller.get("/catalog", each) for each in (fresh, token) * 20))
         assert {answer.status_code for answer in answers} == {200}
         assert hub.count(path=KEYS) == 1 + rotation
+
+
+async def test_a_token_whose_key_was_withdrawn_is_rejected(
+    caller: Caller, hub: LocalHub, hub_url: str, token: str
+) -> None:
+    """From the moment at which the process has the new keys, even if the token was accepted before."""
+    assert (await caller.get("/catalog", token)).status_code == 200
+    hub.rotate_signing_key()
+    fresh = hub.mint_token("warehouse-id", PERSON_ID, CATALOG)
+    kid = json.loads(_decoded(fresh.split(".")[0]))["kid"]
+    async with httpx2.AsyncClient() as client:
+        published = (await client.get(f"{hub_url}{KEYS}")).json()["keys"]
+    left = [key for key in published if key["kid"] == kid]
+    hub.fail(KEYS, status=200, body={"keys": left}, times=None)
+
+    assert (await caller.get("/catalog", token)).status_code == 200
+    assert (await caller.get("/catalog", fresh)).status_code == 200
+    assert (await caller.get("/catalog", token)).status_code == 401
+    assert (await caller.get("/catalog", fresh)).status_code == 200
 
 
 async def test_forged_key_ids_cause_few_requests_to_the_hub(caller: Caller, hub: LocalHub, token: str) -> None:

@@ -57,6 +57,11 @@ class PublishedResource(Generic[T]):
         self._failed: _Failed | None = None
         self._fetching: asyncio.Task[None] | None = None
 
+    @property
+    def fresh(self) -> T | None:
+        """The value, if it is known and need not be fetched again yet."""
+        return self._kept[1] if self._kept is not None and self._age() < PUBLISHED_FRESH else None
+
     async def get(self) -> T:
         """Return the value; raises HubUnavailableError if none may be used and it cannot be fetched."""
         age = self._age()

@@ -25,6 +25,11 @@ class Roles:
     def __init__(self, http: HubHttp) -> None:
         self._names: PublishedResource[tuple[str, ...]] = PublishedResource(http, _PATH, _names)
 
+    @property
+    def fresh(self) -> object | None:
+        """The names that are given to bits now, unless they have to be fetched; compare it by identity."""
+        return self._names.fresh
+
     async def resolved(self, response: TokenResponse) -> TokenResponse:
         """Return the response with the names of its roles, if only the JWT has them and they can be resolved."""
         if response.on_behalf_of is None or response.has_roles or response.role_bits is None:

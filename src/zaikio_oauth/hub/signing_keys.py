@@ -30,6 +30,11 @@ class SigningKeys:
             http, KEYS_PATH, rsa_keys, monotonic=monotonic
         )
 
+    @property
+    def fresh(self) -> object | None:
+        """The keys by which a token is verified now, unless they have to be fetched; compare it by identity."""
+        return self._keys.fresh
+
     async def claims(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a JWT with a valid signature. Nothing else about it is checked.
 

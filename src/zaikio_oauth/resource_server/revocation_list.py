@@ -86,6 +86,10 @@ class RevocationList:
         if marked:
             self._on_marked(marked, lost)
 
+    def verdict_at_hand(self, jti: str) -> bool | None:
+        """Return what ``contains`` has found a moment ago, or None."""
+        return self._verdicts.get(jti)
+
     async def contains(self, jti: str) -> bool:
         """Return True if the token of that id is revoked, by what is in the database or was read a moment ago."""
         # Right after start-up, the first list may contain it. A Hub that is slow must not hold up every request.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from zaikio_oauth.hub.syntax import is_name, is_scope, is_token_id
 from zaikio_oauth.hub.token_response import role_bits, texts
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 from zaikio_oauth.resource_server.revocation_list import RevocationList
+from zaikio_oauth.resource_server.verified_tokens import NO_ROLES, Published, VerifiedTokens
 from zaikio_oauth.settings import Settings, same_app
 
 __all__ = ["Verification"]
@@ -40,23 +41,46 @@ class Verification:
     signing_keys: SigningKeys
     roles: Roles
     revocation_list: RevocationList
+    verified: VerifiedTokens = field(default_factory=VerifiedTokens)
+
+    def at_hand(self, token: str) -> BearerToken | None:
+        """Return what a token says that was verified and not revoked a moment ago, or None: then ``verify`` it."""
+        known = self._known(token)
+        return known if known is not None and self.revocation_list.verdict_at_hand(known.jti) is False else None
 
     async def verify(self, token: str) -> BearerToken:
         """Return what the token says; raises InvalidTokenError, or HubUnavailableError if there are no keys."""
+        known = self._known(token)
+        if known is not None:
+            await self._check_revocation(known)
+            return known
+        keys = self.signing_keys.fresh
         claims = await self.signing_keys.claims(token)
         verified = _bearer_token(claims, datetime.now(UTC))
         if not self._is_for_us(verified):
             raise InvalidTokenError("The token is for another audience.")
-        if await self.revocation_list.contains(verified.jti):
-            raise InvalidTokenError("The token is revoked.")
-        return await self._with_roles(verified, role_bits(claims.get("roles")))
+        await self._check_revocation(verified)
+        named, roles = await self._with_roles(verified, role_bits(claims.get("roles")))
+        # If there are other keys by now, nobody can say by which of them it was verified.
+        if keys is not None and keys is self.signing_keys.fresh and roles is not None:
+            self.verified.put(token, Published(keys, roles), named)
+        return named
 
-    async def _with_roles(self, token: BearerToken, bits: int | None) -> BearerToken:
+    def _known(self, token: str) -> BearerToken | None:
+        return self.verified.get(token, Published(self.signing_keys.fresh, self.roles.fresh), datetime.now(UTC))
+
+    async def _check_revocation(self, token: BearerToken) -> None:
+        if await self.revocation_list.contains(token.jti):
+            raise InvalidTokenError("The token is revoked.")
+
+    async def _with_roles(self, token: BearerToken, bits: int | None) -> tuple[BearerToken, object]:
+        """Return the token with the names of its roles, and where they are from; None if they could be better."""
         if token.on_behalf_of is None or bits is None:
-            return token
+            return token, NO_ROLES
+        names = await self.roles.named(bits)
         # Without names for its roles the token permits less than it could.
-        roles = await self.roles.named(bits) or ()
-        return token.model_copy(update={"on_behalf_of": token.on_behalf_of.model_copy(update={"roles": roles})})
+        acting = token.on_behalf_of.model_copy(update={"roles": names or ()})
+        return token.model_copy(update={"on_behalf_of": acting}), None if names is None else self.roles.fresh
 
     def _is_for_us(self, token: BearerToken) -> bool:
         """Return True if the audience is us or an app that may call us (RFC 7519 §4.1.3)."""

@@ -73,16 +73,10 @@ class BearerDependency(SecurityBase):
         """Return the verified token of this request."""
         scopes = scope_rules.of_token(security_scopes.scopes)
         text = self._token(connection, scopes)
-        try:
-            async with self.site.runtime.use() as parts:
-                token = await parts.verification.verify(text)
-        except InvalidTokenError as error:
-            raise _challenge(connection, 401, error.description, error.code, scopes) from None
-        except (HubUnavailableError, StoreUnavailableError) as error:
-            log.warning(
-                "A bearer token cannot be verified: %s", error, extra={"zaikio_event": "bearer_token.unavailable"}
-            )
-            raise unavailable(connection, "The token cannot be verified at the moment.") from None
+        opened = self.site.runtime.opened_parts()
+        token = opened.verification.at_hand(text) if opened is not None else None
+        if token is None:
+            token = await self._verified(connection, text, scopes)
         if missing := token.missing_scopes(scopes):
             detail = f"The token does not include the scope {', '.join(missing)}."
             raise _challenge(connection, 403, detail, "insufficient_scope", scopes)
@@ -90,6 +84,18 @@ class BearerDependency(SecurityBase):
             detail = f"This needs a token of a subject of type {self.subject_type}, not {token.subject_type}."
             raise _challenge(connection, 403, detail, "insufficient_scope", scopes)
         return token
+
+    async def _verified(self, connection: HTTPConnection, text: str, scopes: tuple[str, ...]) -> BearerToken:
+        try:
+            async with self.site.runtime.use() as parts:
+                return await parts.verification.verify(text)
+        except InvalidTokenError as error:
+            raise _challenge(connection, 401, error.description, error.code, scopes) from None
+        except (HubUnavailableError, StoreUnavailableError) as error:
+            log.warning(
+                "A bearer token cannot be verified: %s", error, extra={"zaikio_event": "bearer_token.unavailable"}
+            )
+            raise unavailable(connection, "The token cannot be verified at the moment.") from None
 
     @property
     def _identity(self) -> tuple[int, BearerType | None]:
