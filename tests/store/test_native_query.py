@@ -142,3 +142,67 @@ async def test_a_table_that_changes_is_read_as_it_is_now(warm: Database) -> None
     assert (await warm.statements.run(Bound(query, {}))).first == (1,)
     await warm.statements.run(text("ALTER TABLE changing ALTER COLUMN number TYPE text"))
     assert (await warm.statements.run(Bound(query, {}))).first == ("1",)
+
+
+async def test_what_changes_rows_says_how_many(warm: Database) -> None:
+    """Sent to asyncpg as well, in a task that ends although its caller is gone."""
+    repository = AccessTokenRepository(warm)
+    await repository.get("none")
+    sent = sent_by_sqlalchemy(warm)
+    stored = await repository.add(some_access_token(on_behalf_of=some_on_behalf_of(), bearer_type="Organization"))
+    row = await repository.get(stored.id)
+    assert row is not None
+    replaced = await repository.replace(row, row.access_token.model_copy(update={"token": "next"}))
+    assert replaced is not None
+    assert (replaced.version, replaced.access_token.token) == (2, "next")
+    assert await repository.drop_refresh_token(row) is False
+    assert await repository.drop_refresh_token(replaced) is True
+    deleted = await repository.delete(stored.id)
+    assert deleted is not None
+    assert deleted.access_token.on_behalf_of == some_on_behalf_of()
+    assert await repository.delete(stored.id) is None
+    assert sent == []
+
+
+async def test_a_write_ends_although_its_caller_is_gone(warm: Database) -> None:
+    """It is stored, whenever the caller was cancelled."""
+    await warm.statements.run(text("CREATE TABLE notes (number int)"))
+    notes = table("notes", column("number"))
+    note = notes.insert()
+    for number in range(30):
+        caller = asyncio.create_task(warm.statements.run(Bound(note, {"number": number})))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.wait([caller])
+    await warm.statements.drain()
+    counted = await warm.statements.run(select(func.count()).select_from(notes))
+    # The first one was cancelled before its task had begun.
+    assert counted.rows[0][0] == 29
+
+
+async def test_an_error_says_nothing_of_the_driver(warm: Database) -> None:
+    """It could quote a value; and the connection can be used again."""
+    await warm.statements.run(text("CREATE TABLE short (name varchar(3))"))
+    insert = table("short", column("name")).insert()
+    await warm.statements.run(Bound(insert, {"name": "abc"}))
+    with pytest.raises(StoreUnavailableError) as caught:
+        await warm.statements.run(Bound(insert, {"name": "swordfish"}))
+    assert not caught.value.may_pass
+    assert "swordfish" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert pool_of(warm).checkedout() == 0
+    await warm.statements.run(Bound(insert, {"name": "def"}))
+
+
+async def test_a_write_on_connections_that_died_is_made_once_on_another(warm: Database) -> None:
+    """All of the pool at once, as after a restart of the server."""
+    repository = AccessTokenRepository(warm)
+    query = sleeping()
+    await asyncio.gather(*(warm.statements.run(Bound(query, {"seconds": 0.2})) for _ in range(5)))
+    other = Database(warm.engine.url.render_as_string(hide_password=False), [KEY])
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    await other.statements.run(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
+    await other.aclose()
+    stored = await repository.add(some_access_token())
+    assert await repository.get(stored.id) is not None

@@ -16,7 +16,7 @@ from sqlalchemy.pool import Pool, QueuePool
 
 from zaikio_oauth.settings.retries_and_waits import CONNECTION_CLOSE_TIMEOUT, DATABASE_DEADLINE, Deadline, Due
 from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
-from zaikio_oauth.store.native_query import NativeQuery
+from zaikio_oauth.store.native_query import Built, NativeQuery
 from zaikio_oauth.store.single_flight import SingleFlight
 
 __all__ = ["Bound", "Outcome", "Statement", "Statements"]
@@ -56,9 +56,9 @@ class Statements:
     nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled but statements
     are not, not even by the end of the event loop.
 
-    A SELECT on PostgreSQL leaves nothing half done. While the pool has a connection at hand, it is sent to asyncpg
-    itself and by the caller's own task, because SQLAlchemy's way to the driver costs more than the query; a connection
-    in whose query a caller was cancelled is closed.
+    On PostgreSQL, what was built once is sent to asyncpg itself while the pool has a connection at hand, because
+    SQLAlchemy's way to the driver costs more than the statement. A single SELECT leaves nothing half done, so that the
+    caller's own task sends it; a connection in whose query a caller was cancelled is closed.
 
     A caller waits at most ``deadline`` seconds, or for ever if it is None. Then the connection to PostgreSQL is cut,
     because over a network that swallows everything nothing else ends the statement; SQLite ends it by its own
@@ -70,18 +70,18 @@ class Statements:
         self._deadline = deadline
         self._in_transactions = in_transactions
         self._running = SingleFlight()
-        self._native: WeakKeyDictionary[Executable, NativeQuery | None] | None = None
+        self._native: WeakKeyDictionary[Executable, dict[frozenset[str], NativeQuery | None]] | None = None
         if not in_transactions and engine.dialect.driver == "asyncpg" and isinstance(engine.pool, QueuePool):
             self._native = WeakKeyDictionary()
 
     async def run(self, *statements: Statement) -> Outcome:
         """Run the statements in order and return the outcome of the last one; raises StoreUnavailableError."""
         started = time.monotonic()
-        if (query := self._native_query(statements)) is not None:
-            found = await self._find(*query)
+        if len(statements) == 1 and isinstance(statements[0], Bound) and isinstance(statements[0].statement, Select):
+            found = await self._send(statements)
             if isinstance(found, Outcome):
                 return found
-            if not found.stale:
+            if found is not None and not found.stale:
                 raise found.error(time.monotonic() - started)
         with suppress(TimeoutError):
             return await self._running.run_within(self._deadline, lambda: self._run(statements), "A statement")
@@ -103,21 +103,13 @@ class Statements:
             extra={"zaikio_event": "store.closed_early"},
         )
 
-    def _native_query(self, statements: Sequence[Statement]) -> tuple[NativeQuery, Bound] | None:
-        """Return the one SELECT that was built once, if it can be sent without waiting for a connection."""
-        if self._native is None or len(statements) != 1:
-            return None
-        bound, pool = statements[0], self._engine.pool
-        # A connection beyond the pool's size is closed when it is returned, which would have to be waited for.
-        if not isinstance(bound, Bound) or not isinstance(bound.statement, Select) or not _at_hand(pool):
-            return None
-        try:
-            query = self._native[bound.statement]
-        except KeyError:
-            query = self._native[bound.statement] = NativeQuery.of(bound.statement, self._engine.dialect)
-        return None if query is None else (query, bound)
+    # --- asyncpg itself -----------------------------------------------------------------------------------
 
-    async def _find(self, query: NativeQuery, bound: Bound) -> Outcome | Fault:
+    async def _send(self, statements: Sequence[Statement], cut_after: float | None = None) -> Outcome | Fault | None:
+        """Return the outcome of the last one, or None if this is not possible now."""
+        queries = self._native_queries(statements)
+        if queries is None:
+            return None
         try:
             pooled = await self._engine.raw_connection()
         except TimeoutError:
@@ -125,27 +117,53 @@ class Statements:
         except Exception as error:
             return fault_of(error)
         driver: Any = pooled.driver_connection
-        usable = False
+        cut = None if cut_after is None else Due(cut_after, driver.terminate)
+        outcome, usable = Outcome((), 0), False
         try:
-            records = await driver.fetch(query.text, *query.arguments(bound.values))
+            for query, values in queries:
+                outcome = await _outcome(driver, query, values)
             usable = True
         except Exception as error:
             fault = fault_of(error)
             usable = not fault.stale and fault is not TOO_SLOW
             return fault
         finally:
+            if cut is not None:
+                cut.cancel()
             if usable:
                 pooled.close()
             else:
                 pooled.detach()
                 # The server has to be asked to cancel the query, which may wait for a lock, and nobody waits for that.
                 self._running.begin(object(), lambda: _close(driver), name="The end of a connection")
-        return Outcome(query.rows(records), len(records))
+        return outcome
+
+    def _native_queries(self, statements: Sequence[Statement]) -> list[tuple[NativeQuery, Mapping[str, Any]]] | None:
+        # A connection beyond the pool's size is closed when it is returned, which would have to be waited for.
+        if self._native is None or not _at_hand(self._engine.pool):
+            return None
+        queries = []
+        for bound in statements:
+            if not isinstance(bound, Bound) or not isinstance(bound.statement, Built):
+                return None
+            kinds = self._native.setdefault(bound.statement, {})
+            names = frozenset(bound.values)
+            if names not in kinds:
+                kinds[names] = NativeQuery.of(bound.statement, names, self._engine.dialect)
+            query = kinds[names]
+            if query is None:
+                return None
+            queries.append((query, bound.values))
+        return queries
+
+    # --- SQLAlchemy ---------------------------------------------------------------------------------------
 
     async def _run(self, statements: Sequence[Statement]) -> Outcome:
         started = time.monotonic()
-        fault = outcome = await self._try(statements)
-        if isinstance(fault, Fault) and fault.stale:
+        outcome = await self._send(statements, cut_after=self._deadline)
+        if outcome is None or (isinstance(outcome, Fault) and outcome.stale):
+            outcome = await self._try(statements)
+        if isinstance(outcome, Fault) and outcome.stale:
             # The connection was idle when the server or the network went away, or it was opened when the database was
             # read-only. Trying again costs nothing otherwise; a ping before each use would cost every look-up a round
             # trip.
@@ -191,6 +209,14 @@ class Statements:
         # asyncpg has it, aiosqlite has not: it aborts the socket, and what waits for an answer fails.
         terminate = getattr(pooled and pooled.driver_connection, "terminate", None)
         return terminate and Due(seconds, terminate)
+
+
+async def _outcome(driver: Any, query: NativeQuery, values: Mapping[str, Any]) -> Outcome:
+    if query.returns_rows:
+        return Outcome(query.rows(await driver.fetch(query.text, *query.arguments(values))), 0)
+    # The server says such as "UPDATE 1".
+    status = await driver.execute(query.text, *query.arguments(values))
+    return Outcome((), int(status.rpartition(" ")[2]))
 
 
 async def _close(driver: Any) -> None:
