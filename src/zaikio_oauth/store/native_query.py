@@ -10,10 +10,9 @@ from sqlalchemy import Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import UpdateBase
 
-__all__ = ["Built", "NativeQuery"]
+__all__ = ["NativeQuery"]
 
 Convert = Callable[[Any], Any]
-Built = Select[Any] | UpdateBase
 
 
 class NativeQuery:
@@ -25,7 +24,7 @@ class NativeQuery:
     __slots__ = ("_arguments", "_columns", "_row", "returns_rows", "text")
 
     @classmethod
-    def of(cls, statement: Built, names: Collection[str], dialect: Dialect) -> NativeQuery | None:
+    def of(cls, statement: Select[Any] | UpdateBase, names: Collection[str], dialect: Dialect) -> NativeQuery | None:
         """Return the query for calls with values of these names.
 
         Return None if its text differs from call to call, as that of ``IN`` does.
@@ -33,7 +32,7 @@ class NativeQuery:
         compiled = statement.compile(dialect=dialect, column_keys=list(names))
         return None if "[POSTCOMPILE_" in compiled.string else cls(statement, compiled, dialect)
 
-    def __init__(self, statement: Built, compiled: Any, dialect: Dialect) -> None:
+    def __init__(self, statement: Select[Any] | UpdateBase, compiled: Any, dialect: Dialect) -> None:
         self.text: str = compiled.string
         self._arguments: list[tuple[str, Any, Convert | None]] = [
             (name, compiled.params[name], compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))

@@ -13,10 +13,11 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Executable, Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy.sql.dml import UpdateBase
 
 from zaikio_oauth.settings.retries_and_waits import CONNECTION_CLOSE_TIMEOUT, DATABASE_DEADLINE, Deadline, Due
 from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
-from zaikio_oauth.store.native_query import Built, NativeQuery
+from zaikio_oauth.store.native_query import NativeQuery
 from zaikio_oauth.store.single_flight import SingleFlight
 
 __all__ = ["Bound", "Outcome", "Statement", "Statements"]
@@ -144,7 +145,7 @@ class Statements:
             return None
         queries = []
         for bound in statements:
-            if not isinstance(bound, Bound) or not isinstance(bound.statement, Built):
+            if not isinstance(bound, Bound) or not isinstance(bound.statement, Select | UpdateBase):
                 return None
             kinds = self._native.setdefault(bound.statement, {})
             names = frozenset(bound.values)
