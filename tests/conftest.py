@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy.pool import NullPool
 
 from tests.apps import small_app
 from tests.data import KEY, SECRET, some_client
@@ -54,14 +53,6 @@ async def database(request: pytest.FixtureRequest, database_url: str) -> AsyncIt
     await database.open(auto_migrate=False)
     yield database
     await database.aclose()
-
-
-@pytest.fixture
-async def observed_database(database: Database, database_url: str) -> AsyncIterator[Database]:
-    """Yield the same database through an engine whose events tell of each statement, because it has no pool."""
-    observed = Database(database_url.replace("sqlite://", "sqlite+aiosqlite://"), [KEY], poolclass=NullPool)
-    yield observed
-    await observed.aclose()
 
 
 @pytest.fixture(scope="session")

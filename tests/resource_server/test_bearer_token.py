@@ -491,11 +491,14 @@ async def test_a_revoked_token_is_rejected_immediately(
         app = api(zaikio.bearer_token)
         app.include_router(zaikio.webhook_router, prefix="/zaikio")
         caller = Caller(app)
-        assert (await caller.get("/catalog", token)).status_code == 200
+        # The first one fetches the keys, the second one is remembered as verified.
+        assert {(await caller.get("/catalog", token)).status_code for _ in range(3)} == {200}
         body, headers = hub.webhook_event(claims_of(token)["jti"], "loom")
         assert (await caller.client.post("/zaikio/webhook", content=body, headers=headers)).status_code == 200
-        answer = await caller.get("/catalog", token)
-    assert (answer.status_code, answer.json()) == (401, {"detail": "The token is revoked."})
+        # The second time, this is remembered as well.
+        answers = [await caller.get("/catalog", token) for _ in range(2)]
+    for answer in answers:
+        assert (answer.status_code, answer.json()) == (401, {"detail": "The token is revoked."})
 
 
 async def test_an_accepted_token_is_rejected_when_it_has_expired(caller: Caller, hub: LocalHub) -> None:

@@ -53,14 +53,11 @@ def postgresql(database: Database) -> bool:
     return database.engine.dialect.name == "postgresql"
 
 
-async def test_each_statement_is_built_once(observed_database: Database) -> None:
+async def test_each_statement_is_built_once(database: Database, repository: AccessTokenRepository) -> None:
     """To build one takes several times as long as to send it, whichever token, bearer or scope it is about."""
     built: list[Any] = []
-    repository = AccessTokenRepository(observed_database)
     event.listen(
-        observed_database.engine.sync_engine,
-        "before_execute",
-        lambda _connection, clause, *_values: built.append(clause),
+        database.engine.sync_engine, "before_execute", lambda _connection, clause, *_values: built.append(clause)
     )
 
     async def everything(token: AccessToken) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Select, bindparam, column, event, func, literal, select, table, text
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.data import KEY, some_access_token, some_on_behalf_of
 from zaikio_oauth.errors import StoreUnavailableError
@@ -33,15 +35,20 @@ async def warm(database: Database) -> AsyncIterator[Database]:
     yield database
 
 
-def sent_by_sqlalchemy(database: Database) -> list[str]:
-    """Return a list that grows with each statement that goes through SQLAlchemy."""
+@contextmanager
+def sent_to_asyncpg(database: Database) -> Iterator[list[str]]:
+    """Yield a list of the statements that asyncpg is sent while the body runs, but for those of SQLAlchemy."""
     sent: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
+    def note(query: Any) -> None:
+        sent.append(query.query.split()[0])
 
-    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    return sent
+    def watch(connection: Any, *_: Any) -> None:
+        connection.driver_connection.add_query_logger(note)
+
+    event.listen(database.engine.sync_engine, "checkout", watch)
+    yield sent
+    event.remove(database.engine.sync_engine, "checkout", watch)
 
 
 def pool_of(database: Database) -> QueuePool:
@@ -50,8 +57,9 @@ def pool_of(database: Database) -> QueuePool:
     return database.engine.pool
 
 
-async def test_rows_are_those_of_sqlalchemy(warm: Database, observed_database: Database) -> None:
+async def test_rows_are_those_of_sqlalchemy(warm: Database) -> None:
     """Also JSON, instants in UTC, and what is empty."""
+    unpooled = Database(warm.engine.url.render_as_string(hide_password=False), [KEY], poolclass=NullPool)
     added = [
         await AccessTokenRepository(warm).add(token)
         for token in (
@@ -59,27 +67,53 @@ async def test_rows_are_those_of_sqlalchemy(warm: Database, observed_database: D
             some_access_token(refresh_token=None, refresh_expires_at=None, jti=None),
         )
     ]
-    sent = sent_by_sqlalchemy(warm)
-    for token in added:
-        found = await AccessTokenRepository(warm).get(token.id)
-        assert found is not None
-        assert found == await AccessTokenRepository(observed_database).get(token.id)
-        assert found.access_token == token
-        assert found.issued_at.tzinfo is UTC
-    assert await AccessTokenRepository(warm).get("none") is None
-    assert sent == []
+    with sent_to_asyncpg(warm) as sent:
+        for token in added:
+            found = await AccessTokenRepository(warm).get(token.id)
+            assert found is not None
+            assert found == await AccessTokenRepository(unpooled).get(token.id)
+            assert found.access_token == token
+            assert found.issued_at.tzinfo is UTC
+        assert await AccessTokenRepository(warm).get("none") is None
+        await asyncio.sleep(0)
+    assert sent == ["SELECT"] * 3
+    await unpooled.aclose()
 
 
 async def test_without_a_connection_at_hand_sqlalchemy_makes_one(database: Database) -> None:
     """It waits for it in a task of its own, which nothing cancels."""
     await database.engine.dispose()
-    sent = sent_by_sqlalchemy(database)
     repository = AccessTokenRepository(database)
-    await asyncio.gather(*(repository.get("none") for _ in range(3)))
-    assert sent
-    del sent[:]
-    await repository.get("none")
-    assert sent == []
+    with sent_to_asyncpg(database) as sent:
+        await asyncio.gather(*(repository.get("none") for _ in range(3)))
+        await asyncio.sleep(0)
+        assert sent == []
+        await repository.get("none")
+        await asyncio.sleep(0)
+    assert sent == ["SELECT"]
+
+
+async def test_who_watches_sqlalchemy_sees_every_statement(warm: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator by its log, an instrumentation by its events."""
+    repository = AccessTokenRepository(warm)
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    with sent_to_asyncpg(warm) as sent:
+        with caplog.at_level(logging.INFO, "sqlalchemy.engine"):
+            await repository.get("none")
+        assert [record.getMessage().split()[0] for record in caplog.records if "FROM" in record.getMessage()]
+        event.listen(warm.engine.sync_engine, "before_cursor_execute", note)
+        await repository.get("none")
+        event.remove(warm.engine.sync_engine, "before_cursor_execute", note)
+        assert [statement.split()[0] for statement in seen] == ["SELECT"]
+        await asyncio.sleep(0)
+        assert sent == []
+        await repository.get("none")
+        await asyncio.sleep(0)
+    assert sent == ["SELECT"]
 
 
 async def test_a_default_of_the_statement_is_sent(warm: Database) -> None:
@@ -93,12 +127,32 @@ def sleeping() -> Select[Any]:
     return select(func.pg_sleep(bindparam("seconds")).label("slept"))
 
 
+async def kill_connections(database: Database) -> None:
+    """Fill the pool and have the server end all of its connections, as at a restart."""
+    query = sleeping()
+    await asyncio.gather(*(database.statements.run(Bound(query, {"seconds": 0.2})) for _ in range(5)))
+    other = Database(database.engine.url.render_as_string(hide_password=False), [KEY])
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    await other.statements.run(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
+    await other.aclose()
+
+
+async def backend(database: Database) -> int:
+    """Return which process of the server serves the one connection at hand."""
+    assert pool_of(database).checkedin() == 1
+    return int((await database.statements.run(Bound(BACKEND, {}))).rows[0].pid)
+
+
+BACKEND = select(func.pg_backend_pid().label("pid"))
+
+
 async def test_a_caller_who_is_cancelled_leaves_nothing_behind(warm: Database) -> None:
     """The connection in whose query that happened is closed, at any moment, and the next caller has another one."""
     pool = pool_of(warm)
     query = sleeping()
     for pause in (0, 0.001, 0.002, 0.005, 0.02, 0.05):
         await warm.statements.run(text("SELECT 1"))
+        before = await backend(warm)
         caller = asyncio.create_task(warm.statements.run(Bound(query, {"seconds": 30})))
         await asyncio.sleep(pause)
         caller.cancel()
@@ -106,18 +160,14 @@ async def test_a_caller_who_is_cancelled_leaves_nothing_behind(warm: Database) -
             await caller
         assert pool.checkedout() == 0
         assert (await warm.statements.run(Bound(query, {"seconds": 0}))).first is not None
+        assert pause < 0.02 or await backend(warm) != before
 
 
 async def test_connections_that_died_are_replaced(warm: Database) -> None:
     """All of the pool at once, as after a restart of the server: nobody notices."""
     repository = AccessTokenRepository(warm)
     stored = await repository.add(some_access_token())
-    query = sleeping()
-    await asyncio.gather(*(warm.statements.run(Bound(query, {"seconds": 0.2})) for _ in range(5)))
-    other = Database(warm.engine.url.render_as_string(hide_password=False), [KEY])
-    others = "pid <> pg_backend_pid() AND datname = current_database()"
-    await other.statements.run(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
-    await other.aclose()
+    await kill_connections(warm)
     for _ in range(3):
         assert await repository.get(stored.id) is not None
 
@@ -126,11 +176,12 @@ async def test_a_query_that_takes_too_long_ends_and_so_does_its_connection(datab
     """The error is that of every other statement."""
     database = Database(f"{database_url}?command_timeout=0.3", [KEY])
     await database.statements.run(text("SELECT 1"))
-    began = datetime.now(UTC)
+    before, began = await backend(database), datetime.now(UTC)
     with pytest.raises(StoreUnavailableError, match="a statement took too long"):
         await database.statements.run(Bound(sleeping(), {"seconds": 30}))
     assert datetime.now(UTC) - began < timedelta(seconds=3)
     assert (await database.statements.run(text("SELECT 1"))).first is not None
+    assert await backend(database) != before
     assert pool_of(database).checkedout() == 0
     await database.aclose()
 
@@ -148,7 +199,6 @@ async def test_what_changes_rows_says_how_many(warm: Database) -> None:
     """Sent to asyncpg as well, in a task that ends although its caller is gone."""
     repository = AccessTokenRepository(warm)
     await repository.get("none")
-    sent = sent_by_sqlalchemy(warm)
     stored = await repository.add(some_access_token(on_behalf_of=some_on_behalf_of(), bearer_type="Organization"))
     row = await repository.get(stored.id)
     assert row is not None
@@ -160,8 +210,10 @@ async def test_what_changes_rows_says_how_many(warm: Database) -> None:
     deleted = await repository.delete(stored.id)
     assert deleted is not None
     assert deleted.access_token.on_behalf_of == some_on_behalf_of()
-    assert await repository.delete(stored.id) is None
-    assert sent == []
+    with sent_to_asyncpg(warm) as sent:
+        assert await repository.delete(stored.id) is None
+        await asyncio.sleep(0)
+    assert sent == ["DELETE"]
 
 
 async def test_a_write_ends_although_its_caller_is_gone(warm: Database) -> None:
@@ -198,11 +250,6 @@ async def test_an_error_says_nothing_of_the_driver(warm: Database) -> None:
 async def test_a_write_on_connections_that_died_is_made_once_on_another(warm: Database) -> None:
     """All of the pool at once, as after a restart of the server."""
     repository = AccessTokenRepository(warm)
-    query = sleeping()
-    await asyncio.gather(*(warm.statements.run(Bound(query, {"seconds": 0.2})) for _ in range(5)))
-    other = Database(warm.engine.url.render_as_string(hide_password=False), [KEY])
-    others = "pid <> pg_backend_pid() AND datname = current_database()"
-    await other.statements.run(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
-    await other.aclose()
+    await kill_connections(warm)
     stored = await repository.add(some_access_token())
     assert await repository.get(stored.id) is not None

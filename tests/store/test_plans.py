@@ -217,9 +217,8 @@ async def complaints_of_sqlite(connection: Any, statement: str, values: Any) -> 
     ]
 
 
-async def test_every_statement_on_a_large_table_uses_an_index(observed_database: Database) -> None:
+async def test_every_statement_on_a_large_table_uses_an_index(database: Database) -> None:
     """A row of the table ``calls`` for each method of a repository, so that a new one cannot be forgotten."""
-    database = observed_database
     added = await AccessTokenRepository(database).add(some_access_token())
     held = await AccessTokenRepository(database).get(added.id)
     assert held is not None

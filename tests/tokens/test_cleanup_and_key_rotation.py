@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import event, text
-from sqlalchemy.pool import NullPool
 
 from tests.data import KEY, OTHER_KEY, some_access_token
 from tests.inside import mark_revoked, replace_row
@@ -147,9 +146,7 @@ async def test_a_batch_is_written_by_one_statement(tokens: AccessTokenRepository
     """However many rows it has, with and without refresh tokens; a row under the first key is not written."""
     for number in range(60):
         await tokens.add(some_access_token(refresh_token="again" if number % 3 else None))
-    address = database.engine.url.render_as_string(hide_password=False)
-    # Without a pool, because the engine's events do not see what is sent to asyncpg itself.
-    rekeyed = Database(address, [OTHER_KEY, KEY], poolclass=NullPool)
+    rekeyed = Database(str(database.engine.url.render_as_string(hide_password=False)), [OTHER_KEY, KEY])
     rotating = AccessTokenRepository(rekeyed)
     await rotating.add(some_access_token())
     sent: list[str] = []

@@ -38,27 +38,17 @@ async def token(zaikio: ZaikioOAuth, hub: LocalHub) -> AccessToken:
 
 @contextmanager
 def statements(of: Any) -> Iterator[list[str]]:
-    """Yield a list of the statements that the database receives, by SQLAlchemy or by asyncpg itself."""
+    """Yield a list of the statements that the database receives."""
     asked: list[str] = []
     engine = of.sync_engine
-    on_postgresql = engine.dialect.name == "postgresql"
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if "zaikio_schedule" not in statement:
             asked.append(statement)
 
-    def note_native(query: Any) -> None:
-        note(None, None, query.query)
-
-    def watch(connection: Any, *_: Any) -> None:
-        if on_postgresql:
-            connection.driver_connection.add_query_logger(note_native)
-
     event.listen(engine, "before_cursor_execute", note)
-    event.listen(engine, "checkout", watch)
     yield asked
     event.remove(engine, "before_cursor_execute", note)
-    event.remove(engine, "checkout", watch)
 
 
 async def test_a_look_up_is_one_query_without_a_transaction(zaikio: ZaikioOAuth, token: AccessToken) -> None:

@@ -94,6 +94,29 @@ async def test_a_token_that_is_due_is_refreshed_once(way: Way, processes: list[Z
     assert hub.count(grant_type="refresh_token") == 1
 
 
+async def test_a_token_becomes_due_while_pages_have_it_at_hand(
+    make_settings: Callable[..., Settings], hub: LocalHub
+) -> None:
+    """However long it is cached: a page that shows it then has it renewed, and an expired one is not shown."""
+    hub.access_token_lifetime = 4
+    async with ZaikioOAuth(make_settings(cache_ttl=600)) as zaikio:
+        visitor = Visitor(small_app(zaikio))
+        hub.auto_consent(person_id=hub.people[0].id)
+        await visitor.log_in()
+        views = [await visitor.get("/me") for _ in range(2)]
+        await settled(zaikio)
+        assert hub.count(grant_type="refresh_token") == 0
+        await asyncio.sleep(2.2)
+        views += [await visitor.get("/me") for _ in range(2)]
+        await settled(zaikio)
+        assert hub.count(grant_type="refresh_token") == 1
+        await asyncio.sleep(4.2)
+        views.append(await visitor.get("/me"))
+        await visitor.aclose()
+    assert {view.status_code for view in views} == {200}
+    assert hub.count(grant_type="refresh_token") == 2
+
+
 @pytest.mark.parametrize("way", [by_bearer, by_with_auth, by_httpx])
 async def test_a_token_by_client_credentials_is_renewed_by_them(
     way: Way, processes: list[ZaikioOAuth], hub: LocalHub

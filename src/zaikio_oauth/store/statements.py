@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Executable, Row, Select
+from sqlalchemy import Engine, Executable, Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import Pool, QueuePool
 from sqlalchemy.sql.dml import UpdateBase
@@ -58,8 +58,9 @@ class Statements:
     are not, not even by the end of the event loop.
 
     On PostgreSQL, what was built once is sent to asyncpg itself while the pool has a connection at hand, because
-    SQLAlchemy's way to the driver costs more than the statement. A single SELECT leaves nothing half done, so that the
-    caller's own task sends it; a connection in whose query a caller was cancelled is closed.
+    SQLAlchemy's way to the driver costs more than the statement; not if somebody watches that way, by its log or its
+    events. A single SELECT leaves nothing half done, so that the caller's own task sends it; a connection in whose
+    query a caller was cancelled is closed.
 
     A caller waits at most ``deadline`` seconds, or for ever if it is None. Then the connection to PostgreSQL is cut,
     because over a network that swallows everything nothing else ends the statement; SQLite ends it by its own
@@ -141,7 +142,7 @@ class Statements:
 
     def _native_queries(self, statements: Sequence[Statement]) -> list[tuple[NativeQuery, Mapping[str, Any]]] | None:
         # A connection beyond the pool's size is closed when it is returned, which would have to be waited for.
-        if self._native is None or not _at_hand(self._engine.pool):
+        if self._native is None or not _at_hand(self._engine.pool) or _is_watched(self._engine.sync_engine):
             return None
         queries = []
         for bound in statements:
@@ -227,3 +228,14 @@ async def _close(driver: Any) -> None:
 
 def _at_hand(pool: Pool) -> bool:
     return isinstance(pool, QueuePool) and pool.checkedin() > 0 and pool.overflow() <= 0
+
+
+def _is_watched(engine: Engine) -> bool:
+    listeners = engine.dispatch
+    return bool(
+        engine.logger.isEnabledFor(logging.INFO)
+        or listeners.before_cursor_execute
+        or listeners.after_cursor_execute
+        or listeners.before_execute
+        or listeners.after_execute
+    )
