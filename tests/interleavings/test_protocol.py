@@ -98,9 +98,14 @@ def test_a_logout_during_a_refresh(budget: Budget) -> None:
     assert explorer.complete and explorer.runs > 200
 
 
-def test_three_processes(budget: Budget) -> None:
-    """Three healthy processes, as far as the budget goes."""
-    explored(budget, "three processes", Explorer(THREE, DoubleStore(), check=faults), 500)
+@pytest.mark.parametrize(
+    "crashes, stalls, name",
+    [(0, 0, "three processes"), (1, 0, "three processes, a crash"), (0, 1, "three processes, a stop")],
+)
+def test_three_processes(budget: Budget, crashes: int, stalls: int, name: str) -> None:
+    """No schedule twice, as far as the budget goes; with time enough, all there are."""
+    explorer = Explorer(THREE, DoubleStore(), crashes=crashes, stalls=stalls, longest_stall=1.5 * LEASE, check=faults)
+    explored(budget, name, explorer, 250)
 
 
 @pytest.mark.parametrize("crashes, stalls", [(1, 1), (2, 1), (0, 2)])
