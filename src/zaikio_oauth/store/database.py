@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ColumnElement, Table, func
+from sqlalchemy import ColumnElement, Table, event, func
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError
@@ -94,22 +94,34 @@ class Database:
 
     async def migrate(self) -> None:
         """Migrate the database to the newest revision; raises what ``open`` raises."""
-        await self._opening(self._upgrade)
+        # On PostgreSQL one who waits for another process's migration may give up: the server ends what was begun.
+        await self._opening(self._upgrade, to_end=not self.postgresql)
 
     async def _upgrade(self) -> None:
         # An engine of its own, because a migration may take longer than a statement, and wait for another process.
         engine = make_engine(self._url, self._engine_options, statement_timeout=MIGRATION_TIMEOUT)
+        opened: list[Any] = []
+
+        def note(connection: Any, _record: Any) -> None:
+            opened.append(connection)
+
+        # First, because what SQLAlchemy does with a new connection can be cancelled as well.
+        event.listen(engine.sync_engine, "connect", note, insert=True)
         try:
             await schema.upgrade(engine)
         finally:
             await engine.dispose()
+            # Older versions of SQLAlchemy forget the connection of a migration that is cancelled.
+            for connection in opened if self.postgresql else ():
+                connection.driver_connection.terminate()
 
-    async def _opening(self, step: Callable[[], Coroutine[Any, Any, T]], *, connecting: bool = False) -> T:
+    async def _opening(
+        self, step: Callable[[], Coroutine[Any, Any, T]], *, connecting: bool = False, to_end: bool = True
+    ) -> T:
         started = time.monotonic()
         try:
-            # On PostgreSQL one who waits for another process's migration may give up: the server ends what was begun.
-            # SQLite would keep the write lock until the half-done statement is collected as garbage.
-            return await (step() if self.postgresql else self.statements.run_to_end(step, "A step of the start"))
+            # SQLite would keep the write lock until a half-done statement is collected as garbage.
+            return await (self.statements.run_to_end(step, "A step of the start") if to_end else step())
         except ConfigurationError:
             raise
         # Everything: SQLAlchemy's errors, Alembic's, the driver's, the network's.
