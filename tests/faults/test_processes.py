@@ -117,7 +117,7 @@ async def stands_still(
     async with asyncio.timeout(5):
         while len(installed.noted("stopped")) < 4:
             await asyncio.sleep(0.05)
-    assert await installed.deliver(tab, "stopped") == 200
+    await installed.delivered(tab, "stopped")
     assert sorted(installed.noted("stopped")) == ["begun", "begun", "done", "done"]
 
 
@@ -149,7 +149,7 @@ async def test_a_process_is_asked_to_end(installed: Installation) -> None:
     assert await keeping == 1
     assert await dying.at(second).health() == "ok"
     await renewed(installed, due, seconds=1)
-    assert await installed.deliver(dying.at(second), "late") == 200
+    await installed.delivered(dying.at(second), "late")
     assert installed.noted("late") == ["begun", "done"]
 
 
