@@ -1,7 +1,8 @@
 """Runs a scenario under every schedule: depth first, each state once.
 
 A run is repeated from its start with the choices made so far. Two states are the same if the database, the Hub, the
-lines at which every task waits, what they have in their hands and the ages of what they wait for are the same.
+lines at which every task waits, the values they hold and the ages of what they wait for are the same, or would be if
+processes that do the same had each other's names.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.interleavings.fingerprint import age, fingerprint
+from tests.interleavings.fingerprint import State, age, fingerprint
 from tests.interleavings.stores import LEASE, Row, Store
 from tests.interleavings.strategies import Branch, Pruned, Replay, Search, Seen, Strategy, Walk
 from tests.interleavings.virtual_loop import EPOCH, PROCESS, Action, Gate, VirtualLoop
@@ -251,10 +252,18 @@ class Explorer:
                     if gate.process == action.process:
                         gate.since = loop.now
 
-    def _fingerprint(self, loop: VirtualLoop, run: Run) -> int:
+    def _fingerprint(self, loop: VirtualLoop, run: Run) -> State:
         # Where a crash or a stop is still possible, it matters who has just gone on.
         more = len(run.crashed) < self.crashes or run.stalls < self.stalls
-        stalled = sorted((name, age(loop.now - since)) for name, since in run.stalled.items())
-        told = sorted((name, type(outcome.value).__name__) for name, outcome in run.outcomes.items())
-        faults = (run.last if more else None, sorted(run.crashed), run.stalls, stalled, told)
-        return fingerprint(loop, run.world, run.crashed, repr(faults))
+        told = {
+            process: (
+                more and process == run.last,
+                process in run.crashed,
+                age(loop.now - run.stalled[process]) if process in run.stalled else None,
+                type(run.outcomes[process].value).__name__ if process in run.outcomes else None,
+            )
+            for process in self.scenario
+        }
+        return fingerprint(
+            loop, run.world, alike=self.scenario, told=told, crashed=run.crashed, faults=(len(run.crashed), run.stalls)
+        )

@@ -1,4 +1,4 @@
-"""When two states of a run are the same: the rows, the Hub, the lines at which tasks wait and what they have in hand.
+"""When two states of a run are the same: the rows, the Hub, the lines at which tasks wait and the values they hold.
 
 Ages are rounded. How long a caller has waited in all does not count, because it matters only after thirty seconds,
 which no run lasts; nor does how long it will pause after its next look, which is an age of its own by then.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tests.interleavings.virtual_loop import EPOCH, VirtualLoop
 from tests.interleavings.world import World
 
-__all__ = ["age", "fingerprint"]
+__all__ = ["State", "age", "fingerprint"]
 
 FAR = 15.0
 """A timer that is so far away will not ring in these runs."""
@@ -23,27 +24,77 @@ GRAIN = 0.25
 """Ages that differ by less count as the same: it is how often a lease is renewed, and how often a waiter looks."""
 
 
-def fingerprint(loop: VirtualLoop, world: World, crashed: Collection[str], faults: str) -> int:
-    """Return a number for the state; ``faults`` says what happened to the processes."""
+@dataclass(frozen=True)
+class State:
+    """A number for the state of a run, and the part that each process plays in it.
+
+    Processes that do the same may have exchanged their parts: then the number is the same.
+    """
+
+    number: int
+    parts: Mapping[str, str]
+
+
+def fingerprint(
+    loop: VirtualLoop,
+    world: World,
+    *,
+    alike: Mapping[str, object],
+    told: Mapping[str, object],
+    crashed: Collection[str],
+    faults: object,
+) -> State:
+    """Return the state; ``told`` says what happened to each process, ``faults`` what has happened in all.
+
+    Processes of which ``alike`` says the same do the same.
+    """
     held = world.store.held()
-    names = _Names(loop.now, {(holder, beat) for _, holder, beat in held})
-    alive = [(process, task) for process, task in loop.tasks if process not in crashed and not task.done()]
-    gates = [gate for gate in loop.gates if gate.process not in crashed]
-    timers = [(loop.owner(timer), age(timer.when() - loop.now)) for timer in loop.timers]
-    return hash(
+    holdings = {(holder, beat) for _, holder, beat in held}
+    seen = {process: _Process(loop, process, holdings, process in crashed) for process in alike}
+    order = sorted(alike, key=lambda process: (hash((seen[process].seen, told[process])), process))
+    parts: dict[str, str] = {}
+    for kind in set(alike.values()):
+        ordered, named = ([each for each in some if alike[each] is kind] for some in (order, alike))
+        parts.update(zip(ordered, named, strict=True))
+    ids: dict[str, int] = {}
+    number = hash(
         (
             tuple(world.store.rows()),
             tuple(sorted(world.hub.live)),
             tuple(sorted(world.hub.access)),
-            tuple((key, names.of(holder)) for key, holder, _ in held),
-            tuple((process, tuple(names.frame(frame) for frame in _frames(task))) for process, task in alive),
+            tuple((key, ids.setdefault(holder, len(ids))) for key, holder, _ in held),
             tuple(
-                sorted((gate.process, gate.name, gate.patience > 0.1 and age(loop.now - gate.since)) for gate in gates)
+                (
+                    parts[each],
+                    told[each],
+                    seen[each].seen,
+                    tuple(ids.setdefault(id_, len(ids)) for id_ in seen[each].ids),
+                )
+                for each in sorted(parts, key=parts.__getitem__)
             ),
-            tuple(sorted(each for each in timers if each[0] not in crashed and each[1] < FAR / GRAIN)),
             faults,
         )
     )
+    return State(number, parts)
+
+
+class _Process:
+    """What one process waits for and has in its hands. ``ids`` are those that it knows, by order of appearance."""
+
+    def __init__(self, loop: VirtualLoop, process: str, held: set[tuple[str, int]], crashed: bool) -> None:
+        names = _Names(loop.now, held)
+        self.ids = names.ids
+        self.seen: object = None
+        if crashed:
+            return
+        tasks = [task for owner, task in loop.tasks if owner == process and not task.done()]
+        gates = [gate for gate in loop.gates if gate.process == process]
+        timers = [age(timer.when() - loop.now) for timer in loop.timers if loop.owner(timer) == process]
+        self.seen = (
+            tuple(tuple(names.frame(frame) for frame in _frames(task)) for task in tasks),
+            tuple(sorted((gate.name, gate.patience > 0.1 and age(loop.now - gate.since)) for gate in gates)),
+            tuple(sorted(each for each in timers if each < FAR / GRAIN)),
+        )
 
 
 def age(seconds: float) -> int:
@@ -71,10 +122,10 @@ class _Names:
     def __init__(self, now: float, held: set[tuple[str, int]]) -> None:
         self._now = now
         self._held = held
-        self._ids: dict[str, int] = {}
+        self.ids: dict[str, int] = {}
 
     def of(self, name: str) -> int:
-        return self._ids.setdefault(name, len(self._ids))
+        return self.ids.setdefault(name, len(self.ids))
 
     def frame(self, frame: Any) -> Any:
         name = frame.f_code.co_name

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from tests.interleavings.fingerprint import State
 from tests.interleavings.virtual_loop import Action
 
 __all__ = ["Branch", "Pruned", "Replay", "Search", "Seen", "Strategy", "Walk"]
@@ -24,7 +25,7 @@ class Pruned(Exception):
 class Strategy(Protocol):
     """Chooses the next action of a run."""
 
-    def choose(self, actions: list[Action], state: Callable[[], int]) -> int: ...
+    def choose(self, actions: list[Action], state: Callable[[], State]) -> int: ...
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Replay:
 
     labels: list[str]
 
-    def choose(self, actions: list[Action], state: Callable[[], int]) -> int:
+    def choose(self, actions: list[Action], state: Callable[[], State]) -> int:
         offered = [str(action) for action in actions]
         if not self.labels:
             return 0
@@ -52,7 +53,7 @@ class Walk:
 
     random: random.Random
 
-    def choose(self, actions: list[Action], state: Callable[[], int]) -> int:
+    def choose(self, actions: list[Action], state: Callable[[], State]) -> int:
         weights = [0.1 if action.kind in ("crashes", "stalls") else 1.0 for action in actions]
         return self.random.choices(range(len(actions)), weights)[0]
 
@@ -62,7 +63,7 @@ class Search:
     """Follows the choices that were made before, then the first way that nobody has gone; notes the others.
 
     What is asleep has been tried in a run that differs from this one only in the order of things that do not touch
-    each other (Godefroid's sleep sets).
+    each other (Godefroid's sleep sets). Processes that do the same may exchange their parts.
     """
 
     prefix: tuple[int, ...]
@@ -71,7 +72,7 @@ class Search:
     waiting: list[Branch]
     taken: list[int] = field(default_factory=list)
 
-    def choose(self, actions: list[Action], state: Callable[[], int]) -> int:
+    def choose(self, actions: list[Action], state: Callable[[], State]) -> int:
         index = 0
         if len(actions) > 1:
             if len(self.taken) < len(self.prefix):
@@ -84,11 +85,12 @@ class Search:
             self.asleep = _still(self.asleep, actions[index])
         return index
 
-    def _branch(self, state: int, actions: list[Action]) -> int:
-        before = self.seen.setdefault(state, [])
-        if any(other <= self.asleep for other in before):
+    def _branch(self, state: State, actions: list[Action]) -> int:
+        before = self.seen.setdefault(state.number, [])
+        asleep = frozenset(replace(action, process=state.parts[action.process]) for action in self.asleep)
+        if any(other <= asleep for other in before):
             raise Pruned
-        before.append(self.asleep)
+        before.append(asleep)
         awake = [index for index, action in enumerate(actions) if action not in self.asleep]
         if not awake:
             raise Pruned
