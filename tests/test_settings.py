@@ -163,7 +163,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"refresh_ahead": "inf"}, "ZAIKIO_REFRESH_AHEAD: Input should be a finite number"),
     ({"cache_ttl": "swordfish"}, "ZAIKIO_CACHE_TTL: Input should be a valid number"),
     ({"clients": {}}, "ZAIKIO_CLIENTS: Dictionary should have at least 1 item"),
-    ({"clients": {"a/b": CLIENT}}, "ZAIKIO_CLIENTS the client name 'a/b' cannot stand in a path"),
+    ({"clients": {"a/b": CLIENT}}, "ZAIKIO_CLIENTS the client name 'a/b' cannot be part of a path"),
     ({"clients": {"a": {}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID is missing"),
     ({"clients": {"a": {"client_id": ""}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID: String should have at least 1 character"),
     (
@@ -218,7 +218,7 @@ def test_an_unknown_client_error_lists_the_known_clients() -> None:
     """The exception has the attributes ``name`` and ``known``."""
     settings = Settings(encryption_keys=[KEY], clients={"a": CLIENT, "b": CLIENT})
 
-    with pytest.raises(UnknownClientError, match="no client named 'c'; configured are: a, b") as caught:
+    with pytest.raises(UnknownClientError, match="no client named 'c'; the configured ones are: a, b") as caught:
         settings.client("c")
 
     assert (caught.value.name, caught.value.known) == ("c", ("a", "b"))

@@ -28,16 +28,16 @@ __all__ = [
 ]
 
 BearerType = Literal["Person", "Organization"]
-"""Whose a token is (Hub documentation, "Bearers and scopes")."""
+"""To whom a token belongs (Hub documentation, "Bearers and scopes")."""
 
 DEFAULT_VALID_FOR = timedelta(seconds=30)
 """How much longer a token must be valid if the caller does not say."""
 
 DEFAULT_REFRESH_AHEAD = timedelta(minutes=15)
-"""How long before its expiry a token is renewed in the background, unless it lives less than twice as long."""
+"""How long before its expiry a token is renewed in the background, unless its lifetime is less than twice that."""
 
 REFRESH_TOKEN_LIFETIME = timedelta(days=7)
-"""How long a refresh token lives (Hub documentation, "Refresh")."""
+"""How long a refresh token is valid (Hub documentation, "Refresh")."""
 
 ASSUMED_LIFETIME = timedelta(minutes=10)
 """How long a token is used whose response does not say when it expires."""
@@ -53,14 +53,14 @@ def _parsed(value: Any) -> Any:
 
 
 ScopeTuple = Annotated[tuple[str, ...], BeforeValidator(_parsed)]
-"""Scopes of a model, which may be given as one text, too."""
+"""Scopes of a model, which may also be given as one string."""
 
 
 class Secret(str):
-    """A text whose ``repr`` shows nothing of it, also in a list, a dictionary, or a traceback with its locals.
+    """A string whose ``repr`` shows nothing of it, even in a list, a dictionary, or a traceback with its locals.
 
     Tools that report errors show the ``repr`` of every local of every frame, so no frame of ours has a secret as a
-    plain text. Everything else about it is the text.
+    plain string. In every other way it behaves like the string.
 
         f"{Secret('abc')}", [Secret("abc")]  # "abc", ['…']
     """
@@ -97,7 +97,7 @@ class AccessToken(BaseModel):
 
     ``id`` is ours and stays the same across refreshes; ``jti`` is the Hub's and changes with each of them.
     ``audience`` is the name of the client to which the token was issued. ``scopes`` were granted, ``requested_scopes``
-    asked for. ``delegated_from`` is the ``id`` of the token from which this one was delegated. All instants are aware,
+    requested. ``delegated_from`` is the ``id`` of the token from which this one was delegated. All instants are aware,
     in UTC. ``token`` is the secret that goes into ``Authorization: Bearer``.
 
         async with with_auth(bearer_type="Organization", bearer_id=organization_id) as access_token:

@@ -28,7 +28,7 @@ __all__ = ["ZaikioOAuth", "default", "runtime_of"]
 
 
 class Options(TypedDict, total=False):
-    """What ``configure`` and ``ZaikioOAuth`` take besides the settings; ``configure`` explains it."""
+    """What ``configure`` and ``ZaikioOAuth`` take besides the settings; ``configure`` explains each option."""
 
     around_auth: AroundAuth | None
     after_approve: AfterApprove | None
@@ -143,7 +143,7 @@ class ZaikioOAuth(Maintenance):
     # --- open and close ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        """Connect; raises ConfigurationError if the settings are wrong or the database cannot be used."""
+        """Connect; raises ConfigurationError, or StoreUnavailableError if the database does not come up in time."""
         await self._runtime.enter()
         return self
 
@@ -184,7 +184,7 @@ class ZaikioOAuth(Maintenance):
 
         Raises TypeError without ``access_token`` and ``bearer_id``, RuntimeError for ``with`` in a thread whose event
         loop is running, and what ``get_access_token`` raises: BearerDoesNotExistError, InvalidScopesError, OAuthError,
-        HubUnavailableError, InvalidResponseError, UnknownClientError, ConfigurationError.
+        HubUnavailableError, InvalidResponseError, StoreUnavailableError, UnknownClientError, ConfigurationError.
 
             async with with_auth(bearer_type="Organization", bearer_id=organization_id) as access_token:
                 headers = {"Authorization": f"Bearer {access_token.token}"}
@@ -215,7 +215,7 @@ class ZaikioOAuth(Maintenance):
         scopes: str | Iterable[str] | None = None,
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
     ) -> AccessToken:
-        """Return an access token: the stored one, else a refreshed one, else a new one by client credentials.
+        """Return an access token: the stored one, else a refreshed one, else a new one from client credentials.
 
         ``bearer_id``: the UUID of the person or organization. ``bearer_type``: ``"Person"`` or ``"Organization"``.
         ``client_name``: by default that of ``with_client``, else the default client.
@@ -223,9 +223,9 @@ class ZaikioOAuth(Maintenance):
         ``valid_for``: how much longer the token must be valid, a ``timedelta`` or seconds.
 
         However many tasks and processes ask, the Hub gets one request. Raises BearerDoesNotExistError,
-        InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError, UnknownClientError,
-        ConfigurationError for a client without a secret, which cannot use client credentials (RFC 6749 §4.4, §6), and
-        ValueError or TypeError for a bearer that cannot exist.
+        InvalidScopesError, OAuthError, HubUnavailableError, InvalidResponseError, StoreUnavailableError,
+        UnknownClientError, ConfigurationError for a client without a secret, which cannot use client credentials
+        (RFC 6749 §4.4, §6), and ValueError or TypeError for a malformed ``bearer_type`` or ``bearer_id``.
 
             token = await get_access_token(bearer_type="Organization", bearer_id=organization_id, valid_for=600)
             response = await client.get(url, headers={"Authorization": f"Bearer {token.token}"})
@@ -247,7 +247,7 @@ class ZaikioOAuth(Maintenance):
 
         ``bearer_type``, ``bearer_id``, ``client_name`` and ``valid_for`` are as in ``get_access_token``.
         ``requested_scopes``: what must have been requested for the token. A stored token that no key decrypts is logged
-        and passed over. Raises UnknownClientError.
+        and passed over. Raises UnknownClientError, StoreUnavailableError.
 
             token = await find_usable_access_token(bearer_type="Person", bearer_id=person_id)
             if token is None:
@@ -262,12 +262,12 @@ class ZaikioOAuth(Maintenance):
         id: str | None,  # noqa: A002 (the public name)
         valid_for: timedelta | float = DEFAULT_VALID_FOR,
     ) -> AccessToken | None:
-        """Return the token of this ``id``, refreshed if necessary; None if it is gone, revoked or cannot be refreshed.
+        """Return the token with this ``id``, refreshed if necessary; None if it is gone, revoked or not refreshable.
 
         ``id``: an ``AccessToken.id``, such as ``session["zaikio_access_token_id"]``; None gives None.
         ``valid_for``: how much longer the token must be valid, a ``timedelta`` or seconds.
-        Raises HubUnavailableError, OAuthError or InvalidResponseError if it has to be refreshed and that fails now, and
-        DecryptionError.
+        Raises HubUnavailableError, OAuthError or InvalidResponseError if it has to be refreshed and that fails now,
+        StoreUnavailableError, and DecryptionError.
 
             token = await find_active_access_token(request.session.get("zaikio_access_token_id"))
             if token is None:
@@ -281,7 +281,7 @@ class ZaikioOAuth(Maintenance):
 
         However many tasks and processes ask, the Hub gets one request. Raises InvalidGrantError if the grant is gone or
         the Hub no longer accepts its refresh token, HubUnavailableError, OAuthError, InvalidResponseError,
-        DecryptionError.
+        StoreUnavailableError, DecryptionError.
 
             token = await refresh(token)
             print(token.expires_at)
@@ -292,9 +292,10 @@ class ZaikioOAuth(Maintenance):
     async def revoke(self, token: AccessToken) -> None:
         """Delete the grant and revoke its token at the Hub (Hub documentation, "Revocation").
 
-        What is stored now is revoked, also if ``token`` is from before a refresh; so is ``token`` while it is valid.
-        Waits for 5 seconds at most, and goes on afterwards. Raises HubUnavailableError, OAuthError or
-        InvalidResponseError if the Hub did not revoke it; the grant is deleted nevertheless.
+        What is stored now is revoked, even if ``token`` is from before a refresh; so is ``token`` while it is valid.
+        Waits for 5 seconds at most; after that, the work continues in the background. Raises HubUnavailableError,
+        OAuthError or InvalidResponseError if the Hub did not revoke it (the grant is deleted nevertheless), and
+        StoreUnavailableError if the grant could not be deleted.
 
             token = await find_active_access_token(access_token_id)
             if token is not None:
@@ -312,8 +313,8 @@ class ZaikioOAuth(Maintenance):
         The new token is stored under that app's audience. It cannot be delegated or refreshed, and each call requests
         another one, so keep its ``id``. Raises InvalidScopesError for a token that was delegated itself or scopes that
         cannot be delegated, InvalidGrantError for a token that is no longer stored, ConfigurationError for a client
-        without a secret, OAuthError, HubUnavailableError, InvalidResponseError, DecryptionError (Hub documentation,
-        "Delegation").
+        without a secret, OAuthError, HubUnavailableError, InvalidResponseError, StoreUnavailableError, DecryptionError
+        (Hub documentation, "Delegation").
 
             part = await delegate(token, client_id=subsystem, scopes=["zaikio.sites.r"])
             store(part.id)
@@ -341,10 +342,11 @@ class ZaikioOAuth(Maintenance):
         return DeviceAuthorization(response, client_name=name, scopes=requested, runtime=self._runtime)
 
     async def verify_bearer_token(self, token: str) -> BearerToken:
-        """Verify a bearer token that arrived in another way than in a request's header (RFC 6750).
+        """Verify a bearer token that did not arrive in the header of a request (RFC 6750).
 
-        ``token``: the JWT. Signature, issuer, time, audience and revocation are checked. Raises InvalidTokenError, or
-        HubUnavailableError if the Hub's keys cannot be fetched. In a route use the dependency ``bearer_token``.
+        ``token``: the JWT. Signature, issuer, time, audience and revocation are checked. In a route, use
+        the dependency ``bearer_token`` instead. Raises InvalidTokenError, HubUnavailableError if the Hub's keys cannot
+        be fetched, and StoreUnavailableError if the database cannot be used.
 
             token = await verify_bearer_token(message["token"])
             print(token.subject_id, token.scopes)

@@ -4,11 +4,11 @@
     ├── ConfigurationError         settings or wiring of the app are wrong; says what to change
     │   └── UnknownClientError     no client of that name is configured
     ├── OAuthError                 an error response of the Hub: code, description, status_code (RFC 6749 §5.2)
-    │   ├── InvalidGrantError      the code or refresh token is used, revoked or expired
+    │   ├── InvalidGrantError      the code or refresh token has been used or revoked, or has expired
     │   ├── InvalidScopesError     scopes are malformed, or the bearer has not granted them
     │   └── BearerDoesNotExistError  the Hub knows no such person or organization
     ├── InvalidTokenError          a bearer token in a request to the app is not valid (RFC 6750 §3.1)
-    ├── HubUnavailableError        no response, a 5xx or a 429, also after retries; elapsed seconds
+    ├── HubUnavailableError        no response, a 5xx or a 429, even after retries; elapsed seconds
     ├── InvalidResponseError       a response of the Hub that the protocol does not allow
     ├── StoreUnavailableError      the database cannot be used now; says what kind of fault it is
     └── DecryptionError            no configured key decrypts a stored token; names the id of the row
@@ -143,7 +143,7 @@ class UnknownClientError(ConfigurationError):
         self.name = name
         self.known: tuple[str, ...] = tuple(known)
         known_names = ", ".join(self.known) or "none"
-        super().__init__(f"There is no client named {name!r}; configured are: {known_names}.")
+        super().__init__(f"There is no client named {name!r}; the configured ones are: {known_names}.")
 
 
 class OAuthError(ZaikioOAuthError):
@@ -171,7 +171,7 @@ class OAuthError(ZaikioOAuthError):
 
 
 class InvalidGrantError(OAuthError):
-    """Raised when a code, a device code or a refresh token is used, revoked, expired or another client's.
+    """Raised when a code, device code or refresh token has been used or revoked, has expired, or is another client's.
 
     The person has to log in again, or the organization to connect again.
 
@@ -195,7 +195,7 @@ class InvalidScopesError(OAuthError):
 
 
 class BearerDoesNotExistError(OAuthError):
-    """Raised when the Hub does not know the person or organization for whom a token is asked.
+    """Raised when the Hub does not know the person or organization for whom a token is requested.
 
     try:
         token = await get_access_token(bearer_type="Organization", bearer_id=organization_id)
@@ -224,7 +224,7 @@ class InvalidTokenError(ZaikioOAuthError):
 
 
 class HubUnavailableError(ZaikioOAuthError):
-    """Raised when the Hub cannot be reached, fails (5xx) or asks to slow down (429), also after retries.
+    """Raised when the Hub cannot be reached, fails (5xx) or asks to slow down (429), even after retries.
 
     ``elapsed`` is how many seconds the attempts lasted; ``retry_after`` how many seconds from now the Hub asked to
     wait, or None.
@@ -245,7 +245,7 @@ class HubUnavailableError(ZaikioOAuthError):
 
 
 class InvalidResponseError(ZaikioOAuthError):
-    """Raised when a response of the Hub is not what the protocol allows: broken JSON, no token, another bearer's.
+    """Raised when a response of the Hub is not what the protocol allows: broken JSON, no token, a wrong bearer.
 
     try:
         token = await refresh(token)
@@ -260,8 +260,8 @@ class StoreUnavailableError(ZaikioOAuthError):
     """Raised when the database cannot be used now: unreachable, locked, read-only, too slow, or refusing a statement.
 
     ``reason`` is the kind of fault, without anything that the database or its driver said, because that could hold a
-    value or a password; ``elapsed`` is how many seconds it was tried; ``may_pass`` is False for what does not pass by
-    itself, such as a missing table or a wrong password. Nothing that the Hub has issued is lost by it.
+    value or a password; ``elapsed`` is how many seconds the library tried; ``may_pass`` is False for what does not
+    pass by itself, such as a missing table or a wrong password. Nothing that the Hub has issued is lost by it.
 
         try:
             token = await get_access_token(bearer_id=person_id)
@@ -281,7 +281,7 @@ class StoreUnavailableError(ZaikioOAuthError):
 class DecryptionError(ZaikioOAuthError):
     """Raised when none of the configured encryption keys decrypts a stored token.
 
-    ``access_token_id`` names the row. Nothing is deleted: add the missing key again, behind the first one. A ciphertext
+    ``access_token_id`` names the row. Nothing is deleted: add the missing key again, after the first one. A ciphertext
     is good for its own row and column only, so one that was copied elsewhere raises this too.
 
         try:

@@ -75,11 +75,11 @@ class ZaikioAuth(_Auth):
     ``origin``: where the token may go, such as ``https://api.example.com``, or several; by default the ``base_url`` of
     the client. The host of the Hub is always allowed. Requests to other origins (scheme, host and port), redirected
     ones too, are sent without the token; without ``origin`` and ``base_url`` they raise ConfigurationError.
-    ``zaikio``: the ZaikioOAuth to use, by default the process's.
+    ``zaikio``: the ZaikioOAuth to use, by default the default object of the package.
 
     Only the 401 of an API that got the token counts, not one to which the request was redirected. If the other token
-    is rejected too, or there is none, the 401 is returned, and for a minute each 401 is. Streamed request bodies cannot
-    be sent twice, so a 401 for them is returned as it is.
+    is rejected too, or there is none, the 401 is returned, and for a minute so is every other 401. Streamed request
+    bodies cannot be sent twice, so a 401 for them is returned as it is.
 
         auth = ZaikioAuth(bearer_type="Organization", bearer_id=organization_id)
         async with httpx.AsyncClient(auth=auth, base_url="https://hub.zaikio.com") as client:

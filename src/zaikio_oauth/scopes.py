@@ -33,15 +33,15 @@ _PERMISSION_IMPLIED_BY = {"r": ("r", "rw"), "w": ("w", "rw")}
 
 
 def parse(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return the scopes that a text or a list contains, in order and without duplicates; raises TypeError.
+    """Return the scopes that a string or a list contains, in order and without duplicates; raises TypeError.
 
-    Everything that takes scopes reads them by this. The Hub separates them with commas, RFC 6749 §3.3 with spaces;
+    Everything that takes scopes uses this function. The Hub separates them with commas, RFC 6749 §3.3 with spaces;
     both are understood, also inside a list, because no scope can contain either.
     """
     if value is None:
         return ()
     if isinstance(value, bytes) or not isinstance(value, Iterable):
-        raise TypeError(f"scopes have to be a list or a text, not {type(value).__name__}")
+        raise TypeError(f"scopes have to be a list or a string, not {type(value).__name__}")
     found: dict[str, None] = {}
     for part in [value] if isinstance(value, str) else value:
         if not isinstance(part, str):

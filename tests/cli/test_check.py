@@ -180,7 +180,7 @@ async def test_warnings_are_no_failures(forks: Forks, tmp_path: Path, hub_url: s
     )
 
     assert (unsafe.ended.status, unsafe.ended.stderr, unsafe.answer["ok"]) == (0, "", True)
-    assert unsafe.of("settings")[1][:2] == ("warning", "ZAIKIO_HOST is on http, where tokens can be read on their way")
+    assert unsafe.of("settings")[1][:2] == ("warning", "ZAIKIO_HOST is on http, where tokens can be read in transit")
     assert unsafe.one("base URL")[0] == "warning"
     assert unsafe.one("webhook secret")[0] == "warning"
     assert "ZAIKIO_BASE_URL is on http" in on_http.one("base URL")[1]

@@ -157,7 +157,7 @@ def test_ctrl_c_ends_the_command_without_a_traceback(terminal: Terminal) -> None
         (
             ["--device", "--client", "nobody"],
             {},
-            "There is no client named 'nobody'; configured are: warehouse, kiosk.",
+            "There is no client named 'nobody'; the configured ones are: warehouse, kiosk.",
         ),
         (["--device", "--client", "kiosk"], {}, "The client 'kiosk' has no default scopes; pass"),
         (["--device", "--scope", "nonsense"], {}, "The Hub answered with an error: invalid_scope (malformed_scope)"),

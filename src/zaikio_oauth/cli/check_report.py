@@ -1,4 +1,4 @@
-"""``zaikio-oauth check``: everything that can be wrong, in one table, and how to mend it."""
+"""``zaikio-oauth check``: everything that can be wrong, in one table, and how to fix it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "failed": "bold
 STATUS_WIDTH = max(map(len, STYLES))
 
 NARROW = 60
-"""Below so many columns, what was found stands below its name."""
+"""In a terminal with fewer columns, what was found is shown below its name."""
 
 
 async def check(*, as_json: bool) -> None:

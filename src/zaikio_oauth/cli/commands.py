@@ -76,9 +76,9 @@ def migrate() -> None:
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Check the settings, the database, the keys and the Hub, and say how to mend what is wrong.
+    """Check the settings, the database, the keys and the Hub, and say how to fix what is wrong.
 
-    Nothing is changed, and the Hub is asked for no token. Warnings are no failures.
+    Nothing is changed, and the Hub is asked for no token. Warnings do not count as failures.
     """
     from zaikio_oauth.cli import check_report
 

@@ -92,7 +92,7 @@ def _day(instant: datetime | None) -> str:
 
 
 async def keep_alive(*, as_json: bool) -> KeptAlive:
-    """Refresh what would die soon, and print how many were refreshed; each failure is a line on stderr."""
+    """Refresh what would soon expire, and print how many were refreshed; each failure is a line on stderr."""
 
     def complain(connection: Connection, error: ZaikioOAuthError) -> None:
         whose = f"{connection.client_name}: {connection.bearer_type}/{connection.bearer_id}"

@@ -154,8 +154,8 @@ async def _revocation_list(database: Database) -> Finding:
             "revocation list",
             "warning",
             f"last fetched about {_hours(late + REVOCATION_LIST_INTERVAL)} ago",
-            "Start the app, or look in its log why it does not fetch the list: until then, tokens that were revoked at "
-            "the Hub are accepted.",
+            "Start the app, or find out from its log why it does not fetch the list: until then, tokens that were "
+            "revoked at the Hub are accepted.",
         )
     return Finding("revocation list", "ok", "fetched within the last two hours")
 

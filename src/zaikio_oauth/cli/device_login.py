@@ -116,7 +116,7 @@ def _stored(token: AccessToken) -> str:
         lines.append(f"Person/{token.on_behalf_of.id} acts on its behalf.")
     else:
         lines += [
-            "Workers get it by",
+            "Workers get it with",
             f'  async with with_auth(bearer_type="{token.bearer_type}",',
             f'                       bearer_id="{token.bearer_id}",',
             f'                       client_name="{token.audience}") as access_token: ...',

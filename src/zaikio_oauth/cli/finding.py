@@ -10,7 +10,7 @@ Status = Literal["ok", "warning", "failed", "skipped"]
 
 
 class Finding(NamedTuple):
-    """What was looked at, how it is, what was found, and what mends it. Nothing in it is secret."""
+    """What was looked at, how it is, what was found, and how to fix it. Nothing in it is secret."""
 
     name: str
     status: Status

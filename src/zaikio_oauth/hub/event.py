@@ -24,10 +24,10 @@ _SUBJECT_TYPES = {"Org": "Organization", "Per": "Person"}
 class HubEvent:
     """Something has happened at the Hub (Hub documentation, "Events").
 
-    ``id`` is the same in each delivery. ``name`` is such as ``zaikio.revoked_access_token``. ``subject_type`` is
-    ``"Organization"``, ``"Person"`` or what else the Hub says, ``subject_id`` the UUID. ``timestamp`` is when it
-    happened (aware, UTC), ``version`` that of its form, ``payload`` its details, ``link`` the address of what it is
-    about. What the Hub leaves out is None, and the payload empty. ``repr`` shows neither payload nor link, which may
+    ``id`` is the same in each delivery. ``name`` is, for example, ``zaikio.revoked_access_token``. ``subject_type``
+    is ``"Organization"``, ``"Person"`` or whatever else the Hub sends, ``subject_id`` the UUID. ``timestamp`` is when
+    it happened (aware, UTC), ``version`` that of its format, ``payload`` its details, ``link`` the address of what it
+    is about. What the Hub leaves out is None, and the payload empty. ``repr`` shows neither payload nor link, which may
     contain personal data.
 
         async def on_event(event: HubEvent) -> None:

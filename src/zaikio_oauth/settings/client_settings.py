@@ -42,11 +42,11 @@ class ClientSettings(BaseModel):
 
     Without ``client_secret`` it is a public client (RFC 6749 §2.1; the Hub says non-confidential). Without
     ``organization_scopes`` organizations cannot connect. ``webhook_secret`` is shared with Loom, the Hub's event bus;
-    it may be a list, because the old one counts too while it is being changed.
+    it may be a list, because the old one remains valid while it is being changed.
 
     ``default_scopes`` are asked of the person who logs in (without prefix or with ``Per.``), who may act on behalf of
     an organization (``Per>Org.``); ``organization_scopes`` of the organization that connects (without prefix or with
-    ``Org.``). Both take a list, or a text with commas or spaces. Raises ConfigurationError, which never shows a secret.
+    ``Org.``). Both take a list, or a string with commas or spaces. Raises ConfigurationError, which shows no secret.
 
         Settings(clients={"warehouse": ClientSettings(client_id="…", client_secret="…",
                                                       default_scopes=["zaikio.person.r"])},
@@ -104,7 +104,7 @@ class ClientSettings(BaseModel):
         if not isinstance(listed, list | tuple | set | frozenset):
             return listed or ()
         if not all(isinstance(scope, str) for scope in listed):
-            raise ValueError("has to be a list of texts")
+            raise ValueError("has to be a list of strings")
         return scope_rules.parse(listed)
 
     @field_validator("*")

@@ -52,16 +52,17 @@ def _unsafe_in_production(settings: Settings) -> Iterator[SettingWarning]:
     elif not settings.base_url.startswith("https:"):
         yield SettingWarning(
             "settings.insecure_base_url",
-            "ZAIKIO_BASE_URL is on http, where logins can be read on their way; set it to an address on https.",
+            "ZAIKIO_BASE_URL is on http, where logins can be read in transit; set it to an address on https.",
         )
     if not settings.host.startswith("https:"):
         yield SettingWarning(
             "settings.insecure_host",
-            "ZAIKIO_HOST is on http, where tokens can be read on their way; remove it, or set an address on https.",
+            "ZAIKIO_HOST is on http, where tokens can be read in transit; remove it, or set an address on https.",
         )
     if not settings.client(settings.default_client).confidential:
         variable = f"ZAIKIO_CLIENTS__{settings.default_client.upper()}__CLIENT_SECRET"
         yield SettingWarning(
             "settings.no_client_secret",
-            f"The default client {settings.default_client} has no secret; set {variable} to that of the Hub.",
+            f"The default client {settings.default_client} has no secret; "
+            f"set {variable} to the app's client secret at the Hub.",
         )

@@ -128,29 +128,29 @@ class DatabaseSettings(BaseSettings):
 
 
 class Settings(DatabaseSettings):
-    """Everything that can be set, in code or by its ``ZAIKIO_…`` variable (nested names are joined with ``__``).
+    """Everything that can be set, in code or with its ``ZAIKIO_…`` variable (nested names are joined with ``__``).
 
     Variables are those of the environment and of the file ``.env`` in the working directory; the environment wins.
     ``Settings(_env_file=None)`` reads no file.
 
     ``environment``: ``development``, ``test``, ``staging``, ``sandbox`` or ``production``; decides the Hub.
     ``host``: another Hub, such as ``http://localhost:8001``.
-    ``database_url``: an address of SQLAlchemy's; ``sqlite:///file.db`` or ``postgresql://user:password@host/name``.
+    ``database_url``: a URL for SQLAlchemy; ``sqlite:///file.db`` or ``postgresql://user:password@host/name``.
     ``encryption_keys``: Fernet keys; the first one encrypts, all of them decrypt.
     ``clients``: ClientSettings by name.
     ``default_client``: the client that is used where none is named; by default the only one or, in code, the first one.
     Required if several are configured by the environment, whose order means nothing.
     ``base_url``: the public address of the app, for redirect URIs behind a proxy.
     ``cache_ttl``: the seconds for which a process may use what it has read without asking the database again.
-    ``refresh_ahead``: the seconds before its expiry at which a token is renewed in the background while callers go on
-    with it; at most half of its lifetime counts. 0 means that it is renewed only when it must be.
-    ``auto_migrate``: True if start-up shall run the migrations; by default only on SQLite.
+    ``refresh_ahead``: the seconds before its expiry at which a token is renewed in the background while callers still
+    use it; at most half of its lifetime. 0 means that it is renewed only when it must be.
+    ``auto_migrate``: True if start-up should run the migrations; by default only on SQLite.
     ``bearer_audiences``: apps whose tokens ``bearer_token`` accepts, besides those for the clients; ``*`` accepts
     every app to which the Hub has granted a scope of ours.
 
     Raises ConfigurationError, which names each variable and what is wrong with it, never a secret.
 
-        settings = Settings(environment="sandbox", base_url="https://app.example.com")  # the rest by the environment
+        settings = Settings(environment="sandbox", base_url="https://app.example.com")  # the rest from the environment
         configure(settings)
     """
 
@@ -218,7 +218,7 @@ class Settings(DatabaseSettings):
     def _client_names(cls, value: dict[str, ClientSettings]) -> dict[str, ClientSettings]:
         for name in value:
             if not _CLIENT_NAME.match(name):
-                raise ValueError(f"the client name {name!r} cannot stand in a path; use letters, digits, _ and -")
+                raise ValueError(f"the client name {name!r} cannot be part of a path; use letters, digits, _ and -")
         return value
 
     @field_validator("default_client", mode="before")

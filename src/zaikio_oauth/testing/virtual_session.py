@@ -87,7 +87,8 @@ def session_cookie(
     """Return the session cookie of a person who is logged in, for Playwright's ``context.add_cookies([…])``.
 
     ``client_name``, ``scopes`` and ``on_behalf_of`` are as in ``logged_in_as``. ``url`` is the address of the app in
-    the browser. This works only if ``environment`` is ``test``.
+    the browser. This works only if ``environment`` is ``test``. Raises ConfigurationError if the app has no
+    SessionMiddleware, and ValueError for more than the session has room for.
 
         context.add_cookies([session_cookie(app, person_id, url="http://localhost:8000")])
     """

@@ -42,7 +42,7 @@ def identifier(request: Request, name: str) -> str | None:
     if values in ([], [""]):
         return None
     if len(values) > 1:
-        raise http_error(400, f"{name} may be given once only.")
+        raise http_error(400, f"{name} may be given only once.")
     value = values[0]
     if not _IDENTIFIER.match(value):
         raise http_error(400, f"{name} may contain only letters, digits, - and _, at most 64.")

@@ -89,9 +89,9 @@ class CurrentAccessToken(_SessionSecurity):
     """The access token of the person who is logged in, refreshed if necessary.
 
     If nobody is logged in, a page view is redirected (303) to the login and comes back afterwards; any other request
-    gets 401, also a prefetch or a script that fetches HTML. If a scope is missing: 403. If the database, or the Hub
-    that has to refresh the token, is not available: 503. Raises ConfigurationError if the app has no SessionMiddleware,
-    or for a scope with a bearer prefix, which a token's scopes do not have.
+    gets 401, including a prefetch or a script that fetches HTML. If a scope is missing: 403. If the database, or the
+    Hub that has to refresh the token, is not available: 503. Raises ConfigurationError if the app has no
+    SessionMiddleware, or for a scope with a bearer prefix, which a token's scopes do not have.
 
         @app.get("/sites")
         async def sites(
@@ -142,7 +142,8 @@ class OptionalAccessToken(_SessionSecurity):
     """The access token of the person who is logged in, refreshed if necessary, or None.
 
     It is None if nobody is logged in, if a scope is missing, or if the database, or the Hub that has to refresh the
-    token, is not available. Raises ConfigurationError if the app has no SessionMiddleware.
+    token, is not available. Raises ConfigurationError if the app has no SessionMiddleware, or for a scope with a bearer
+    prefix, which a token's scopes do not have.
 
         @app.get("/")
         async def home(token: Annotated[AccessToken | None, Depends(optional_access_token)]):

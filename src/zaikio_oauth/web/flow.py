@@ -90,7 +90,7 @@ def without_longest(parameters: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
 def generate_state() -> str:
     """Return a fresh ``state``: 43 URL-safe characters from 32 random octets (RFC 6749 §10.12), and the time.
 
-    The browser drops the flow's cookie after ten minutes. By the time, the log can tell a late callback from others.
+    The browser drops the flow's cookie after ten minutes. The time lets the log tell a late callback from others.
     """
     return f"{secrets.token_urlsafe(32)}{int(time.time()):08x}"
 

@@ -61,7 +61,7 @@ class FlowCookies:
         self._secure = secure
 
     def find(self, host: str, approve_path: str, state: str) -> Flow | None:
-        """Return the flow that this browser started with this state, at this Hub, for this route; maybe it is over."""
+        """Return the flow that this browser started with this state, at this Hub, for this route, even if expired."""
         flow = self._decrypted(self._carried.get(_name(host, approve_path, state), ""))
         if flow is None or (flow.host, flow.approve_path, flow.state) != (host, approve_path, state):
             return None
@@ -93,7 +93,7 @@ class FlowCookies:
         return shorter
 
     def add(self, response: Response, flow: Flow) -> None:
-        """Give this flow, which has to be ``fitting``, to the browser; delete those that are over or too many."""
+        """Give this flow, which has to be ``fitting``, to the browser; delete those that have ended or are too many."""
         name, value = self._name_and_value(flow)
         self._make_room(response, name, _as_sent(name, value))
         self._set(response, name, value)

@@ -81,7 +81,7 @@ class LoginFlow:
         """
         if is_prefetch(visit.request):
             # The person has not decided to log in, and the code of a whole prefetched login would be used up.
-            raise http_error(401, "A login starts only when somebody wants it.")
+            raise http_error(401, "A prefetch does not start a login.")
         session = LoginSession(visit.request)
         parameters = hub_parameters(visit.request.query_params.multi_items())
         if "lang" not in dict(parameters) and (language := await self._site.language(visit.request)):
@@ -313,7 +313,7 @@ def _check_issuer(request: Request, host: str) -> None:
     """Raise _LoginFailed if the response says that it is another server's (RFC 9207 §2.4)."""
     issuers = request.query_params.getlist("iss")
     if any(issuer.rstrip("/") not in (host, _ISSUER) for issuer in issuers) or len(issuers) > 1:
-        description = "The response is another authorization server's."
+        description = "The response comes from another authorization server."
         raise _LoginFailed("invalid_state", description, cause="other_issuer", flow_goes_on=True)
 
 

@@ -15,7 +15,7 @@ log = logging.getLogger("zaikio_oauth")
 
 
 class Logout:
-    """Deletes grants and revokes their tokens at the Hub, in tasks that end although their request is over."""
+    """Deletes grants and revokes their tokens at the Hub, in tasks that are completed even after their request."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -31,7 +31,7 @@ class Logout:
     async def _once(self, access_token_id: str) -> None:
         if not await self._succeeds(access_token_id):
             log.warning(
-                "Access token %s is revoked as soon as the database can be used again.",
+                "Access token %s will be revoked as soon as the database can be used again.",
                 access_token_id,
                 extra={"zaikio_event": "revocation.postponed", "zaikio_access_token_id": access_token_id},
             )
@@ -44,14 +44,14 @@ class Logout:
             going_on = await self._runtime.background.pause(pause)
             if await self._succeeds(access_token_id):
                 log.info(
-                    "Access token %s is revoked, now that the database can be used again.",
+                    "Access token %s has been revoked, now that the database can be used again.",
                     access_token_id,
                     extra={"zaikio_event": "revocation.caught_up", "zaikio_access_token_id": access_token_id},
                 )
                 return
             pause = min(2 * pause, LONGEST_LOGOUT_RETRY)
         log.warning(
-            "Access token %s was not revoked: the database could not be used until the end.",
+            "Access token %s was not revoked: the process ended before the database could be used again.",
             access_token_id,
             extra={"zaikio_event": "revocation.given_up", "zaikio_access_token_id": access_token_id},
         )

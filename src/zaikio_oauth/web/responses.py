@@ -34,7 +34,7 @@ def redirect(url: str, status_code: int = 303) -> Response:
 def leave(address: PublicAddress, target: str | Response | None, otherwise: str | None = None) -> Response:
     """Return the response of a hook, or a redirect to its path, or one to ``otherwise``, by default ``/``.
 
-    A text that leads to another site is not followed: an app may have taken it from a request. Raises
+    A string that leads to another site is not followed: an app may have taken it from a request. Raises
     TypeError if the hook gave something else.
     """
     if isinstance(target, Response):
@@ -44,7 +44,7 @@ def leave(address: PublicAddress, target: str | Response | None, otherwise: str 
     path = address.target(target) if target else None
     if target and path is None:
         log.error(
-            "A hook returned an address of another site as a text; to leave this one, return a Response.",
+            "A hook returned an address of another site as a string; to leave this one, return a Response.",
             extra={"zaikio_event": "hook.foreign_address"},
         )
     return redirect(path or otherwise or address.path("/"))

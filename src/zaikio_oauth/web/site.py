@@ -85,7 +85,7 @@ class Site:
         """
         name, client = self.client(request)
         if callback == "connections" and not client.organization_scopes:
-            raise not_found("This client has no organization connection.")
+            raise not_found("Organizations cannot connect to this client.")
         address = self.address(request)
         in_path = path_client(request)
         suffix = f"/{quote(in_path, safe='')}" if in_path else ""

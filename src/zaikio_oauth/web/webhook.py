@@ -29,7 +29,7 @@ log = logging.getLogger("zaikio_oauth")
 class Webhook:
     """Receives events (Hub documentation, "Revocation"). Repeated and unordered deliveries are harmless.
 
-    A revocation is applied, then the hook ``on_event`` hears of it, and of all other events.
+    A revocation is applied first; then the hook ``on_event`` is called, as for every other event.
     """
 
     def __init__(self, site: Site) -> None:
@@ -82,7 +82,7 @@ class Webhook:
         # A hook that is not async may have kept us from noticing that it is late.
         late = clock() - started > LOOM_PATIENCE
         if not done or late or task.cancelled() or not task.result():
-            # Loom shall deliver the event again, whatever becomes of this attempt.
+            # Loom should deliver the event again, whatever becomes of this attempt.
             raise http_error(503, "Please deliver this event again.")
 
     async def _deal_with(self, client_name: str, event: HubEvent, jti: str | None) -> bool:

@@ -43,6 +43,10 @@ class LocalHub(HubState):
     a restart logs nobody out; it contains secrets, and only its owner can read it. ``keys_of``: another LocalHub, with
     whose keys this one signs; new ones take about 50 ms to make, which adds up if each test has a Hub of its own.
     Raises ConfigurationError for a file that cannot be used, and in ``production``.
+
+        hub = LocalHub.for_settings(settings)
+        hub.auto_consent(person_id)
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(hub), base_url="http://hub.zaikio.test")
     """
 
     def __repr__(self) -> str:

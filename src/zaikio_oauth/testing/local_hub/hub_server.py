@@ -16,7 +16,13 @@ _START_SECONDS = 10.0
 
 
 class HubServer:
-    """Serves a Hub at ``url``, in a thread of its own, while the ``with`` block runs. Port 0 picks a free port."""
+    """Serves a Hub at ``url``, in a thread of its own, while the ``with`` block runs. Port 0 picks a free port.
+
+    Raises OSError if the port is taken, and RuntimeError if the server has not started within 10 seconds.
+
+        with HubServer(LocalHub()) as server:
+            configure(Settings(host=server.url))
+    """
 
     def __init__(self, hub: Any, host: str = "127.0.0.1", port: int = 0) -> None:
         self.hub = hub

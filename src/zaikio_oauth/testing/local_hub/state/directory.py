@@ -22,7 +22,10 @@ _CLIENT_SECRET = "local-hub-secret-of-the-warehouse"  # noqa: S105 (public, and 
 
 @dataclass(frozen=True, slots=True)
 class HubOrganization:
-    """An organization."""
+    """An organization. ``country_code`` is that of ISO 3166-1; ``kinds`` are the Hub's, such as ``printer``.
+
+    hub.organizations = [HubOrganization(id=organization_id, name="Printing House", kinds=("printer",))]
+    """
 
     id: str
     name: str
@@ -55,8 +58,9 @@ class HubPerson:
 class HubApp:
     """An app that is registered at the Hub.
 
-    Without a ``client_secret`` it is non-confidential. Without ``desired_scopes``, a list or a
-    text, it may request any scope.
+    ``name`` is the audience of its tokens, ``redirect_uris`` are its registered callbacks, and ``plans`` are what an
+    organization can subscribe to. Without a ``client_secret`` it is non-confidential. Without
+    ``desired_scopes``, a list or one string, it may request any scope.
     """
 
     name: str

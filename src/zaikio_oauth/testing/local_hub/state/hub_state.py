@@ -124,7 +124,7 @@ class HubState(Directory):
             if name in (person.id, person.email):
                 return person
         known = ", ".join(person.email for person in self.people)
-        raise ConfigurationError(f"Nobody at the local Hub has the id or e-mail address {name!r}; there are: {known}")
+        raise ConfigurationError(f"Nobody at the local Hub has the id or e-mail address {name!r}; choose from: {known}")
 
     # --- what people do, without a browser ----------------------------------------------------------------
 
@@ -295,7 +295,10 @@ class HubState(Directory):
         self.faults.plan(answer)
 
     def rate_limit(self, target: str = "/", *, reset_in: float, times: int | None = 1) -> None:
-        """Respond with 429 and the instant from which to try again."""
+        """Respond to the next ``times`` requests with 429, and ask the client to wait ``reset_in`` seconds.
+
+        ``target`` and ``times`` are as in ``fail``; by default, all paths.
+        """
         reset = str(int(self.clock() + reset_in) + 1)
         self.fail(target, times=times, status=429, headers={"RateLimit-Reset": reset, "RateLimit-Rule": "300reqs/60s"})
 
