@@ -14,6 +14,7 @@ from tests.docs.pages import DOCS, ROOT
 from tests.test_errors import ERRORS
 from zaikio_oauth import OAuthError, ZaikioOAuthError
 from zaikio_oauth.errors import page_about
+from zaikio_oauth.web.messages import message
 
 PAGES = DOCS / "reference" / "errors"
 BASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Documentation"]
@@ -69,6 +70,19 @@ def test_every_page_is_led_to() -> None:
             text = page.read_text()
             assert [line for line in text.splitlines() if line.startswith("## ")] == SECTIONS
             assert "\n```python\n" in text.partition("## Reproduce it")[2]
+
+
+def test_every_page_quotes_what_the_person_sees() -> None:
+    """In English; the German quick start quotes the German messages."""
+    quoted = {}
+    for page in PAGES.glob("*.md"):
+        if found := re.search(r"## What the person sees\n\n> (.*)\n", page.read_text()):
+            quoted[page.stem] = found[1]
+    assert quoted == {code: message(code, "en") for code in quoted}
+    assert len(quoted) > 10
+    quick_start = (DOCS / "de" / "schnellstart.md").read_text()
+    german = re.findall(r"„([^“]*)“ \(`(\w+)`\)", quick_start)
+    assert german and all(message(code, "de").startswith(said) for said, code in german)
 
 
 def test_an_unknown_code_has_a_page_too() -> None:
