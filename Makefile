@@ -46,7 +46,7 @@ docs: $(VENV)/.tests ## build the documentation site; any warning is an error
 	@echo "build/docs/index.html"
 
 # Apart from the check, because it takes longer than the rest of it together.
-types: $(VENV)/.tests ## run pyright, and measure how much of the types is known
+types: $(VENV)/.tests ## run pyright, check the types of the examples, and measure how much of the types is known
 	@$(PYTHON) scripts/check-types
 
 format: $(VENV)/.tests ## format the code and fix lint errors where possible

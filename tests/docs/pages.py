@@ -16,6 +16,9 @@ BLOCK = re.compile(
     flags=re.DOTALL | re.MULTILINE,
 )
 
+# The languages of the blocks that are run.
+PYTHON = {"python", "given", "then"}
+
 
 @dataclass(frozen=True)
 class Block:

@@ -18,7 +18,7 @@ import yaml
 from dotenv import dotenv_values
 
 from tests.docs import commands
-from tests.docs.pages import Block, blocks, name_of, pages
+from tests.docs.pages import PYTHON, Block, blocks, name_of, pages
 from tests.docs.world import World, environment, hub_of_the_examples
 from zaikio_oauth.application import default
 from zaikio_oauth.testing import HubServer
@@ -82,7 +82,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "ini": ini,
     "crontab": crontab,
 }
-PYTHON = {"python", "given", "then"}
 # What readers have already is not run: their Rails app.
 NO_CODE = {"text", "ruby"}
 RUN_ELSEWHERE: dict[str, str] = {

@@ -60,7 +60,7 @@ class World:
         # A dataclass looks for the module that it is in.
         self.module = types.ModuleType("zaikio_docs_page")
         self.names: dict[str, Any] = self.module.__dict__
-        # What a ``given`` or ``then`` may use; readers have their own.
+        # What a ``given`` or ``then`` may use; readers have their own. Their types are in given.pyi.
         self.names |= {
             "hub": hub,
             "hub_url": hub_url,

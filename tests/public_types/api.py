@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.testclient import TestClient
 from playwright.async_api import BrowserContext
 from playwright.sync_api import BrowserContext as SyncBrowserContext
+from pydantic import SecretStr
 from starlette.responses import RedirectResponse, Response
 
 from alembic import context
@@ -172,6 +173,8 @@ def on_token_event(event: TokenEvent) -> None:
 
 
 settings = Settings(clients={"warehouse": ClientSettings(client_id="the-id")})
+ClientSettings(client_id="the-id", client_secret="secret", default_scopes=["a.b.r"], organization_scopes="a.b.r,a.c.r")
+ClientSettings(client_id="the-id", client_secret=SecretStr("secret"), webhook_secret=["new", "old"])
 zaikio = configure(
     settings,
     after_approve=after_approve,
@@ -350,6 +353,7 @@ def local_hub() -> None:
     """A local Hub with people and apps of the test."""
     organization = HubOrganization("the-organization", "Druckhaus")
     person = HubPerson("the-person", "Anna", "Möller", "anna@example.com", memberships=((organization.id, ("owner",)),))
+    HubApp("warehouse", "the-id", desired_scopes=["a.b.r"])
     registered = HubApp.for_client("warehouse", "the-id", "the-secret", base_urls=["http://testserver"])
     hub = LocalHub([registered], people=[person], organizations=[organization])
     hub.auto_consent(person.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -61,7 +61,19 @@ class ClientSettings(BaseModel):
     organization_scopes: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 
-    if not TYPE_CHECKING:  # Type checkers know the arguments better than a signature of our own can say.
+    if TYPE_CHECKING:
+        # What may be given, which is more than what the fields hold.
+        def __init__(
+            self,
+            *,
+            client_id: str,
+            client_secret: str | SecretStr | None = None,
+            default_scopes: str | Iterable[str] = (),
+            organization_scopes: str | Iterable[str] = (),
+            webhook_secret: str | SecretStr | Iterable[str | SecretStr] = (),
+        ) -> None: ...
+
+    else:
 
         def __init__(self, **values: Any) -> None:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from zaikio_oauth.testing.local_hub.state.requested_scopes import scopes_of
 
@@ -69,6 +70,18 @@ class HubApp:
     redirect_uris: tuple[str, ...] = ()
     desired_scopes: tuple[str, ...] | None = None
     plans: tuple[str, ...] = ("free", "pro")
+
+    if TYPE_CHECKING:
+        # What may be given, which is more than what the fields hold.
+        def __init__(
+            self,
+            name: str,
+            client_id: str,
+            client_secret: str | None = None,
+            redirect_uris: tuple[str, ...] = (),
+            desired_scopes: str | Iterable[str] | None = None,
+            plans: tuple[str, ...] = ("free", "pro"),
+        ) -> None: ...
 
     @property
     def title(self) -> str:
