@@ -60,7 +60,7 @@ def noted_in(file: Path) -> Callable[[HubEvent], Awaitable[None]]:
     async def on_event(event: HubEvent) -> None:
         with file.open("a") as notes:
             notes.write(f"begun {event.id}\n")
-        await asyncio.sleep(event.payload["seconds"])
+        await asyncio.sleep(event.payload.get("seconds", 0))
         with file.open("a") as notes:
             notes.write(f"done {event.id}\n")
 

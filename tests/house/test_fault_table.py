@@ -1,4 +1,4 @@
-"""The pages about faults, single flight and sync code name the test of each row, and no test of a fault is missing there."""
+"""The pages about faults, single flight, freshness and sync code name the test of each row, and no test of a fault is missing there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "faults.md"
 SINGLE_FLIGHT = ROOT / "docs" / "explanation" / "single-flight.md"
+FRESHNESS = ROOT / "docs" / "explanation" / "freshness.md"
 SYNC_CODE = ROOT / "docs" / "how-to" / "sync-code.md"
 
 
@@ -24,7 +25,7 @@ def names_of_tests(folder: Path) -> set[str]:
 
 def rows() -> list[str]:
     """Return the rows of all tables of these pages, without their headings."""
-    text = PAGE.read_text() + SINGLE_FLIGHT.read_text() + SYNC_CODE.read_text()
+    text = PAGE.read_text() + SINGLE_FLIGHT.read_text() + FRESHNESS.read_text() + SYNC_CODE.read_text()
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [
         line

@@ -132,7 +132,7 @@ class _Names:
         values = tuple(
             (local, self.value(value))
             for local, value in sorted(frame.f_locals.items())
-            if not (local in ("started", "pause") and name == "once_across_processes") and local != "patience"
+            if not (local in ("started", "longest") and name == "once_across_processes") and local != "patience"
         )
         return (frame.f_code.co_name, frame.f_lasti, values)
 

@@ -21,6 +21,7 @@ from zaikio_oauth.hub.http import HubResponse
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.store.access_tokens import TokenSearch
+from zaikio_oauth.store.changes import Changes
 from zaikio_oauth.store.single_flight import Patience, SingleFlight
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.issuance import Issuance
@@ -130,7 +131,7 @@ class World:
         ended_grants = self.store.ended_grants()
         lost_grants = LostGrants(ended_grants, telemetry)
         endpoint, roles = TokenEndpoint(http), Roles(http)
-        grants = StoredGrants(access_tokens, TokenCache(0), flights)
+        grants = StoredGrants(access_tokens, TokenCache(0), Changes(0), flights)
         revocation = Revocation(SETTINGS, http, endpoint, grants, ended_grants, flights, telemetry)
         issuance = Issuance(SETTINGS, http, endpoint, roles, grants, revocation, leases, flights, telemetry)
         refresh = Refresh(SETTINGS, endpoint, roles, revocation, grants, leases, flights, telemetry, lost_grants)

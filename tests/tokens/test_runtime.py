@@ -245,7 +245,7 @@ async def test_a_read_that_began_earlier_is_not_believed_under_the_lease(
         async def keep_reading() -> None:
             while True:
                 await parts.flights.run(
-                    ("read", repr(search), DEFAULT_VALID_FOR, parts.grants.cache.dropped), read_too_early
+                    ("read", repr(search), DEFAULT_VALID_FOR, parts.grants.cache.reading()), read_too_early
                 )
 
         reading = asyncio.create_task(keep_reading())

@@ -31,23 +31,23 @@ log = logging.getLogger("zaikio_oauth")
 class RevocationList:
     """Knows which tokens are revoked, for one event loop; the grants that we hold are marked in the database.
 
+    ``verdicts`` says of tokens of others whether the token with this id is revoked.
     ``on_marked`` hears which grants were marked, and which of them were not lost before.
     """
 
     def __init__(
         self,
-        *,
         http: HubHttp,
         revoked_tokens: RevokedTokenRepository,
         cache: TokenCache[StoredToken],
-        cache_ttl: float,
+        verdicts: TokenCache[bool],
+        *,
         on_marked: Callable[[list[EndedGrant], list[EndedGrant]], object],
     ) -> None:
         self._http = http
         self._revoked_tokens = revoked_tokens
         self._cache = cache
-        # For tokens of others: True if the token with this id is revoked.
-        self._verdicts: TokenCache[bool] = TokenCache(cache_ttl)
+        self._verdicts = verdicts
         self._on_marked = on_marked
         self._needed = asyncio.Event()
         # Set when the list has been checked for the first time, or has been waited for long enough.
@@ -77,7 +77,7 @@ class RevocationList:
             await asyncio.wait([self._checking])
 
     async def add(self, jtis: Collection[str]) -> None:
-        """Have the tokens of these ids rejected: in this process at once, in others when their cache has expired."""
+        """Have the tokens of these ids rejected: in this process at once, in others when they learn of it."""
         revoked = frozenset(jtis)
         marked, lost = await self._revoked_tokens.add(revoked)
         # Afterwards, so that a look-up under way, which may not have seen it, does not put it back into the cache.
@@ -97,9 +97,9 @@ class RevocationList:
         await self._ready.wait()
         revoked = self._verdicts.get(jti)
         if revoked is None:
-            dropped = self._verdicts.dropped
+            reading = self._verdicts.reading()
             revoked = await self._revoked_tokens.contains(jti)
-            self._verdicts.put(jti, revoked, dropped=dropped)
+            self._verdicts.put(jti, revoked, reading)
         return revoked
 
     async def fetch_if_due(self) -> bool:

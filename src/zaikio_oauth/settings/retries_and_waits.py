@@ -22,7 +22,7 @@ PAGE_PATIENCE, OPTIONAL_PATIENCE = 5.0, 2.0
 
 RENEWAL_PAUSE = timedelta(minutes=1)
 """How long a renewal ahead of time that failed is not tried again, and how often the Hub is asked for a token that is
-valid longer than its tokens live."""
+valid for longer than its tokens are."""
 
 CONNECT_TIMEOUT = 5.0
 
@@ -38,7 +38,7 @@ SINGLE_USE_ATTEMPT = 10.0
 STALL, STALL_GRACE = 0.5, 1.0
 """How late a deadline has to be to show that the event loop was stalled, and how much longer we then wait.
 
-A response of the Hub or of the database that arrived meanwhile lies in the socket and only has to be read.
+A response of the Hub or of the database that arrived meanwhile is waiting in the socket and only has to be read.
 """
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 5.0
@@ -48,13 +48,13 @@ LONGEST_RETRY_AFTER = 3600.0
 """The longest wait that a ``Retry-After`` or ``RateLimit-Reset`` of the Hub can ask for."""
 
 KEEP_ALIVE_WITHIN = timedelta(days=2)
-"""How long before its refresh token dies a connection is refreshed, so that a daily job has two attempts."""
+"""How long before its refresh token expires a connection is refreshed, so that a daily job has two attempts."""
 
 KEEP_ALIVE_AT_ONCE = 4
 """How many connections are refreshed at the same time."""
 
 KEEP_ALIVE_GIVES_UP = 20
-"""After so many failures in a row because nothing answered, the rest is left for the next run."""
+"""After this many failures in a row because nothing answered, the rest is left for the next run."""
 
 REVOCATION_DEADLINE = 5.0
 """For revoking one token: a person who logs out waits for it."""
@@ -98,7 +98,7 @@ REVOCATION_LIST_CHECK = 60.0
 # ── Processes that want the same thing ─────────────────────────────────────────────────────────────
 
 LEASE_SECONDS = 10.0
-"""A lease whose holder has not renewed it for so long may be taken over; it is renewed four times as often."""
+"""A lease whose holder has not renewed it for this long may be taken over; it is renewed four times as often."""
 
 LEASE_TAKE_OVER_GRACE = 10.0
 """How long an ``invalid_grant`` is doubted when another process may have used the refresh token and be storing what it
@@ -135,6 +135,18 @@ SQLITE_BUSY_TIMEOUT = 4.0
 
 MIGRATION_TIMEOUT = 300.0
 """For one statement of a migration, which may have to wait for another process that migrates."""
+
+CHANGES_DELAY = 5.0
+"""When a script that nobody has entered begins to listen for changes; one that has ended by then need not."""
+
+CHANGES_TEST = 1.0
+"""How long a notification to ourselves may take, which shows that there is no pooler in between."""
+
+SHORTEST_CHANGES_CHECK, LONGEST_CHANGES_CHECK = 0.1, 15.0
+"""How often the server is asked whether it still has this listener: four times in ``cache_ttl``, within limits."""
+
+LONGEST_CHANGES_BACKOFF = 60.0
+"""Between two attempts to listen for changes."""
 
 # ── A device that waits for its person (RFC 8628) ──────────────────────────────────────────────────
 
@@ -185,7 +197,7 @@ class Deadline:
     """Cancels the body of ``async with`` after ``seconds`` and raises TimeoutError; None means never.
 
     If the event loop was stalled (the process was stopped, or something blocked the loop), the deadline may be over
-    when the loop goes on, although the answer lies in the socket. The body then has a moment more to read it.
+    when the loop goes on, although the answer is waiting in the socket. The body then has a moment more to read it.
 
         async with Deadline(5):
             await connection.read()

@@ -141,7 +141,8 @@ class Settings(DatabaseSettings):
     ``default_client``: the client that is used where none is named; by default the only one or, in code, the first one.
     Required if several are configured by the environment, whose order means nothing.
     ``base_url``: the public address of the app, for redirect URIs behind a proxy.
-    ``cache_ttl``: the seconds for which a process may use what it has read without asking the database again.
+    ``cache_ttl``: the seconds for which a process may use what it has read while it cannot notice changes; 0 uses
+    nothing that was read before.
     ``refresh_ahead``: the seconds before its expiry at which a token is renewed in the background while callers still
     use it; at most half of its lifetime. 0 means that it is renewed only when it must be.
     ``auto_migrate``: True if start-up should run the migrations; by default only on SQLite.

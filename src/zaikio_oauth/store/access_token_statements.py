@@ -102,11 +102,14 @@ class AccessTokenStatements:
         known = select(revocations.c.jti).where(revocations.c.jti == column.jti)
         self._get = select(table).where(this_row, column.revoked_at.is_(None))
         # After a broken connection this is tried again, and the row may already exist.
-        self._add = database.insert(table).on_conflict_do_nothing(index_elements=["id"])
-        self._mark_revoked = update(table).where(this_row, known.exists())
-        self._change = update(table).where(this_version)
-        self._replace = update(table).where(this_version, column.revoked_at.is_(None))
-        self._delete = delete(table).where(this_row).returning(table)
+        added = database.insert(table).on_conflict_do_nothing(index_elements=["id"])
+        # The newest token wins, so what was found before for this bearer has to be looked up again.
+        self._add = database.told(added, column.bearer_id)
+        self._mark_revoked = database.told(update(table).where(this_row, known.exists()), column.id)
+        self._change = database.told(update(table).where(this_version), column.id)
+        replaced = update(table).where(this_version, column.revoked_at.is_(None))
+        self._replace = database.told(replaced, column.id)
+        self._delete = database.told(delete(table).where(this_row).returning(table), column.id)
         self._page = (
             select(column.id, column.version, column.token, column.refresh_token)
             .where(column.id > bindparam("after"))

@@ -61,6 +61,12 @@ class StoredToken:
             return False
         return not self.postponed(now)
 
+    def seconds_until_due(self, ahead: timedelta) -> float:
+        """Return how long it is not ``due``, at least 0."""
+        expires_at = self.access_token.expires_at
+        due_at = max(expires_at - ahead, self.issued_at + (expires_at - self.issued_at) / 2)
+        return max(0.0, (due_at - datetime.now(UTC)).total_seconds())
+
     def will_do(self, valid_for: timedelta, now: datetime | None = None) -> bool:
         """Return True if it is valid that long, or lives and is the longest that the Hub gives."""
         now = now or datetime.now(UTC)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import ColumnElement, Table, event, func
@@ -13,6 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError
 from zaikio_oauth.settings.retries_and_waits import MIGRATION_TIMEOUT
 from zaikio_oauth.store import schema
+from zaikio_oauth.store.change_listener import ChangeListener, notification
+from zaikio_oauth.store.changes import Changes
+from zaikio_oauth.store.data_version import DataVersion
 from zaikio_oauth.store.database_errors import CANNOT_OPEN, driver_error, fault_of
 from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.store.engine import make_engine, refused_parameter
@@ -60,12 +65,31 @@ class Database:
         self.statements: Statements = Statements(
             self.engine, deadline=options["statement_deadline"], in_transactions=options["in_transactions"]
         )
+        # Who has sent a notification: whoever has changed something knows it already.
+        self.sender: str = uuid.uuid4().hex
         self.insert: Callable[[Table], Insert] = _insert_of(self.engine.dialect.name)
 
     def contains(self, column: ColumnElement[str], text: str | ColumnElement[str]) -> ColumnElement[bool]:
         """Return the condition that the column contains this text exactly. LIKE would ignore case on SQLite."""
         position = func.strpos if self.postgresql else func.instr
         return position(column, text) > 0
+
+    def told(self, statement: Any, name: ColumnElement[Any]) -> Any:
+        """Return the statement, which also notifies the other processes that what has this name has changed."""
+        return statement.returning(notification(self.sender, name)) if self.postgresql else statement
+
+    def changes(self, trusted: float) -> Changes:
+        """Return what tells of changes by others; what was read is trusted for so many seconds without it."""
+        url = self.engine.url
+        if self.postgresql:
+            pooled = self.engine.sync_engine.get_execution_options()["in_transactions"]
+            if trusted == 0 or pooled:
+                return Changes(trusted)
+            return ChangeListener(self.engine, self.statements, sender=self.sender, trusted=trusted)
+        of_memory = not url.database or url.database.startswith((":memory:", "file:"))
+        if trusted == 0 or of_memory:
+            return Changes(trusted)
+        return DataVersion(str(Path(url.database or "").absolute()), trusted)
 
     def __repr__(self) -> str:
         return f"<Database {self.name}>"

@@ -28,6 +28,7 @@ class RevokedTokenRepository:
         self._access_tokens = database.tables.access_tokens
         self._schedule = database.tables.schedule
         self._insert = database.insert
+        self._told = database.told
         self._marks = Marks()
         # Built once, because each bearer token needs it.
         known = self._revocations.c.jti
@@ -59,7 +60,8 @@ class RevokedTokenRepository:
             .values(revoked_at=mark, lost_at=case((lost, mark), else_=column.lost_at))
             .returning(column.id, column.audience, column.bearer_type, column.bearer_id, column.lost_at)
         )
-        return insert.values([{"jti": jti, "revoked_at": mark} for jti in jtis]), update_grants
+        insert = insert.values([{"jti": jti, "revoked_at": mark} for jti in jtis])
+        return self._told(insert, self._revocations.c.jti), self._told(update_grants, column.id)
 
     async def contains(self, jti: str) -> bool:
         """Return True if the token of that id is revoked."""

@@ -278,14 +278,16 @@ async def once_across_processes(
     result: Callable[[], Awaitable[T | None]],
     call: Callable[[], Awaitable[T]],
     deadline: float,
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> T:
     """Return the ``result`` that another process has reached, or that of ``call``, which is made under the lease.
 
+    ``pause`` waits for so many seconds, or until there may be a result.
     No database connection is held while waiting. Raises HubUnavailableError after ``deadline`` seconds.
     """
     clock = asyncio.get_running_loop().time
     started = clock()
-    pause = FIRST_POLL
+    longest = FIRST_POLL
     while True:
         with at_the_database():
             if await lease.acquire():
@@ -295,8 +297,8 @@ async def once_across_processes(
         if clock() - started > deadline:
             raise HubUnavailableError("another process is still asking it", elapsed=clock() - started)
         # Jitter keeps waiting processes from polling in step.
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-        pause = min(pause * 1.5, LONGEST_POLL)
+        await pause(longest * random.uniform(0.5, 1.0))  # noqa: S311
+        longest = min(longest * 1.5, LONGEST_POLL)
     async with lease.held():
         # Another process may have finished between the last look and the lease.
         with at_the_database():

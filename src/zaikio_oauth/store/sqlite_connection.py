@@ -9,12 +9,13 @@ import weakref
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 
 import aiosqlite
 
 from zaikio_oauth.errors import ConfigurationError
 
-__all__ = ["use"]
+__all__ = ["Reader", "use"]
 
 
 def use(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
@@ -45,6 +46,28 @@ class _Connection(aiosqlite.Connection):
         return None if self.stopped is None else asyncio.shield(self.stopped)
 
 
+class Reader:
+    """A connection of the event loop's own thread, for what SQLite answers from memory at once."""
+
+    # Nobody else's thread uses it, so that a fork never finds it in use.
+    calls = 0
+
+    def __init__(self, path: str) -> None:
+        self.handle: sqlite3.Connection = sqlite3.connect(
+            f"file:{quote(path)}?mode=ro", uri=True, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        _process.opened.add(self)
+
+    def data_version(self) -> int:
+        """Return a number that changes whenever another connection has written; raises sqlite3.Error."""
+        version: int = self.handle.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.handle.close()
+
+
 class _Process:
     """What this process has open. Its child has the same in memory, but not the locks on the files.
 
@@ -55,7 +78,7 @@ class _Process:
     """
 
     def __init__(self) -> None:
-        self.opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self.opened: weakref.WeakSet[_Connection | Reader] = weakref.WeakSet()
         self.forked_in_use = False
 
     def after_fork(self) -> None:

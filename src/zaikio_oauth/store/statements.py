@@ -29,7 +29,7 @@ log = logging.getLogger("zaikio_oauth")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a statement gave: its rows, or how many rows it changed."""
+    """What a statement gave: its rows, and how many there are or how many it changed."""
 
     rows: Sequence[Row[Any]]
     rowcount: int
@@ -191,7 +191,7 @@ class Statements:
             for statement in statements:
                 built, values = statement if isinstance(statement, Bound) else (statement, None)
                 result = await connection.execute(built, values)
-                outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
+                outcome = _of_rows(result.all()) if result.returns_rows else Outcome((), result.rowcount)
             if self._in_transactions:
                 await connection.commit()
         finally:
@@ -213,9 +213,13 @@ class Statements:
         return terminate and Due(seconds, terminate)
 
 
+def _of_rows(rows: Sequence[Row[Any]]) -> Outcome:
+    return Outcome(rows, len(rows))
+
+
 async def _outcome(driver: Any, query: NativeQuery, values: Mapping[str, Any]) -> Outcome:
     if query.returns_rows:
-        return Outcome(query.rows(await driver.fetch(query.text, *query.arguments(values))), 0)
+        return _of_rows(query.rows(await driver.fetch(query.text, *query.arguments(values))))
     # The server says such as "UPDATE 1".
     status = await driver.execute(query.text, *query.arguments(values))
     return Outcome((), int(status.rpartition(" ")[2]))

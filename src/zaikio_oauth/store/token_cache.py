@@ -1,13 +1,14 @@
-"""What one process has read from the database in the last few seconds, limited in number and age."""
+"""What one process has read from the database, limited in number and age."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["TokenCache"]
+__all__ = ["Reading", "TokenCache"]
 
 T = TypeVar("T")
 
@@ -21,13 +22,37 @@ def _nothing(_value: object) -> tuple[str, ...]:
     return ()
 
 
+def _for_ever(_value: object) -> float:
+    return math.inf
+
+
+def _unknown() -> None: ...
+
+
+class Reading(NamedTuple):
+    """When a read began: after how many removals, and at which version of the database, if that is known."""
+
+    dropped: int
+    version: Hashable | None = None
+
+
+class _Entry(NamedTuple, Generic[T]):
+    value: T
+    read_at: float
+    lasts_until: float
+    version: Hashable | None
+
+
 class TokenCache(Generic[T]):
-    """Keeps values for ``ttl`` seconds; a ``ttl`` of 0 keeps nothing. New values displace the oldest.
+    """Keeps values for ``ttl`` seconds; a ``ttl`` of 0 keeps nothing. New values displace the least recently used.
+
+    A value is kept longer while the database has the ``version`` at which it was read, for the seconds that ``lasting``
+    says.
 
     A value is removed by its key or by one of its ``labels``, however many others there are.
 
-    ``dropped`` counts deliberate removals. A reader notes it before it asks the database and passes it to ``put``,
-    because what was read before a logout must not be cached after it.
+    A reader notes ``reading()`` before it asks the database and passes it to ``put``, because what was read before a
+    logout must not be cached after it.
     """
 
     def __init__(
@@ -35,21 +60,25 @@ class TokenCache(Generic[T]):
         ttl: float,
         *,
         labels: Callable[[T], Iterable[str | None]] = _nothing,
+        lasting: Callable[[T], float] = _for_ever,
+        version: Callable[[], Hashable | None] = _unknown,
         max_entries: int = MAX_ENTRIES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ttl = ttl
         self._labels = labels
+        self._lasting = lasting
+        self._version = version
         self._max_entries = max_entries
         self._monotonic = monotonic
-        self._entries: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()
         # By label: the key, or several. Most labels have one, and a set takes as much memory as the rest of an entry.
         self._keys: dict[str, str | set[str]] = {}
-        # By name: what ``dropped`` was when it was removed last. The oldest are forgotten; all that was read before
-        # them counts as removed.
+        # By name: how many removals there had been when it was removed last. The oldest are forgotten; all that was
+        # read before them counts as removed.
         self._drops: OrderedDict[str, int] = OrderedDict()
         self._forgotten = 0
-        self.dropped: int = 0
+        self._dropped = 0
 
     @property
     def enabled(self) -> bool:
@@ -57,44 +86,64 @@ class TokenCache(Generic[T]):
         return self._ttl > 0
 
     def get(self, key: str) -> T | None:
-        """Return the value, or None if there is none that is younger than ``ttl``."""
+        """Return the value, or None if there is none that can still be used."""
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if self._monotonic() - entry[0] >= self._ttl:
+        now = self._monotonic()
+        if now - entry.read_at >= self._ttl and not self._unchanged(entry, now):
             self._remove(key)
             return None
-        return entry[1]
+        self._entries.move_to_end(key)
+        return entry.value
 
-    def put(self, key: str, value: T, *, dropped: int) -> None:
-        """Keep a value that was read when ``dropped`` was as given; ignore it if it was removed since."""
-        if not self.enabled or dropped < self._forgotten:
+    def _unchanged(self, entry: _Entry[T], now: float) -> bool:
+        return entry.version is not None and now < entry.lasts_until and entry.version == self._version()
+
+    def reading(self) -> Reading:
+        """Return what a reader notes before it asks the database."""
+        return Reading(self._dropped, self._version())
+
+    def put(self, key: str, value: T, reading: Reading) -> None:
+        """Keep a value; ignore it if it was removed since this reading began."""
+        if not self.enabled or reading.dropped < self._forgotten:
             return
         labels = self._labels_of(key, value)
-        if dropped != self.dropped and any(self._drops.get(name, 0) > dropped for name in (key, *labels)):
+        if reading.dropped != self._dropped and any(
+            self._drops.get(name, 0) > reading.dropped for name in (key, *labels)
+        ):
             return
         self._remove(key)
-        self._entries[key] = (self._monotonic(), value)
+        now = self._monotonic()
+        self._entries[key] = _Entry(value, now, now + self._lasting(value), reading.version)
         for label in labels:
             self._index(label, key)
         while len(self._entries) > self._max_entries:
             self._remove(next(iter(self._entries)))
 
+    def clear(self) -> None:
+        """Remove all values, and have all reads that are under way ignored."""
+        self._dropped += 1
+        self._forgotten = self._dropped
+        self._drops.clear()
+        self._entries.clear()
+        self._keys.clear()
+
     def drop(self, *names: str) -> None:
         """Remove the values with these keys or labels, and have reads of them that are under way ignored."""
-        self.dropped += 1
+        self._dropped += 1
         if len(names) > MAX_DROPS:
             self._drops.clear()
-            self._forgotten = self.dropped
+            self._forgotten = self._dropped
         for name in names:
             keys = self._keys.get(name, ())
             for key in (name, *([keys] if isinstance(keys, str) else tuple(keys))):
                 self._remove(key)
-            if self._forgotten < self.dropped:
+            if self._forgotten < self._dropped:
                 self._remember(name)
 
     def _remember(self, name: str) -> None:
-        self._drops[name] = self.dropped
+        self._drops[name] = self._dropped
         self._drops.move_to_end(name)
         if len(self._drops) > MAX_DROPS:
             _, self._forgotten = self._drops.popitem(last=False)
@@ -102,7 +151,7 @@ class TokenCache(Generic[T]):
     def _remove(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            for label in self._labels_of(key, entry[1]):
+            for label in self._labels_of(key, entry.value):
                 self._unindex(label, key)
 
     def _labels_of(self, key: str, value: T) -> list[str]:

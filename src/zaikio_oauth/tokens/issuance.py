@@ -102,12 +102,14 @@ class Issuance:
             # Before the lease, too: who wants more than the Hub gives comes often.
             if found := await stored():
                 return found
-            return await once_across_processes(
-                self.client_credentials_lease(search),
-                result=stored,
-                call=lambda: self.request_client_credentials(search, valid_for),
-                deadline=HUB_DEADLINE,
-            )
+            with self.grants.changes.watching(bearer_id) as pause:
+                return await once_across_processes(
+                    self.client_credentials_lease(search),
+                    result=stored,
+                    call=lambda: self.request_client_credentials(search, valid_for),
+                    deadline=HUB_DEADLINE,
+                    pause=pause,
+                )
 
         name = f"The request for a token of {bearer_type}/{bearer_id}"
         key = (_digest_of(search), other_than and other_than.token)

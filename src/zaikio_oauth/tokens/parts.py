@@ -16,6 +16,7 @@ from zaikio_oauth.resource_server.revocation_list import RevocationList
 from zaikio_oauth.resource_server.verification import Verification
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.changes import Changes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.handled_events import HandledEventRepository
@@ -57,6 +58,7 @@ class Parts:
     verification: Verification
     revocation_list: RevocationList
     access_tokens: AccessTokenRepository
+    changes: Changes
     used_flows: UsedFlowRepository
     event_inbox: EventInbox
     flights: SingleFlight
@@ -80,28 +82,27 @@ async def open_parts(
     # A shutdown must not lose a token that the Hub is just issuing.
     stack.push_async_callback(flights.drain)
 
-    cache: TokenCache[StoredToken] = TokenCache(settings.cache_ttl, labels=attrgetter("labels"))
+    changes = database.changes(settings.cache_ttl)
+    stack.push_async_callback(changes.stop)
+    cache: TokenCache[StoredToken] = changes.cache(
+        labels=attrgetter("labels"), lasting=lambda stored: stored.seconds_until_due(settings.ahead)
+    )
     access_tokens = AccessTokenRepository(database, on_undecryptable=telemetry.undecryptable)
     leases, handled_events = LeaseRepository(database), HandledEventRepository(database)
     # Before the flights are waited for.
     stack.callback(access_tokens.close)
     stack.callback(handled_events.close)
     revoked_tokens, token_endpoint = RevokedTokenRepository(database), TokenEndpoint(http)
-    grants = StoredGrants(access_tokens, cache, flights)
+    grants = StoredGrants(access_tokens, cache, changes, flights)
     ended_grants = EndedGrantRepository(database)
     lost_grants, connections = LostGrants(ended_grants, telemetry), ConnectionList(NewestGrantRepository(database))
     revocation = Revocation(settings, http, token_endpoint, grants, ended_grants, flights, telemetry)
     issuance = Issuance(settings, http, token_endpoint, roles, grants, revocation, leases, flights, telemetry)
     refresh = Refresh(settings, token_endpoint, roles, revocation, grants, leases, flights, telemetry, lost_grants)
     renewals = RenewalAhead(settings, grants, refresh, issuance, flights, telemetry)
-    revocation_list = RevocationList(
-        http=http,
-        revoked_tokens=revoked_tokens,
-        cache=cache,
-        cache_ttl=settings.cache_ttl,
-        on_marked=lost_grants.revoked,
-    )
+    revocation_list = RevocationList(http, revoked_tokens, cache, changes.cache(), on_marked=lost_grants.revoked)
     stack.push_async_callback(revocation_list.stop)
+    changes.start()
     revocation_list.start()
     return Parts(
         tokens=TokenManager(settings, grants, issuance, refresh, renewals, lost_grants),
@@ -115,6 +116,7 @@ async def open_parts(
         verification=Verification(settings, signing_keys, roles, revocation_list),
         revocation_list=revocation_list,
         access_tokens=access_tokens,
+        changes=changes,
         used_flows=UsedFlowRepository(database),
         event_inbox=EventInbox(handled_events, leases, flights),
         flights=flights,

@@ -65,12 +65,14 @@ class Refresh:
 
     async def _once_across_processes(self, stored: StoredToken, valid_for: timedelta) -> StoredToken:
         lease = self.lease(stored)
-        return await once_across_processes(
-            lease,
-            result=lambda: self._changed_since(stored),
-            call=lambda: self.request(stored, lease, valid_for),
-            deadline=HUB_DEADLINE,
-        )
+        with self.grants.changes.watching(stored.access_token.id) as pause:
+            return await once_across_processes(
+                lease,
+                result=lambda: self._changed_since(stored),
+                call=lambda: self.request(stored, lease, valid_for),
+                deadline=HUB_DEADLINE,
+                pause=pause,
+            )
 
     async def _changed_since(self, stored: StoredToken) -> StoredToken | None:
         """Return the row as another process has left it, or None while it is unchanged."""

@@ -69,7 +69,7 @@ class RejectedTokens:
                 extra={"zaikio_event": "token.rejected", "zaikio_access_token_id": rejected.id},
             )
             # Here too: the row may be gone, or the database.
-            self.failed_lately.put(rejected.id, True, dropped=self.failed_lately.dropped)
+            self.failed_lately.put(rejected.id, True, self.failed_lately.reading())
             await self._postpone(rejected)
             return None
         await self._postpone(renewed)

@@ -131,4 +131,4 @@ class RenewalAhead:
         return await once_across_processes(lease, result=settled, call=noted, deadline=RENEWAL_WAIT)
 
     def _postpone_here(self, token_id: str) -> None:
-        self.failed_here.put(token_id, True, dropped=self.failed_here.dropped)
+        self.failed_here.put(token_id, True, self.failed_here.reading())

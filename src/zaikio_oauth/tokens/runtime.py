@@ -183,6 +183,7 @@ class Runtime:
             try:
                 # It may have to migrate, or to wait for another process that does.
                 async with self.use(patience=Patience(MIGRATION_TIMEOUT)) as parts:
+                    parts.changes.needed()
                     return parts.revocation_list.needed()
             except StoreUnavailableError as error:
                 elapsed = time.monotonic() - started

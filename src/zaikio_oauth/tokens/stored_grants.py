@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
+from zaikio_oauth.store.changes import Changes
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database
 from zaikio_oauth.store.token_cache import TokenCache
 
@@ -23,6 +24,7 @@ class StoredGrants:
 
     access_tokens: AccessTokenRepository
     cache: TokenCache[StoredToken]
+    changes: Changes
     flights: SingleFlight
 
     # --- cached reads -----------------------------------------------------------------------------------
@@ -54,12 +56,12 @@ class StoredGrants:
         kept = self.cache.get(key)
         if kept is not None and kept.access_token.valid_for(valid_for):
             return kept
-        dropped = self.cache.dropped
-        # With "dropped", so that a reader who comes after a logout does not join a read that began before it.
-        flight = ("read", key, differing_by, dropped)
+        reading = self.cache.reading()
+        # So that a reader who comes after a logout does not join a read that began before it.
+        flight = ("read", key, differing_by, reading)
         stored = await self.flights.run(flight, _reading(query), patience=patience, name="a look-up of a token")
         if stored is not None:
-            self.cache.put(key, stored, dropped=dropped)
+            self.cache.put(key, stored, reading)
         return stored
 
     # --- reads from the database ------------------------------------------------------------------------
