@@ -149,7 +149,7 @@ class _Names:
         if kind == "_Holding":
             # What a waiter has seen matters only as long as it is still so.
             return (value.holder, value.beat) in self._held
-        if kind == "Lease":
+        if kind == "GrantLease" or kind == "Lease":
             return self._lease(value)
         if kind in ("StoredToken", "AccessToken", "TokenResponse"):
             slots = getattr(value, "__slots__", None) or vars(value)
@@ -165,5 +165,5 @@ class _Names:
         watched = lease._watched
         still = watched is not None and (watched.holder, watched.beat) in self._held
         # Since when matters only while it is still so, and no longer once that is long enough to take it over.
-        since = min(age(self._now - lease._watched_since), age(lease._seconds)) if still else None
-        return self.of(lease._holder), lease._key, still, since, lease.taken_over
+        since = min(age(self._now - lease._watched_since), age(lease._repository.seconds)) if still else None
+        return self.of(lease.holder), lease.key, still, since, lease.taken_over

@@ -76,13 +76,6 @@ async def step(name: str) -> None:
 # ── the real one ───────────────────────────────────────────────────────────────────────────────────
 
 
-class ShortLeases(LeaseRepository):
-    """Leases that live as long as these runs can wait."""
-
-    def lease(self, key: str) -> Lease:
-        return Lease(self, key, LEASE)
-
-
 class SteppedStatements:
     """Runs each statement as a step of its own."""
 
@@ -91,14 +84,17 @@ class SteppedStatements:
         self.stepping = True
 
     async def run(self, *statements: Statement, **_: Any) -> Outcome:
-        outcome = Outcome((), 0)
+        return (await self.run_all(*statements))[-1]
+
+    async def run_all(self, *statements: Statement) -> list[Outcome]:
+        outcomes = []
         for each in statements:
-            statement, values = each if isinstance(each, Bound) else (each, {})
+            statement, values = each[:2] if isinstance(each, Bound) else (each, {})
             if self.stepping:
                 await step(_named(statement))
             result = self._connection.execute(statement, values)
-            outcome = Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount)
-        return outcome
+            outcomes.append(Outcome(result.all(), 0) if result.returns_rows else Outcome((), result.rowcount))
+        return outcomes
 
 
 def _named(statement: Any) -> str:
@@ -143,7 +139,7 @@ class RealStore:
         return EndedGrantRepository(self._database)
 
     def leases(self) -> LeaseRepository:
-        return ShortLeases(self._database)
+        return LeaseRepository(self._database, seconds=LEASE)
 
     def rows(self) -> list[Row]:
         table = self._database.tables.access_tokens
@@ -210,6 +206,8 @@ class DoubleStore:
 class DoubleTokens:
     """Stands where ``AccessTokenRepository`` does."""
 
+    reads_with_lease = False
+
     def __init__(self, store: DoubleStore) -> None:
         self._store = store
 
@@ -242,17 +240,24 @@ class DoubleTokens:
         return found if found and found.will_do(valid_for) else None
 
     async def replace(
-        self, stored: StoredToken, token: AccessToken, valid_for: timedelta = timedelta(0)
+        self,
+        stored: StoredToken,
+        token: AccessToken,
+        valid_for: timedelta = timedelta(0),
+        lease: Lease | None = None,
     ) -> StoredToken | None:
         await step("update access_tokens")
-        kept = self._store.kept.get(token.id)
+        kept, replaced = self._store.kept.get(token.id), None
         if kept is not None and kept.version == stored.version and not kept.revoked:
             self._store.updates += 1
             now, renew_after = datetime.now(UTC), _renew_after(token, valid_for)
-            self._store.kept[token.id] = _Kept(token, kept.version + 1, self._store.updates, now, renew_after)
+            replaced = _Kept(token, kept.version + 1, self._store.updates, now, renew_after)
+            self._store.kept[token.id] = replaced
         await step("update access_tokens")
-        await step("select access_tokens")
-        return self._stored(self._store.kept.get(token.id))
+        if replaced is None:
+            await step("select access_tokens")
+            return self._stored(self._store.kept.get(token.id))
+        return self._stored(replaced)
 
     async def postpone_renewal(self, stored: StoredToken) -> None:
         await step("update access_tokens")
@@ -308,9 +313,7 @@ class DoubleLeases(LeaseRepository):
 
     def __init__(self, store: DoubleStore) -> None:
         self._store = store
-
-    def lease(self, key: str) -> Lease:
-        return Lease(self, key, LEASE)
+        self.seconds = LEASE
 
     async def create(self, key: str, holder: str) -> bool:
         await step("insert leases")

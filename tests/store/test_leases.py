@@ -13,7 +13,7 @@ SHORT = 0.4
 
 
 def lease(database: Database, key: str = "refresh:1") -> Lease:
-    return Lease(LeaseRepository(database), key, seconds=SHORT)
+    return LeaseRepository(database, seconds=SHORT).lease(key)
 
 
 async def test_one_of_many_gets_the_lease(database: Database) -> None:

@@ -23,8 +23,10 @@ from zaikio_oauth import DecryptionError, store
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_grants import EndedGrantRepository
+from zaikio_oauth.store.grant_lease import GrantLease
 from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.key_sample import sample_keys
+from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.newest_grants import NewestGrantRepository
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.store.used_flows import UsedFlowRepository
@@ -123,6 +125,14 @@ async def windows(ended: EndedGrantRepository) -> None:
         await ended.delete_in(window, NOW)
 
 
+async def under_lease(database: Database, held: StoredToken) -> None:
+    tokens = AccessTokenRepository(database)
+    lease = GrantLease(LeaseRepository(database), tokens, held.access_token.id)
+    assert await lease.acquire()
+    async with lease.held():
+        await tokens.replace(held, held.access_token, lease=lease)
+
+
 def calls(database: Database, held: StoredToken) -> dict[Any, Callable[[], Awaitable[Any]]]:
     """Return one call of each method."""
     tokens, ended = AccessTokenRepository(database), EndedGrantRepository(database)
@@ -130,6 +140,7 @@ def calls(database: Database, held: StoredToken) -> dict[Any, Callable[[], Await
     return {
         AccessTokenRepository.add: lambda: tokens.add(some_access_token()),
         AccessTokenRepository.get: lambda: tokens.get("row-9"),
+        AccessTokenRepository.acquire: lambda: under_lease(database, held),
         AccessTokenRepository.find_usable: lambda: tokens.find_usable(SEARCH, timedelta(seconds=30)),
         AccessTokenRepository.find_longest: lambda: tokens.find_longest(SEARCH, timedelta(seconds=30)),
         AccessTokenRepository.find_refreshable: lambda: tokens.find_refreshable(SEARCH),

@@ -25,8 +25,10 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
 from zaikio_oauth import scopes as scope_rules
@@ -105,10 +107,13 @@ class AccessTokenStatements:
         added = database.insert(table).on_conflict_do_nothing(index_elements=["id"])
         # The newest token wins, so what was found before for this bearer has to be looked up again.
         self._add = database.told(added, column.bearer_id)
-        self._mark_revoked = database.told(update(table).where(this_row, known.exists()), column.id)
+        marked = update(table).where(this_row, known.exists()).returning(column.id)
+        self._mark_revoked = database.told(marked, column.id)
         self._change = database.told(update(table).where(this_version), column.id)
         replaced = update(table).where(this_version, column.revoked_at.is_(None))
-        self._replace = database.told(replaced, column.id)
+        self._replace = database.told(replaced.returning(table), column.id)
+        if database.postgresql:
+            self._acquire, self._replace_and_release = self._with_lease(database, this_row, replaced)
         self._delete = database.told(delete(table).where(this_row).returning(table), column.id)
         self._page = (
             select(column.id, column.version, column.token, column.refresh_token)
@@ -128,12 +133,51 @@ class AccessTokenStatements:
         return Bound(self._add, values)
 
     def mark_revoked(self, access_token_id: str) -> Bound:
-        """Mark the row if its token was revoked before it was stored: events arrive in any order."""
+        """Mark the row and return its id if its token was revoked before it was stored: events arrive in any order."""
         return Bound(self._mark_revoked, {"access_token_id": access_token_id, "revoked_at": datetime.now(UTC)})
 
     def replace(self, access_token_id: str, version: int, values: dict[str, Any]) -> Bound:
-        """Change the row if it has this version and is not revoked."""
+        """Change the row if it has this version and is not revoked, and return it."""
         return Bound(self._replace, {"access_token_id": access_token_id, "this_version": version, **values})
+
+    def acquire(self, access_token_id: str, key: str, holder: str) -> Bound:
+        """Insert the lease with this key, unless it exists; return the row as it is then, unless it is revoked.
+
+        Its column ``acquired`` is not NULL if the lease was inserted. On PostgreSQL only.
+        """
+        lease = {"lease_key": key, "lease_holder": holder, "lease_acquired_at": datetime.now(UTC)}
+        return Bound(self._acquire, {"access_token_id": access_token_id, **lease}, writes=True)
+
+    def replace_and_release(
+        self, access_token_id: str, version: int, values: dict[str, Any], key: str, holder: str
+    ) -> Bound:
+        """Do what ``replace`` does, and delete this holder's lease. On PostgreSQL only."""
+        replaced = self.replace(access_token_id, version, values).values
+        return Bound(self._replace_and_release, {**replaced, "lease_key": key, "lease_holder": holder})
+
+    def _with_lease(
+        self, database: Database, this_row: ColumnElement[bool], replaced: Update
+    ) -> tuple[Select[Any], ReturningUpdate[Any]]:
+        table, leases = self._table, database.tables.leases
+        key, holder = bindparam("lease_key", type_=String), bindparam("lease_holder", type_=String)
+        inserted = database.insert(leases).values(
+            key=key,
+            holder=holder,
+            beat=0,
+            acquired_at=bindparam("lease_acquired_at", type_=leases.c.acquired_at.type),
+        )
+        acquired = inserted.on_conflict_do_nothing(index_elements=["key"]).returning(leases.c.key).cte("acquired")
+        # The lock has the row read as it is after the insertion: what another process has stored before it released
+        # the lease is seen, although the statement began earlier.
+        acquire = (
+            select(table, acquired.c.key.label("acquired"))
+            .select_from(table.outerjoin(acquired, true()))
+            .where(this_row, table.c.revoked_at.is_(None))
+            .with_for_update(of=table, key_share=True)
+        )
+        released = delete(leases).where(leases.c.key == key, leases.c.holder == holder).cte("released")
+        replace = replaced.add_cte(released).returning(table)
+        return acquire, database.told(replace, table.c.id)
 
     def postpone_renewal(self, access_token_id: str, version: int) -> Bound:
         """Change the row if it has this version."""

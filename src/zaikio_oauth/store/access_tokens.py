@@ -18,6 +18,7 @@ from zaikio_oauth.store.access_token_statements import AccessTokenStatements, Re
 from zaikio_oauth.store.columns import join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import Place
+from zaikio_oauth.store.leases import Lease
 from zaikio_oauth.store.statements import Statement
 from zaikio_oauth.store.storing import Storing
 
@@ -98,6 +99,8 @@ class AccessTokenRepository:
         self._on_undecryptable = on_undecryptable
         self._statements = database.statements
         self._rows = AccessTokenStatements(database)
+        # PostgreSQL only; on SQLite a statement takes no way over a network.
+        self.reads_with_lease: bool = database.postgresql
         self._cipher = database.cipher
         self._storing = Storing()
         # The ids of rows that are being added, and that nobody has deleted meanwhile.
@@ -130,6 +133,14 @@ class AccessTokenRepository:
         """Return the row, or None if it does not exist or is revoked; raises DecryptionError."""
         return await self._first(self._rows.get(access_token_id))
 
+    async def acquire(self, access_token_id: str, key: str, holder: str) -> tuple[bool, StoredToken | None]:
+        """Insert a lease, unless somebody holds it; return whether that has succeeded, and what ``get`` returns then.
+
+        False and None if the row does not exist or is revoked; then the lease may have been inserted all the same.
+        """
+        row = (await self._statements.run(self._rows.acquire(access_token_id, key, holder))).first
+        return (False, None) if row is None else (row.acquired is not None, self._stored_token(row))
+
     async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest token that is valid that long and whose requested scopes include these, or None.
 
@@ -147,11 +158,16 @@ class AccessTokenRepository:
         return await self._newest(*self._rows.newest("refreshable", search))
 
     async def replace(
-        self, stored: StoredToken, token: AccessToken, valid_for: timedelta = timedelta(0)
+        self,
+        stored: StoredToken,
+        token: AccessToken,
+        valid_for: timedelta = timedelta(0),
+        lease: Lease | None = None,
     ) -> StoredToken | None:
         """Replace a grant's token by the refreshed one and return the row; return None if it is gone or revoked.
 
-        ``valid_for``: how long the caller wanted it to be valid.
+        ``valid_for``: how long the caller wanted it to be valid. ``lease``: what is released with the same statement,
+        if the database can.
         The id stays the same, so that every tab and job that holds it can go on. A row that is no longer as ``stored``
         stays as it is and is returned.
         """
@@ -163,11 +179,16 @@ class AccessTokenRepository:
         }
 
         async def write() -> StoredToken | None:
-            return await self._first(
-                self._rows.replace(token.id, stored.version, values),
-                self._rows.mark_revoked(token.id),
-                self._rows.get(token.id),
-            )
+            if lease is None or not self.reads_with_lease:
+                replace = self._rows.replace(token.id, stored.version, values)
+            else:
+                replace = self._rows.replace_and_release(token.id, stored.version, values, lease.key, lease.holder)
+            replaced, marked = await self._statements.run_all(replace, self._rows.mark_revoked(token.id))
+            if lease is not None:
+                lease.released = self.reads_with_lease
+            if replaced.first is None:
+                return await self.get(token.id)
+            return None if marked.rows else self._stored_token(replaced.first)
 
         return await self._until_stored(token, write)
 

@@ -32,9 +32,10 @@ class _Holding:
 
 
 class LeaseRepository:
-    """The rows of ``zaikio_leases``."""
+    """The rows of ``zaikio_leases``, each of which may be taken over ``seconds`` after it was renewed last."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, seconds: float = LEASE_SECONDS) -> None:
+        self.seconds: float = seconds
         self._statements = database.statements
         table = database.tables.leases
         column = table.c
@@ -85,21 +86,22 @@ class LeaseRepository:
 class Lease:
     """One caller's view of one lease: try to acquire it, watch it, hold it."""
 
-    def __init__(self, repository: LeaseRepository, key: str, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, repository: LeaseRepository, key: str) -> None:
         self._repository = repository
-        self._key = key
-        self._seconds = seconds
-        self._holder = str(uuid.uuid4())
+        self.key: str = key
+        self.holder: str = str(uuid.uuid4())
+        # By the statement that has stored the result.
+        self.released: bool = False
         self._watched: _Holding | None = None
         self._watched_since = 0.0
         self.taken_over: bool = False
 
     async def acquire(self) -> bool:
         """Acquire the lease if it is free or its holder has stopped renewing it; return True if that succeeded."""
-        if await self._repository.create(self._key, self._holder):
+        if await self._create():
             return True
-        seen = await self._repository.read(self._key)
-        if seen is not None and seen.holder == self._holder:
+        seen = await self._repository.read(self.key)
+        if seen is not None and seen.holder == self.holder:
             # Written through a connection that broke before it could say so, perhaps over another holder's.
             self.taken_over = True
             return True
@@ -107,15 +109,18 @@ class Lease:
         if seen is None or seen != self._watched:
             self._watched, self._watched_since = seen, now
             return False
-        if now - self._watched_since < self._seconds:
+        if now - self._watched_since < self._repository.seconds:
             return False
-        self.taken_over = await self._repository.change(self._key, seen, _Holding(self._holder, 0))
+        self.taken_over = await self._repository.change(self.key, seen, _Holding(self.holder, 0))
         return self.taken_over
+
+    async def _create(self) -> bool:
+        return await self._repository.create(self.key, self.holder)
 
     async def lost(self) -> bool:
         """Return True if another process has taken this lease over and still holds it."""
-        now = await self._repository.read(self._key)
-        return now is not None and now.holder != self._holder
+        now = await self._repository.read(self.key)
+        return now is not None and now.holder != self.holder
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -129,10 +134,11 @@ class Lease:
             await asyncio.wait([renewing])
             # A release that fails costs the others LEASE_SECONDS; the result of the body must not be lost for it.
             with suppress(StoreUnavailableError):
-                await self._repository.release(self._key, self._holder)
+                if not self.released:
+                    await self._repository.release(self.key, self.holder)
 
     async def _keep_renewing(self) -> None:
         while True:
-            await asyncio.sleep(self._seconds / 4)
+            await asyncio.sleep(self._repository.seconds / 4)
             with suppress(StoreUnavailableError):
-                await self._repository.renew(self._key, self._holder)
+                await self._repository.renew(self.key, self.holder)

@@ -41,10 +41,14 @@ class Outcome:
 
 
 class Bound(NamedTuple):
-    """A statement that was built once, and the values of its parameters in one call."""
+    """A statement that was built once, and the values of its parameters in one call.
+
+    ``writes`` is said of a SELECT with a part that does, which is not obvious.
+    """
 
     statement: Executable
     values: Mapping[str, Any]
+    writes: bool = False
 
 
 Statement = Executable | Bound
@@ -78,10 +82,14 @@ class Statements:
 
     async def run(self, *statements: Statement) -> Outcome:
         """Run the statements in order and return the outcome of the last one; raises StoreUnavailableError."""
+        return (await self.run_all(*statements))[-1]
+
+    async def run_all(self, *statements: Statement) -> list[Outcome]:
+        """Run the statements in order and return what each has given; raises StoreUnavailableError."""
         started = time.monotonic()
-        if len(statements) == 1 and isinstance(statements[0], Bound) and isinstance(statements[0].statement, Select):
+        if len(statements) == 1 and _only_reads(statements[0]):
             found = await self._send(statements)
-            if isinstance(found, Outcome):
+            if isinstance(found, list):
                 return found
             if found is not None and not found.stale:
                 raise found.error(time.monotonic() - started)
@@ -107,8 +115,10 @@ class Statements:
 
     # --- asyncpg itself -----------------------------------------------------------------------------------
 
-    async def _send(self, statements: Sequence[Statement], cut_after: float | None = None) -> Outcome | Fault | None:
-        """Return the outcome of the last one, or None if this is not possible now."""
+    async def _send(
+        self, statements: Sequence[Statement], cut_after: float | None = None
+    ) -> list[Outcome] | Fault | None:
+        """Return what each has given, or None if this is not possible now."""
         queries = self._native_queries(statements)
         if queries is None:
             return None
@@ -120,10 +130,10 @@ class Statements:
             return fault_of(error)
         driver: Any = pooled.driver_connection
         cut = None if cut_after is None else Due(cut_after, driver.terminate)
-        outcome, usable = Outcome((), 0), False
+        outcomes, usable = [], False
         try:
             for query, values in queries:
-                outcome = await _outcome(driver, query, values)
+                outcomes.append(await _outcome(driver, query, values))
             usable = True
         except Exception as error:
             fault = fault_of(error)
@@ -138,7 +148,7 @@ class Statements:
                 pooled.detach()
                 # The server has to be asked to cancel the query, which may wait for a lock, and nobody waits for that.
                 self._running.begin(object(), lambda: _close(driver), name="The end of a connection")
-        return outcome
+        return outcomes
 
     def _native_queries(self, statements: Sequence[Statement]) -> list[tuple[NativeQuery, Mapping[str, Any]]] | None:
         # A connection beyond the pool's size is closed when it is returned, which would have to be waited for.
@@ -160,45 +170,45 @@ class Statements:
 
     # --- SQLAlchemy ---------------------------------------------------------------------------------------
 
-    async def _run(self, statements: Sequence[Statement]) -> Outcome:
+    async def _run(self, statements: Sequence[Statement]) -> list[Outcome]:
         started = time.monotonic()
-        outcome = await self._send(statements, cut_after=self._deadline)
-        if outcome is None or (isinstance(outcome, Fault) and outcome.stale):
-            outcome = await self._try(statements)
-        if isinstance(outcome, Fault) and outcome.stale:
+        outcomes = await self._send(statements, cut_after=self._deadline)
+        if outcomes is None or (isinstance(outcomes, Fault) and outcomes.stale):
+            outcomes = await self._try(statements)
+        if isinstance(outcomes, Fault) and outcomes.stale:
             # The connection was idle when the server or the network went away, or it was opened when the database was
             # read-only. Trying again costs nothing otherwise; a ping before each use would cost every look-up a round
             # trip.
-            outcome = await self._try(statements)
-        if isinstance(outcome, Fault):
+            outcomes = await self._try(statements)
+        if isinstance(outcomes, Fault):
             # Not inside "except", so that no traceback and no report of errors contains what the driver said.
-            raise outcome.error(time.monotonic() - started)
-        return outcome
+            raise outcomes.error(time.monotonic() - started)
+        return outcomes
 
-    async def _try(self, statements: Sequence[Statement]) -> Outcome | Fault:
+    async def _try(self, statements: Sequence[Statement]) -> list[Outcome] | Fault:
         try:
             return await self._run_once(statements)
         # Everything, because nothing of ours runs in there: SQLAlchemy's errors, the drivers', the network's.
         except Exception as error:
             return fault_of(error)
 
-    async def _run_once(self, statements: Sequence[Statement]) -> Outcome:
-        outcome = Outcome((), 0)
+    async def _run_once(self, statements: Sequence[Statement]) -> list[Outcome]:
+        outcomes = []
         # Not "async with": that returns the connection in a task of its own, which the end of the loop would cancel.
         connection = await self._connect()
         cut = None if self._deadline is None else self._cut_after(self._deadline, connection)
         try:
             for statement in statements:
-                built, values = statement if isinstance(statement, Bound) else (statement, None)
+                built, values = statement[:2] if isinstance(statement, Bound) else (statement, None)
                 result = await connection.execute(built, values)
-                outcome = _of_rows(result.all()) if result.returns_rows else Outcome((), result.rowcount)
+                outcomes.append(_of_rows(result.all()) if result.returns_rows else Outcome((), result.rowcount))
             if self._in_transactions:
                 await connection.commit()
         finally:
             await connection.close()
             if cut is not None:
                 cut.cancel()
-        return outcome
+        return outcomes
 
     async def _connect(self) -> AsyncConnection:
         try:
@@ -211,6 +221,10 @@ class Statements:
         # asyncpg has it, aiosqlite has not: it aborts the socket, and what waits for an answer fails.
         terminate = getattr(pooled and pooled.driver_connection, "terminate", None)
         return terminate and Due(seconds, terminate)
+
+
+def _only_reads(statement: Statement) -> bool:
+    return isinstance(statement, Bound) and isinstance(statement.statement, Select) and not statement.writes
 
 
 def _of_rows(rows: Sequence[Row[Any]]) -> Outcome:

@@ -15,7 +15,8 @@ from zaikio_oauth.hub.token_response import TokenResponse
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.settings.retries_and_waits import HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
 from zaikio_oauth.store.access_tokens import StoredToken
-from zaikio_oauth.store.leases import Lease, LeaseRepository
+from zaikio_oauth.store.grant_lease import GrantLease
+from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database, once_across_processes
 from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.revocation import Revocation
@@ -59,24 +60,24 @@ class Refresh:
         )
         return refreshed.access_token
 
-    def lease(self, stored: StoredToken) -> Lease:
+    def lease(self, stored: StoredToken) -> GrantLease:
         """Return the lease under which this grant is refreshed."""
-        return self.leases.lease(f"refresh:{stored.access_token.id}")
+        return GrantLease(self.leases, self.grants.access_tokens, stored.access_token.id)
 
     async def _once_across_processes(self, stored: StoredToken, valid_for: timedelta) -> StoredToken:
         lease = self.lease(stored)
         with self.grants.changes.watching(stored.access_token.id) as pause:
             return await once_across_processes(
                 lease,
-                result=lambda: self._changed_since(stored),
+                result=lambda: self._changed_since(stored, lease),
                 call=lambda: self.request(stored, lease, valid_for),
                 deadline=HUB_DEADLINE,
                 pause=pause,
             )
 
-    async def _changed_since(self, stored: StoredToken) -> StoredToken | None:
+    async def _changed_since(self, stored: StoredToken, lease: GrantLease) -> StoredToken | None:
         """Return the row as another process has left it, or None while it is unchanged."""
-        now = await self.grants.get(stored.access_token.id)
+        now = lease.take_grant() or await self.grants.get(stored.access_token.id)
         if now is None:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if now.version != stored.version:
@@ -86,7 +87,7 @@ class Refresh:
         return None
 
     async def request(
-        self, stored: StoredToken, lease: Lease, valid_for: timedelta = timedelta(0), *, once: bool = False
+        self, stored: StoredToken, lease: GrantLease, valid_for: timedelta = timedelta(0), *, once: bool = False
     ) -> StoredToken:
         """Refresh this grant, under its lease, and return the row; ``once`` makes one attempt only."""
         old = stored.access_token
@@ -100,7 +101,9 @@ class Refresh:
             if rescued := await self._changed_by_another(stored, lease):
                 return rescued
             # Another process may have stored its result since the last look.
-            if not await self.grants.drop_refresh_token(stored) and (rescued := await self._changed_since(stored)):
+            if not await self.grants.drop_refresh_token(stored) and (
+                rescued := await self._changed_since(stored, lease)
+            ):
                 return rescued
             # Ahead of time nobody has to do anything yet: the token lives on.
             if not once or old.expired:
@@ -108,7 +111,7 @@ class Refresh:
             raise
         fresh = _refreshed_token(old, await self.roles.resolved(response))
         try:
-            replaced = await self.grants.replace(stored, fresh, valid_for)
+            replaced = await self.grants.replace(stored, fresh, valid_for, lease)
         except StoreUnavailableError:
             # Refused for good, or the process ends: nobody will ever hold it.
             await self.revocation.revoke_or_warn(fresh)
@@ -121,14 +124,14 @@ class Refresh:
         self.telemetry.tell(TokenEvent.of("refreshed", fresh))
         return replaced
 
-    async def _changed_by_another(self, stored: StoredToken, lease: Lease) -> StoredToken | None:
+    async def _changed_by_another(self, stored: StoredToken, lease: GrantLease) -> StoredToken | None:
         """Return what another process has got for the refresh token that the Hub no longer accepts from us, if any.
 
         A process that stalls loses its lease. Whichever of the two continues later is refused, and the other one has
         the new token, or is about to store it.
         """
         with at_the_database():
-            if changed := await self._changed_since(stored):
+            if changed := await self._changed_since(stored, lease):
                 return changed
             lost = await lease.lost()
         clock = asyncio.get_running_loop().time
@@ -136,7 +139,7 @@ class Refresh:
         while (lost or lease.taken_over) and clock() - started < LEASE_TAKE_OVER_GRACE:
             await asyncio.sleep(LONGEST_POLL)
             with at_the_database():
-                if changed := await self._changed_since(stored):
+                if changed := await self._changed_since(stored, lease):
                     return changed
         return None
 

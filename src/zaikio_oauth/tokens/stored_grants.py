@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
 from zaikio_oauth.store.changes import Changes
+from zaikio_oauth.store.leases import Lease
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database
 from zaikio_oauth.store.token_cache import TokenCache
 
@@ -103,11 +104,11 @@ class StoredGrants:
         return stored
 
     async def replace(
-        self, stored: StoredToken, token: AccessToken, valid_for: timedelta = timedelta(0)
+        self, stored: StoredToken, token: AccessToken, valid_for: timedelta, lease: Lease
     ) -> StoredToken | None:
-        """Replace a grant's token by the refreshed one; return None if the grant is gone or revoked."""
+        """Replace a grant's token by one refreshed under this lease; return None if the grant is gone or revoked."""
         with at_the_database():
-            replaced = await self.access_tokens.replace(stored, token, valid_for)
+            replaced = await self.access_tokens.replace(stored, token, valid_for, lease)
         self.forget(token.id)
         return replaced
 
