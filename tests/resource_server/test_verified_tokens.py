@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from zaikio_oauth import BearerToken
-from zaikio_oauth.resource_server.verified_tokens import MAX_LENGTH, NO_ROLES, Published, VerifiedTokens
+from zaikio_oauth.hub.syntax import MAX_TOKEN_LENGTH
+from zaikio_oauth.resource_server.verified_tokens import NO_ROLES, Published, VerifiedTokens
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS, ROLES = object(), object()
@@ -55,8 +56,8 @@ def test_the_least_recently_used_go_first() -> None:
     assert verified.get("first", by, NOW)
     verified.put("third", by, content("third"))
     assert [verified.get(name, by, NOW) is not None for name in ("first", "second", "third")] == [True, False, True]
-    verified.put("x" * (MAX_LENGTH + 1), by, content())
-    assert verified.get("x" * (MAX_LENGTH + 1), by, NOW) is None
+    verified.put("x" * (MAX_TOKEN_LENGTH + 1), by, content())
+    assert verified.get("x" * (MAX_TOKEN_LENGTH + 1), by, NOW) is None
 
 
 def test_no_token_is_kept() -> None:

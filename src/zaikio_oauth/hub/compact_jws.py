@@ -12,13 +12,13 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from zaikio_oauth.errors import InvalidTokenError
+from zaikio_oauth.hub.syntax import MAX_TOKEN_LENGTH
 
 __all__ = ["RSAKey", "Signed", "is_signed_with", "rsa_key", "signed_parts"]
 
 Signed = jws.CompactSignature
 
 _ALGORITHM: Final = "RS256"
-_MAX_TOKEN_LENGTH: Final = 16 * 1024
 _MIN_KEY_BITS, _MAX_KEY_BITS = 2048, 16384
 """RFC 7518 §3.3; with a longer key, a signature takes long to verify, and OpenSSL refuses it."""
 
@@ -29,7 +29,7 @@ _MAX_EXPONENT_LENGTH: Final = 11
 def _registry() -> jws.JWSRegistry:
     # Unknown header parameters are ignored, unless "crit" lists them (RFC 7515 §4).
     registry = jws.JWSRegistry(algorithms=[_ALGORITHM], strict_check_header=False)
-    registry.max_header_length = _MAX_TOKEN_LENGTH
+    registry.max_header_length = MAX_TOKEN_LENGTH
     return registry
 
 
@@ -38,7 +38,7 @@ _REGISTRY: Final = _registry()
 
 def signed_parts(token: str) -> Signed:
     """Return the parts of the token, unverified; raises InvalidTokenError unless its header says RS256."""
-    if len(token) > _MAX_TOKEN_LENGTH:
+    if len(token) > MAX_TOKEN_LENGTH:
         raise InvalidTokenError("The token is too long.")
     try:
         signed = jws.extract_compact(token.encode("ascii"), registry=_REGISTRY)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any, TypeGuard
 
-__all__ = ["is_bearer_id", "is_name", "is_scope", "is_token", "is_token_id"]
+__all__ = ["MAX_TOKEN_LENGTH", "is_bearer_id", "is_name", "is_scope", "is_token", "is_token_id"]
+
+MAX_TOKEN_LENGTH = 16_384
 
 _BEARER_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _TOKEN_ID = re.compile(r"[ -~]{1,255}")
-_TOKEN = re.compile(r"[!-~]{1,16384}")
+_TOKEN = re.compile(rf"[!-~]{{1,{MAX_TOKEN_LENGTH}}}")
 _SCOPE = re.compile(r"[!#-\[\]-~]{1,255}")
 _LONGEST_NAME = 255
 

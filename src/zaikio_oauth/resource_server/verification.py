@@ -61,8 +61,9 @@ class Verification:
             raise InvalidTokenError("The token is for another audience.")
         await self._check_revocation(verified)
         named, roles = await self._with_roles(verified, role_bits(claims.get("roles")))
-        # If there are other keys by now, nobody can say by which of them it was verified.
-        if keys is not None and keys is self.signing_keys.fresh and roles is not None:
+        # By the keys from before: if there are others by now, nobody can say by which of them it was verified, and
+        # those from before are never asked for again.
+        if keys is not None and roles is not None:
             self.verified.put(token, Published(keys, roles), named)
         return named
 

@@ -7,14 +7,12 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from zaikio_oauth.hub.syntax import MAX_TOKEN_LENGTH
 from zaikio_oauth.resource_server.bearer_token import BearerToken
 
 __all__ = ["Published", "VerifiedTokens"]
 
 MAX_ENTRIES = 10_000
-
-MAX_LENGTH = 16 * 1024
-"""Of a token; none that is longer can be verified, and the digest of a very long one would take as long."""
 
 NO_ROLES: Final = object()
 """Of a token that needs no names of roles."""
@@ -43,7 +41,8 @@ class VerifiedTokens:
 
     def get(self, token: str, published: Published, now: datetime) -> BearerToken | None:
         """Return the content of the token, or None if it has to be verified."""
-        if len(token) > MAX_LENGTH:
+        if len(token) > MAX_TOKEN_LENGTH:
+            # It cannot be verified, and its digest would take long.
             return None
         digest = _digest(token)
         entry = self._entries.get(digest)

@@ -159,10 +159,8 @@ class Runtime:
 
     def opened_parts(self) -> Parts | None:
         """Return the parts of the present configuration if this event loop has them open, for a look without awaits."""
-        for opened in self._opened.get(asyncio.get_running_loop(), ()):
-            if opened.configuration is self.configuration:
-                return opened.parts
-        return None
+        opened = self._find_opened(self.configuration)
+        return None if opened is None else opened.parts
 
     async def enter(self) -> None:
         """Keep open what this event loop opens until ``leave``.
@@ -218,12 +216,17 @@ class Runtime:
     def open_here(self, configuration: Configuration | None) -> _Opened:
         """Return what the running event loop has open for the configuration; start opening it if necessary."""
         wanted = configuration or self.configuration
-        all_opened = self._opened.setdefault(asyncio.get_running_loop(), [])
-        for opened in all_opened:
-            if opened.configuration is wanted:
+        opened = self._find_opened(wanted)
+        if opened is None:
+            opened = _Opened(wanted, on_close=self._forget)
+            self._opened.setdefault(asyncio.get_running_loop(), []).append(opened)
+        return opened
+
+    def _find_opened(self, configuration: Configuration) -> _Opened | None:
+        for opened in self._opened.get(asyncio.get_running_loop(), ()):
+            if opened.configuration is configuration:
                 return opened
-        all_opened.append(_Opened(wanted, on_close=self._forget))
-        return all_opened[-1]
+        return None
 
     def _forget(self, closing: _Opened) -> None:
         loop = asyncio.get_running_loop()
