@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -13,8 +16,9 @@ from tests.data import OTHER_KEY, PERSON_ID, some_access_token, some_on_behalf_o
 from tests.inside import replace_row
 from zaikio_oauth import AccessToken, DecryptionError
 from zaikio_oauth.settings.retries_and_waits import STATEMENT_DEADLINE
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.token_cache import TokenCache
 
 SEARCH = TokenSearch("warehouse", "Person", PERSON_ID, ("zaikio.person.r",))
 HALF_A_MINUTE = timedelta(seconds=30)
@@ -327,3 +331,35 @@ async def test_scopes_are_compared_exactly(
     usable = await repository.find_usable(SEARCH._replace(requested_scopes=(asked,)), HALF_A_MINUTE)
 
     assert (usable is not None) == found
+
+
+async def test_a_token_that_is_kept_takes_little_memory(database: Database) -> None:
+    """What many have in common is one object; with an access token of 900 letters each takes less than 3 kB."""
+    tokens = AccessTokenRepository(database)
+    added = [
+        await tokens.add(some_access_token(token="x" * 900, jti=str(number), bearer_id=str(number)))
+        for number in range(200)
+    ]
+    first, second = [await tokens.get(token.id) for token in added[:2]]
+    assert first is not None and second is not None
+    shared = [
+        (token.access_token.scopes, token.access_token.audience, token.access_token.bearer_type)
+        for token in (first, second)
+    ]
+    assert all(one is other for one, other in zip(*shared, strict=True))
+    assert first.access_token.model_copy(update={"id": "other"}).model_fields_set is not (
+        second.access_token.model_fields_set
+    )
+
+    cache: TokenCache[StoredToken] = TokenCache(60, labels=attrgetter("labels"))
+    gc.collect()
+    tracemalloc.start()
+    for token in added:
+        stored = await tokens.get(token.id)
+        assert stored is not None
+        cache.put(token.id, stored, cache.reading())
+    del stored
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken / len(added) < 3_000

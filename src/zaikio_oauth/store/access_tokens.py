@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Row
 
@@ -28,6 +29,9 @@ T = TypeVar("T")
 
 CIPHERTEXTS_AT_ONCE = 25
 """How many rows are re-encrypted before others have their turn: about 2 ms."""
+
+
+_FIELDS: Final = set(AccessToken.model_fields)
 
 
 def _ignored(_access_token_id: str) -> None: ...
@@ -272,11 +276,13 @@ class AccessTokenRepository:
         """Return the row as a value; raises DecryptionError."""
         secret, refresh_secret = self._decrypted(row)
         # model_construct, because the values were validated when they were stored and this is the hot path.
+        # What many tokens have in common is one object, because a process may keep many of them.
         token = AccessToken.model_construct(
+            _FIELDS,
             id=row.id,
             jti=row.jti,
-            audience=row.audience,
-            bearer_type=row.bearer_type,
+            audience=sys.intern(row.audience),
+            bearer_type="Person" if row.bearer_type == "Person" else "Organization",
             bearer_id=row.bearer_id,
             on_behalf_of=OnBehalfOf(**row.on_behalf_of) if row.on_behalf_of else None,
             scopes=split_scopes(row.scopes),

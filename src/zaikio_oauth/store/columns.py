@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import DateTime, Text
@@ -53,6 +54,7 @@ def join_scopes(scopes: Iterable[str]) -> str:
     return "," + "".join(f"{scope}," for scope in scopes)
 
 
+@lru_cache(maxsize=1024)
 def split_scopes(text: str) -> tuple[str, ...]:
-    """Return the scopes of such a text."""
+    """Return the scopes of such a text, as one object for all tokens with the same ones."""
     return tuple(scope for scope in text.split(",") if scope)
