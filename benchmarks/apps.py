@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
@@ -122,6 +123,10 @@ APPS: dict[str, Callable[[Place], FastAPI]] = {
     "floor": floor,
     "ours": _ours,
     "ours, cache off": lambda place: _ours(place, cache_ttl=0),
+    # As behind a pooler through which nobody can listen.
+    "ours, not notified": lambda place: _ours(
+        replace(place, database_url=f"{place.database_url}?pgbouncer=true"), cache_ttl=1
+    ),
     "ours, bearer": _our_api,
     "asyncpg": _asyncpg_pool,
     "core": _sqlalchemy_core,

@@ -12,13 +12,21 @@ from benchmarks.peers.sqlalchemy_core import POOL
 from benchmarks.place import CLIENT_ID, CLIENT_SECRET, SCOPES, SESSION_SECRET, Place
 from zaikio_oauth import AccessToken, BearerToken, Settings, ZaikioOAuth
 
-__all__ = ["api", "pages", "session_header", "zaikio"]
+__all__ = ["WEBHOOK_SECRET", "api", "pages", "session_header", "zaikio"]
+
+
+WEBHOOK_SECRET = "the-secret-of-the-events"
 
 
 def zaikio(place: Place, *, key: str | None = None, **settings: Any) -> ZaikioOAuth:
     """Return a ZaikioOAuth with as many connections as its peers have."""
     keys = [key, place.key] if key else [place.key]
-    client = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "default_scopes": list(SCOPES)}
+    client = {
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "default_scopes": list(SCOPES),
+        "webhook_secret": WEBHOOK_SECRET,
+    }
     options: dict[str, Any] = {"environment": "development", "host": place.hub_url, "encryption_keys": keys, **settings}
     made = Settings(database_url=place.database_url, clients={"warehouse": client}, **options)
     return ZaikioOAuth(made, engine_options=dict(POOL))
