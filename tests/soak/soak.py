@@ -169,7 +169,7 @@ async def _soak(seconds: float, seed: int, server: PostgresqlServer, folder: Pat
         "cache_ttl": 1,
         "clients": {"warehouse": some_client(webhook_secret=WEBHOOK_SECRET)},
     }
-    async with ZaikioOAuth(Settings(**settings, auto_migrate=True)) as zaikio:
+    async with ZaikioOAuth(Settings(**settings | {"cache_ttl": 0}, auto_migrate=True)) as zaikio:
         fleet = Fleet(hub, settings, folder, folder / "ledger")
         people = People(hub, fleet, dice)
         chaos = Chaos(fleet, hub, server, server.url("soak").replace("+asyncpg", ""), dice)

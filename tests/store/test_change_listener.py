@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, StaticPool
 
+from tests.data import KEY
 from tests.environment.pgbouncer import pgbouncer
 from tests.environment.plugin import unavailable
 from tests.environment.tcp_proxy import TcpProxy
@@ -25,6 +27,7 @@ from tests.loom import deliver_until_taken
 from tests.store.statements_sent import statements_of
 from tests.tokens.due_tokens import persons_token
 from zaikio_oauth import AccessToken, InvalidTokenError, Settings, StoreUnavailableError, ZaikioOAuth
+from zaikio_oauth.store.database import Database
 from zaikio_oauth.testing import LocalHub
 
 pytestmark = pytest.mark.postgresql
@@ -324,6 +327,21 @@ async def test_nobody_listens_without_need(
         while await listeners(watching):
             await asyncio.sleep(0.02)
     await app.__aenter__()
+
+
+@pytest.mark.parametrize("pool, listens", [(NullPool, True), (AsyncAdaptedQueuePool, True), (StaticPool, False)])
+async def test_who_listens_with_a_pool_of_its_own(postgresql_url: str, pool: Any, listens: bool) -> None:
+    """The listener takes no connection away: not the only one, either."""
+    database = Database(postgresql_url, [KEY], poolclass=pool)
+    changes = database.changes(5)
+    changes.start()
+    changes.needed()
+    await asyncio.sleep(0.5)
+    assert (changes.version() is not None) == listens
+    await changes.stop()
+    async with database.engine.connect() as connection:
+        assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+    await database.aclose()
 
 
 async def test_a_long_script_listens(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import ColumnElement, Table, event, func
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import NullPool, QueuePool
 
 from zaikio_oauth.errors import ConfigurationError, StoreUnavailableError
 from zaikio_oauth.settings.retries_and_waits import MIGRATION_TIMEOUT
@@ -82,8 +83,9 @@ class Database:
         """Return what tells of changes by others; what was read is trusted for so many seconds without it."""
         url = self.engine.url
         if self.postgresql:
-            pooled = self.engine.sync_engine.get_execution_options()["in_transactions"]
-            if trusted == 0 or pooled:
+            pooler = self.engine.sync_engine.get_execution_options()["in_transactions"]
+            # Another pool may have a single connection, which the listener would take away.
+            if trusted == 0 or pooler or not isinstance(self.engine.pool, QueuePool | NullPool):
                 return Changes(trusted)
             return ChangeListener(self.engine, self.statements, sender=self.sender, trusted=trusted)
         of_memory = not url.database or url.database.startswith((":memory:", "file:"))
