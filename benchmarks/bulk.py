@@ -123,7 +123,7 @@ async def measure(stage: Stage, step: Step) -> list[Table]:
         contenders = [
             Contender(cleanup.reference, _Cleanup(place, number).by_hand),
             Contender("zaikio_oauth", _Cleanup(place, number, told_as_lost=True).run),
-            Contender("zaikio_oauth, telling of each that it is lost", _Cleanup(place, number).run),
+            Contender("zaikio_oauth, reporting each as lost", _Cleanup(place, number).run),
         ]
         tables.append(await in_turns(cleanup, contenders, stage.rounds, step))
     return tables

@@ -45,7 +45,7 @@ class EndedGrant:
 class Marks:
     """Marks that are made once, so that whoever has made one tells of it. A mark is the instant at which it is made.
 
-    A statement whose answer was lost may have marked rows of which nobody is told then. So its mark counts as none: for
+    A statement whose answer was lost may have marked rows that are then never reported. So its mark counts as none: for
     its own second attempt, and for later statements of this process.
     """
 

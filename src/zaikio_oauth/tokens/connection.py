@@ -25,7 +25,7 @@ class Connection:
     it was last refreshed, or None. ``refresh_expires_at``: until when it can be refreshed; None if that is not known,
     or if the token came by client credentials and needs no refresh token.
 
-    ``health``: ``"ok"``; ``"ageing"``, if its refresh token dies within a day; ``"lost"``, if the Hub has refused or
+    ``health``: ``"ok"``; ``"ageing"``, if its refresh token expires within a day; ``"lost"``, if the Hub has refused or
     revoked it, or its refresh token has died: it cannot be renewed, and somebody has to log in or connect anew.
 
         async for connection in connections():

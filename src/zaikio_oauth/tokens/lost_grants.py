@@ -28,7 +28,7 @@ class LostGrants:
     async def lose(self, stored: StoredToken) -> None:
         """Tell that this grant is lost, unless it can be renewed after all, or somebody has told.
 
-        If the database is unavailable, it is told by the next keep-alive or cleanup.
+        If the database is unavailable, the next keep-alive or cleanup reports it.
         """
         token = stored.access_token
         never_renewable = token.refresh_token is None and token.refresh_expires_at is None
@@ -38,7 +38,7 @@ class LostGrants:
             self._tell(await self.ended_grants.lose(token.id, datetime.now(UTC)))
         except StoreUnavailableError as error:
             log.warning(
-                "Access token %s is lost, which is told later: %s",
+                "Access token %s is lost; this will be reported later: %s",
                 token.id,
                 error,
                 extra={"zaikio_event": "token.lost_later", "zaikio_access_token_id": token.id},
@@ -50,7 +50,7 @@ class LostGrants:
             self._tell(await self.ended_grants.lose_over(datetime.now(UTC), search))
         except StoreUnavailableError as error:
             log.warning(
-                "Whether a grant of %s/%s is lost is told later: %s",
+                "A grant of %s/%s may be lost; this will be reported later: %s",
                 search[1],
                 search[2],
                 error,

@@ -27,7 +27,7 @@ class Maintenance:
         ``"Organization"`` or ``"Person"``. They are read in pages, in the order of their ids, without decrypting
         anything; nothing is kept open between two of them. One that the app itself has revoked is not among them, nor
         a person's token on behalf of an organization. A lost one stays for 90 days, if it is an organization's, unless
-        it connects again. Raises UnknownClientError, ValueError for another ``bearer_type``, StoreUnavailableError.
+        it connects again. Raises UnknownClientError, StoreUnavailableError, and ValueError for another ``bearer_type``.
 
             async for connection in connections():
                 print(connection.bearer_id, connection.health, connection.connected_at)
@@ -48,7 +48,7 @@ class Maintenance:
             after = page[-1].bearer_id
 
     async def keep_alive(self) -> int:
-        """Refresh the connections whose refresh token dies within two days; return how many were refreshed.
+        """Refresh the connections whose refresh token expires within two days; return how many were refreshed.
 
         Those of every client, of organizations and of persons, four at a time; for a daily job. One that fails is a
         warning and an event, and does not stop the others (Hub documentation, "Refresh").
@@ -63,7 +63,10 @@ class Maintenance:
     async def cleanup_access_tokens(self) -> int:
         """Delete, in small batches, the tokens that can never be used again; return how many were deleted.
 
-        scheduler.add_job(cleanup_access_tokens, "cron", hour=3)
+        Those that have ended unnoticed are first reported as lost. Raises StoreUnavailableError; what has been deleted
+        by then stays deleted.
+
+            scheduler.add_job(cleanup_access_tokens, "cron", hour=3)
         """
         async with self._runtime.use() as parts:
             return await parts.cleanup.run()
@@ -71,8 +74,8 @@ class Maintenance:
     async def rotate_encryption_keys(self) -> int:
         """Re-encrypt, in batches, what is not encrypted with the first key; return how many tokens were re-encrypted.
 
-        May be stopped and started again. Raises DecryptionError if no key decrypts a row, after all other rows have
-        been re-encrypted.
+        May be stopped and started again. Raises StoreUnavailableError, and DecryptionError if no key decrypts a row,
+        after all other rows have been re-encrypted.
 
             count = await rotate_encryption_keys()
         """
