@@ -309,7 +309,7 @@ def keys_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_nobody_listens_without_need(
     make_settings: Callable[..., Settings], postgresql_url: str, hub: LocalHub, opened: Opened
 ) -> None:
-    """Neither without a cache, nor where the pooler is known, nor a short script; and never after the end."""
+    """Neither without a cache, nor where the pooler is known, nor a short script, nor a command; and not after the end."""
     watching = await opened(cache_ttl=0, listening=False)
     (token,) = await grants(watching, hub, 1)
     for changes in ({"cache_ttl": 0}, {"database_url": f"{postgresql_url}?pgbouncer=true"}):
@@ -317,6 +317,8 @@ async def test_nobody_listens_without_need(
         await zaikio.find_active_access_token(token.id)
     script = ZaikioOAuth(make_settings(database_url=postgresql_url))
     await script.find_active_access_token(token.id)
+    command = await opened(listening=False)
+    assert await command.cleanup_access_tokens() == 0
     await asyncio.sleep(1)
     assert await listeners(watching) == []
 
@@ -336,6 +338,7 @@ async def test_who_listens_with_a_pool_of_its_own(postgresql_url: str, pool: Any
     changes = database.changes(5)
     changes.start()
     changes.needed()
+    assert changes.version() is None
     await asyncio.sleep(0.5)
     assert (changes.version() is not None) == listens
     await changes.stop()

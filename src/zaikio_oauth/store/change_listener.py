@@ -75,15 +75,14 @@ class ChangeListener(Changes):
         return self._listening if asyncio.get_running_loop().time() < self._heard_until else None
 
     def start(self) -> None:
-        """Listen as soon as somebody has read something, after a moment or when ``needed``.
+        """Listen once something has been read that can be kept: after a moment, or at once if that is ``needed``.
 
-        A short script must not be about to connect when its event loop ends.
+        A short script must not be about to connect when its event loop ends, and a cleanup keeps nothing.
         """
         self._task = asyncio.create_task(self._keep_listening())
 
     def needed(self) -> None:
-        """Listen now."""
-        self._wanted.set()
+        """Do not wait for that moment."""
         self._urgent.set()
 
     @contextmanager

@@ -37,10 +37,10 @@ class Changes:
         return None
 
     def start(self) -> None:
-        """Begin to learn of changes, in a moment or when ``needed``."""
+        """Begin to learn of changes once something has been read: in a moment, or at once if that is ``needed``."""
 
     def needed(self) -> None:
-        """Begin now, because this process will go on for long."""
+        """Do not wait for that moment, because this process will go on for long."""
 
     @contextmanager
     def watching(self, name: str) -> Iterator[Callable[[float], Awaitable[object]]]:
