@@ -217,7 +217,10 @@ async def test_a_shutdown_does_not_wait_for_the_database(
             assert (await browser.delete("/zaikio/session")).status_code == 303
         started = time.monotonic()
     assert time.monotonic() - started < 20
-    assert f"Access token {token_id} was not revoked: the process ended before the database could be used again" in caplog.text
+    assert (
+        f"Access token {token_id} was not revoked: the process ended before the database could be used again"
+        in caplog.text
+    )
 
 
 async def test_a_shutdown_tries_once_more_to_log_out(app: FastAPI, hub: LocalHub, proxy: TcpProxy) -> None:
