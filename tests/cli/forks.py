@@ -82,7 +82,8 @@ class Forks:
     def __init__(self, cwd: Path, environment: dict[str, str]) -> None:
         self.cwd = cwd
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", _FORKING],
+            # Older versions of typer import what is deprecated in newer ones of Click.
+            [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning:typer", "-c", _FORKING],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

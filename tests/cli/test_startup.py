@@ -119,4 +119,6 @@ def test_the_package_is_the_command() -> None:
     assert run_as_module("--version").stdout == VERSION
     wrong = run_as_module("migrate", "--no-such-option")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "zaikio-oauth: No such option: --no-such-option; try: zaikio-oauth migrate --help\n"
+    # Older versions of typer leave the message to Click, which quotes the name.
+    said = wrong.stderr.replace(" '--no-such-option'", ": --no-such-option")
+    assert said == "zaikio-oauth: No such option: --no-such-option; try: zaikio-oauth migrate --help\n"

@@ -5,7 +5,8 @@ import hmac
 import json
 import subprocess
 import sys
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -211,6 +212,8 @@ def test_the_demo_never_fails(tmp_path: Path, budget: Budget) -> None:
         },
     )
     with running(tmp_path / "data") as demo:
+        # Otherwise it stands still once its log has filled the pipe.
+        threading.Thread(target=deque, args=(demo.process.stdout, 0), daemon=True).start()
         fuzzed = Fuzzed(demo.url, json.loads(described.stdout), Counter())
         for options in budget.rounds(lives=3):
             for operation in fuzzed.operations():

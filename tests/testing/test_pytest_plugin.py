@@ -120,6 +120,7 @@ def test_an_unrelated_run_imports_nothing_of_ours(tmp_path: Path, without: tuple
 
 def test_the_coverage_of_an_unrelated_run_is_unchanged(tmp_path: Path) -> None:
     """The measured lines are the same, even in a library that we import."""
+    pytest.importorskip("pytest_cov")
     (tmp_path / "tiny.py").write_text("import itsdangerous\n\ndef signer():\n    return itsdangerous.Signer('key')\n")
     test = "import tiny\n\ndef test_signer():\n    assert tiny.signer()\n"
     executed = []

@@ -14,6 +14,7 @@ from starlette.middleware.sessions import SessionMiddleware
 
 from tests.apps import small_app
 from tests.data import SECRET, some_client
+from tests.versions import SCOPES_ARE_NOT_IN_OPENAPI
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, BearerToken, HubEvent, Settings, ZaikioOAuth
 from zaikio_oauth.testing import LocalHub
@@ -63,6 +64,7 @@ def ids(document: dict[str, Any]) -> list[str]:
     ]
 
 
+@pytest.mark.skipif(SCOPES_ARE_NOT_IN_OPENAPI, reason="the document of older versions differs")
 def test_the_document_changes_only_on_purpose(zaikio: ZaikioOAuth) -> None:
     """Clients are generated from it. ZAIKIO_TEST_UPDATE=1 writes the file anew; then read the difference."""
     document = json.dumps(app_with(zaikio, "/zaikio").openapi(), indent=2, ensure_ascii=False) + "\n"
