@@ -35,5 +35,5 @@ async def test_the_server_crashes() -> None:
 
 async def test_the_server_has_no_connection_left() -> None:
     """Others have taken every connection, for four seconds."""
-    async with on_own_server(max_connections=30) as (on, _):
+    async with on_own_server(max_connections=60) as (on, _):
         await assert_promises_are_kept((on.stage, Fault("out of connections", on.occupy, 4, on.close)))
