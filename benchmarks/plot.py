@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["pages"]
 
-WIDTH, BAR, GAP, LEFT, RIGHT, TOP = 760, 22, 10, 300, 90, 66
+WIDTH, BAR, GAP, LEFT, RIGHT, TOP = 760, 22, 10, 300, 120, 66
 STYLE = """
   .card { fill: #ffffff } text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .title { font-weight: 600; font-size: 15px }
