@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.processes import ROOT
@@ -24,7 +23,9 @@ def updated(page: str, table: dict[str, Any]) -> str | None:
     if not starts:
         return None
     (start,) = starts
-    end = next(number for number in range(start, len(lines) + 1) if not lines[number : number + 1] or not lines[number])
+    end = start
+    while end < len(lines) and lines[end]:
+        end += 1
     return "\n".join([*lines[:start], *_lines(table), *lines[end:]]) + "\n"
 
 
@@ -36,12 +37,12 @@ def _lines(table: dict[str, Any]) -> list[str]:
 
 def _cells(row: dict[str, Any], first: str) -> list[str]:
     name = f"**{row['name']}**" if row["name"].startswith(OURS) else row["name"]
-    figures = [_spread(figure["values"]) for figure in row["figures"].values()]
+    figures = [_spread(figure) for figure in row["figures"].values()]
     return [name, *figures, f"{row['figures'][first]['times_the_reference']['median']:.2f}"]
 
 
-def _spread(values: list[float]) -> str:
-    middle, half = median(values), (max(values) - min(values)) / 2
+def _spread(figure: dict[str, Any]) -> str:
+    middle, half = figure["median"], (figure["highest"] - figure["lowest"]) / 2
     return f"{number(middle)} ±{half / middle:.0%}" if half else number(middle)
 
 
@@ -54,9 +55,10 @@ def main() -> None:
     page = PAGE.read_text()
     for results in sys.argv[1:]:
         for table in json.loads(Path(results).read_text())["tables"]:
-            page = updated(page, table) or page
-            if f"| {table['title']} |" not in page:
+            with_table = updated(page, table)
+            if with_table is None:
                 print(f"not on the page: {table['title']}")
+            page = with_table or page
     PAGE.write_text(page)
 
 

@@ -149,7 +149,7 @@ class _Names:
         if kind == "_Holding":
             # What a waiter has seen matters only as long as it is still so.
             return (value.holder, value.beat) in self._held
-        if kind == "GrantLease" or kind == "Lease":
+        if kind in ("GrantLease", "Lease"):
             return self._lease(value)
         if kind in ("StoredToken", "AccessToken", "TokenResponse"):
             slots = getattr(value, "__slots__", None) or vars(value)

@@ -81,17 +81,16 @@ class Database:
 
     def changes(self, trusted: float) -> Changes:
         """Return what tells of changes by others; what was read is trusted for so many seconds without it."""
-        url = self.engine.url
-        if self.postgresql:
+        if trusted > 0 and self.postgresql:
             pooler = self.engine.sync_engine.get_execution_options()["in_transactions"]
             # Another pool may have a single connection, which the listener would take away.
-            if trusted == 0 or pooler or not isinstance(self.engine.pool, QueuePool | NullPool):
-                return Changes(trusted)
-            return ChangeListener(self.engine, self.statements, sender=self.sender, trusted=trusted)
-        of_memory = not url.database or url.database.startswith((":memory:", "file:"))
-        if trusted == 0 or of_memory:
-            return Changes(trusted)
-        return DataVersion(str(Path(url.database or "").absolute()), trusted)
+            if not pooler and isinstance(self.engine.pool, QueuePool | NullPool):
+                return ChangeListener(self.engine, self.statements, sender=self.sender, trusted=trusted)
+        elif trusted > 0:
+            file = self.engine.url.database
+            if file and not file.startswith((":memory:", "file:")):
+                return DataVersion(str(Path(file).absolute()), trusted)
+        return Changes(trusted)
 
     def __repr__(self) -> str:
         return f"<Database {self.name}>"
