@@ -15,7 +15,7 @@ class GrantLease(Lease):
     def __init__(self, leases: LeaseRepository, access_tokens: AccessTokenRepository, access_token_id: str) -> None:
         super().__init__(leases, f"refresh:{access_token_id}")
         self._access_tokens = access_tokens
-        self._access_token_id = access_token_id
+        self.access_token_id: str = access_token_id
         self._grant: StoredToken | None = None
 
     def take_grant(self) -> StoredToken | None:
@@ -36,7 +36,7 @@ class GrantLease(Lease):
             return await super()._create()
         self._grant = None
         try:
-            acquired, self._grant = await self._access_tokens.acquire(self._access_token_id, self.key, self.holder)
+            acquired, self._grant = await self._access_tokens.acquire(self.access_token_id, self.key, self.holder)
         except DecryptionError:
             await self._repository.release(self.key, self.holder)
             raise

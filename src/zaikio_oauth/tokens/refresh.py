@@ -77,7 +77,7 @@ class Refresh:
 
     async def _changed_since(self, stored: StoredToken, lease: GrantLease) -> StoredToken | None:
         """Return the row as another process has left it, or None while it is unchanged."""
-        now = lease.take_grant() or await self.grants.get(stored.access_token.id)
+        now = await self.grants.get_under(lease)
         if now is None:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if now.version != stored.version:

@@ -87,7 +87,7 @@ class RenewalAhead:
         lease = self.refresh.lease(stored)
 
         async def settled() -> StoredToken | None:
-            now = lease.take_grant() or await self.grants.get(stored.access_token.id)
+            now = await self.grants.get_under(lease)
             if now is None:
                 return stored
             again = now.version == stored.version and now.access_token.refreshable() and now.due(self.ahead)

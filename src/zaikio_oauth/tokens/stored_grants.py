@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
 from zaikio_oauth.store.changes import Changes
-from zaikio_oauth.store.leases import Lease
+from zaikio_oauth.store.grant_lease import GrantLease
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database
 from zaikio_oauth.store.token_cache import TokenCache
 
@@ -73,6 +73,10 @@ class StoredGrants:
         """Return the grant as it is in the database now, or None if it is gone or revoked."""
         return await self._now(lambda: self.access_tokens.get(access_token_id), patience)
 
+    async def get_under(self, lease: GrantLease) -> StoredToken | None:
+        """Return the grant as it was read with its lease a moment ago, else what ``get`` returns."""
+        return lease.take_grant() or await self.get(lease.access_token_id)
+
     async def find_usable_now(
         self, search: TokenSearch, valid_for: timedelta, patience: Patience | None = None
     ) -> StoredToken | None:
@@ -104,7 +108,7 @@ class StoredGrants:
         return stored
 
     async def replace(
-        self, stored: StoredToken, token: AccessToken, valid_for: timedelta, lease: Lease
+        self, stored: StoredToken, token: AccessToken, valid_for: timedelta, lease: GrantLease
     ) -> StoredToken | None:
         """Replace a grant's token by one refreshed under this lease; return None if the grant is gone or revoked."""
         with at_the_database():
