@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
+import greenlet
 import pytest
 from sqlalchemy import Select, bindparam, column, event, func, literal, select, table, text
 from sqlalchemy.pool import NullPool, QueuePool
@@ -80,17 +82,39 @@ async def test_rows_are_those_of_sqlalchemy(warm: Database) -> None:
     await unpooled.aclose()
 
 
-async def test_without_a_connection_at_hand_sqlalchemy_makes_one(database: Database) -> None:
-    """It waits for it in a task of its own, which nothing cancels."""
-    await database.engine.dispose()
-    repository = AccessTokenRepository(database)
+async def test_who_finds_no_connection_at_hand_waits_for_one(database_url: str) -> None:
+    """In a task of its own, which nothing cancels; then the query is sent all the same."""
+    database = Database(database_url, [KEY], pool_size=1, max_overflow=0)
     with sent_to_asyncpg(database) as sent:
-        await asyncio.gather(*(repository.get("none") for _ in range(3)))
+        await asyncio.gather(*(database.statements.run(Bound(BACKEND, {})) for _ in range(5)))
         await asyncio.sleep(0)
-        assert sent == []
-        await repository.get("none")
-        await asyncio.sleep(0)
-    assert sent == ["SELECT"]
+    assert sent == ["SELECT"] * 5
+    caller = asyncio.create_task(database.statements.run(Bound(sleeping(), {"seconds": 0.2})))
+    await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(database.statements.run(Bound(BACKEND, {})))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    assert (await caller).first is not None
+    assert (await database.statements.run(Bound(BACKEND, {}))).first is not None
+    await database.aclose()
+
+
+async def test_connections_beyond_the_size_of_the_pool_are_closed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an orderly way: the server is told, which would log a broken connection otherwise."""
+    aborted: list[object] = []
+    monkeypatch.setattr(asyncpg.Connection, "terminate", aborted.append)
+    database = Database(database_url, [KEY], pool_size=2, max_overflow=5)
+    for _ in range(3):
+        await asyncio.gather(*(database.statements.run(Bound(sleeping(), {"seconds": 0.05})) for _ in range(6)))
+    await database.statements.drain()
+    pool = pool_of(database)
+    assert (pool.checkedin(), pool.checkedout(), pool.overflow()) == (2, 0, 0)
+    others = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+    assert (await database.statements.run(others)).rows[0][0] == 2
+    assert aborted == []
+    await database.aclose()
 
 
 async def test_who_watches_sqlalchemy_sees_every_statement(warm: Database, caplog: pytest.LogCaptureFixture) -> None:
@@ -170,6 +194,47 @@ async def test_connections_that_died_are_replaced(warm: Database) -> None:
     await kill_connections(warm)
     for _ in range(3):
         assert await repository.get(stored.id) is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "connections"),
+    [
+        ({}, 1),
+        ({"pool_size": 1, "max_overflow": 0}, 1),
+        ({"pool_pre_ping": True}, 1),
+        ({"pool_recycle": 0}, 4),
+        ({"pool_size": 1, "max_overflow": -1}, 1),
+    ],
+    ids=["default", "at its limit", "with a ping", "always recycled", "without limit"],
+)
+async def test_each_kind_of_pool_gives_its_connections(
+    database_url: str, options: dict[str, Any], connections: int
+) -> None:
+    """One after the other, then several at once; and what is idle is used again, unless the pool forbids it."""
+    database = Database(database_url, [KEY], **options)
+    await database.statements.run(text("SELECT 1"))
+    seen = {(await database.statements.run(Bound(BACKEND, {}))).rows[0].pid for _ in range(4)}
+    assert len(seen) == connections
+    outcomes = await asyncio.gather(*(database.statements.run(Bound(sleeping(), {"seconds": 0.02})) for _ in range(4)))
+    assert all(outcome.first is not None for outcome in outcomes)
+    await kill_connections(database)
+    assert (await database.statements.run(Bound(BACKEND, {}))).rows[0].pid not in seen
+    assert pool_of(database).checkedout() == 0
+    await database.aclose()
+
+
+async def test_a_look_up_on_an_idle_connection_takes_no_greenlet(warm: Database) -> None:
+    """They cost a third of it. Without a connection at hand it takes one."""
+    switches: list[str] = []
+    before = greenlet.settrace(lambda kind, _: switches.append(kind))
+    try:
+        await AccessTokenRepository(warm).get("none")
+        assert switches == []
+        await warm.engine.dispose()
+        await AccessTokenRepository(warm).get("none")
+        assert switches != []
+    finally:
+        greenlet.settrace(before)
 
 
 async def test_a_query_that_takes_too_long_ends_and_so_does_its_connection(database_url: str) -> None:

@@ -64,7 +64,10 @@ class Database:
         self.postgresql: bool = self.engine.dialect.name == "postgresql"
         options = self.engine.sync_engine.get_execution_options()
         self.statements: Statements = Statements(
-            self.engine, deadline=options["statement_deadline"], in_transactions=options["in_transactions"]
+            self.engine,
+            deadline=options["statement_deadline"],
+            in_transactions=options["in_transactions"],
+            direct=options["direct"],
         )
         # Who has sent a notification: whoever has changed something knows it already.
         self.sender: str = uuid.uuid4().hex

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import sqlite3
 import time
 import uuid
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import aiosqlite
+import sqlalchemy
 from sqlalchemy import URL, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
@@ -76,6 +78,7 @@ def make_engine(url: str, options: Mapping[str, Any], *, statement_timeout: floa
         "execution_options": {
             "in_transactions": pgbouncer,
             "statement_deadline": _deadline(limits.values()),
+            "direct": _takes_directly(given),
             **given.get("execution_options", {}),
         },
     }
@@ -170,6 +173,17 @@ def _connect_args(dialect: str, statement_timeout: float, *, pgbouncer: bool) ->
         "prepared_statement_cache_size": 0,
         "prepared_statement_name_func": lambda: f"__zaikio_{uuid.uuid4()}__",
     }
+
+
+def _takes_directly(options: Mapping[str, Any]) -> bool:
+    """Return True if taking an idle connection from the pool waits for nothing."""
+    pings = options.get("pool_pre_ping", False)
+    # Before 2.1.5, SQLAlchemy waits in the queue of a pool at its limit even if it is not empty.
+    queues = options.get("max_overflow") == 0 and _SQLALCHEMY < (2, 1, 5)
+    return not pings and not queues
+
+
+_SQLALCHEMY: Final = tuple(int(number) for number in re.findall(r"\d+", sqlalchemy.__version__)[:3])
 
 
 def _replace_stale_connections(engine: AsyncEngine) -> None:

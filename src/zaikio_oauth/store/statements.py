@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Executable, Row, Select
+from sqlalchemy import Engine, Executable, PoolProxiedConnection, Row, Select, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.dml import UpdateBase
 
 from zaikio_oauth.settings.retries_and_waits import CONNECTION_CLOSE_TIMEOUT, DATABASE_DEADLINE, Deadline, Due
@@ -54,6 +54,10 @@ class Bound(NamedTuple):
 Statement = Executable | Bound
 
 
+class _HasToConnectError(Exception):
+    """The pool has no connection that is open."""
+
+
 class Statements:
     """Runs each call's statements on one connection, in autocommit or in one transaction, as a task of its own.
 
@@ -61,17 +65,20 @@ class Statements:
     nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled but statements
     are not, not even by the end of the event loop.
 
-    On PostgreSQL, what was built once is sent to asyncpg itself while the pool has a connection at hand, because
-    SQLAlchemy's way to the driver costs more than the statement; not if somebody watches that way, by its log or its
-    events. A single SELECT leaves nothing half done, so that the caller's own task sends it; a connection in whose
-    query a caller was cancelled is closed.
+    On PostgreSQL, what was built once is sent to asyncpg itself, because SQLAlchemy's way to the driver costs more than
+    the statement; not if somebody watches that way, by its log or its events. For the same reason an idle connection is
+    taken from the pool without SQLAlchemy's change of greenlets, where ``direct`` says that this waits for nothing. A
+    single SELECT leaves nothing half done, so that the caller's own task sends it while a connection is idle; a
+    connection in whose query a caller was cancelled is closed.
 
     A caller waits at most ``deadline`` seconds, or for ever if it is None. Then the connection to PostgreSQL is cut,
     because over a network that swallows everything nothing else ends the statement; SQLite ends it by its own
     time-out, in its thread.
     """
 
-    def __init__(self, engine: AsyncEngine, *, deadline: float | None, in_transactions: bool = False) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, deadline: float | None, in_transactions: bool = False, direct: bool = False
+    ) -> None:
         self._engine = engine
         self._deadline = deadline
         self._in_transactions = in_transactions
@@ -79,6 +86,10 @@ class Statements:
         self._native: WeakKeyDictionary[Executable, dict[frozenset[str], NativeQuery | None]] | None = None
         if not in_transactions and engine.dialect.driver == "asyncpg" and isinstance(engine.pool, QueuePool):
             self._native = WeakKeyDictionary()
+        self._direct = direct and self._native is not None
+        self._taking = False
+        if self._direct:
+            event.listen(engine.sync_engine, "do_connect", self._before_connecting, insert=True)
 
     async def run(self, *statements: Statement) -> Outcome:
         """Run the statements in order and return the outcome of the last one; raises StoreUnavailableError."""
@@ -87,7 +98,7 @@ class Statements:
     async def run_all(self, *statements: Statement) -> list[Outcome]:
         """Run the statements in order and return what each has given; raises StoreUnavailableError."""
         started = time.monotonic()
-        if len(statements) == 1 and _only_reads(statements[0]):
+        if len(statements) == 1 and _only_reads(statements[0]) and self._at_hand():
             found = await self._send(statements)
             if isinstance(found, list):
                 return found
@@ -123,7 +134,7 @@ class Statements:
         if queries is None:
             return None
         try:
-            pooled = await self._engine.raw_connection()
+            pooled = self._idle() or await self._engine.raw_connection()
         except TimeoutError:
             return fault_of(ConnectionError())
         except Exception as error:
@@ -142,7 +153,7 @@ class Statements:
         finally:
             if cut is not None:
                 cut.cancel()
-            if usable:
+            if usable and self._has_room():
                 pooled.close()
             else:
                 pooled.detach()
@@ -150,9 +161,34 @@ class Statements:
                 self._running.begin(object(), lambda: _close(driver), name="The end of a connection")
         return outcomes
 
+    def _idle(self) -> PoolProxiedConnection | None:
+        """Return a connection that is open, or None if the pool has to connect first, which takes a greenlet."""
+        if not self._direct or not self._at_hand() or self._engine.pool.dispatch.checkout:
+            return None
+        self._taking = True
+        try:
+            return self._engine.sync_engine.raw_connection()
+        except _HasToConnectError:
+            return None
+        finally:
+            self._taking = False
+
+    def _before_connecting(self, *_: Any) -> None:
+        # Before the driver's coroutine is made, which nobody would await.
+        if self._taking:
+            raise _HasToConnectError
+
+    def _at_hand(self) -> bool:
+        pool = self._engine.pool
+        return isinstance(pool, QueuePool) and pool.checkedin() > 0
+
+    def _has_room(self) -> bool:
+        """Return False if the pool would close a connection that it gets back, which would have to be waited for."""
+        pool = self._engine.pool
+        return isinstance(pool, QueuePool) and (pool.overflow() <= 0 or pool.checkedin() < pool.size())
+
     def _native_queries(self, statements: Sequence[Statement]) -> list[tuple[NativeQuery, Mapping[str, Any]]] | None:
-        # A connection beyond the pool's size is closed when it is returned, which would have to be waited for.
-        if self._native is None or not _at_hand(self._engine.pool) or _is_watched(self._engine.sync_engine):
+        if self._native is None or _is_watched(self._engine.sync_engine):
             return None
         queries = []
         for bound in statements:
@@ -242,10 +278,6 @@ async def _outcome(driver: Any, query: NativeQuery, values: Mapping[str, Any]) -
 async def _close(driver: Any) -> None:
     with suppress(Exception):
         await driver.close(timeout=CONNECTION_CLOSE_TIMEOUT)
-
-
-def _at_hand(pool: Pool) -> bool:
-    return isinstance(pool, QueuePool) and pool.checkedin() > 0 and pool.overflow() <= 0
 
 
 def _is_watched(engine: Engine) -> bool:
