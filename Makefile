@@ -11,7 +11,7 @@ INSTALL := $(PYTHON) -m pip --quiet --disable-pip-version-check install --constr
 DEPENDENCIES := pyproject.toml constraints.txt scripts/make-environment
 ARGS ?=
 
-.PHONY: help demo docs test test-lowest test-matrix test-wheel check types format fuzz soak benchmark coverage mutation screenshots clean
+.PHONY: help demo docs test test-lowest test-matrix test-wheel check types format fuzz schedules soak benchmark coverage mutation screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ format: $(VENV)/.tests ## format the code and fix lint errors where possible
 
 fuzz: $(VENV)/.tests ## look for faults with random data and schedules, for so many minutes (ARGS=60)
 	@scripts/fuzz $(PYTHON) $(or $(strip $(ARGS)),10)
+
+schedules: $(VENV)/.tests ## run every schedule of two or three processes that refresh at once (ARGS="three --crashes 1")
+	@$(PYTHON) -m tests.interleavings $(or $(strip $(ARGS)),two)
 
 soak: $(VENV)/.tests ## let four processes live through faults and kills, for so many minutes (ARGS=10)
 	@$(PYTHON) -m tests.soak $(or $(strip $(ARGS)),10)

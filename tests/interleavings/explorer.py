@@ -18,8 +18,8 @@ from typing import Any
 
 from tests.interleavings.fingerprint import State, age, fingerprint
 from tests.interleavings.stores import LEASE, Row, Store
-from tests.interleavings.strategies import Branch, Pruned, Replay, Search, Seen, Strategy, Walk
-from tests.interleavings.virtual_loop import EPOCH, PROCESS, Action, Gate, VirtualLoop
+from tests.interleavings.strategies import ROOT, Branch, Pruned, Replay, Search, Seen, Strategy, Visited, Walk
+from tests.interleavings.virtual_loop import EPOCH, PROCESS, Action, Gate, Step, VirtualLoop
 from tests.interleavings.world import Process, World
 
 MOST_STEPS = 1500
@@ -93,20 +93,27 @@ class Explorer:
         order = random.Random(seed)
         ends = time.monotonic() + seconds if seconds is not None else math.inf
         most = self.runs + runs if runs is not None else math.inf
-        seen: Seen = {}
-        waiting: list[Branch] = [((), frozenset())]
+        seen = Seen()
+        waiting: list[Branch] = [ROOT]
         while waiting and self.runs < most and time.monotonic() < ends:
             position = order.randrange(len(waiting)) if seed is not None else -1
             waiting[position], waiting[-1] = waiting[-1], waiting[position]
-            run = self.run(Search(*waiting.pop(), seen, waiting))
-            self.runs += 1
-            if run is not None:
-                for fault in self.check(run):
-                    if len(run.actions) < len(self.bad.get(fault, range(10**6))):
-                        self.bad[fault] = run.actions
+            self.go_on(seen, waiting)
         self.states = len(seen)
         self.complete = not waiting
         return self
+
+    def go_on(self, seen: Visited, waiting: list[Branch]) -> None:
+        """Run one schedule, from the last branch, and add the branches that it has come by."""
+        run = self.run(Search(*waiting.pop(), seen, waiting))
+        self.runs += 1
+        for fault in self.check(run) if run is not None else ():
+            self.note(fault, run.actions)
+
+    def note(self, fault: str, actions: list[str]) -> None:
+        """Keep the shortest schedule that has this fault."""
+        if len(actions) < len(self.bad.get(fault, range(10**6))):
+            self.bad[fault] = actions
 
     def replay(self, *labels: str) -> Run:
         """Run the schedule that has these actions in this order; what is not named happens as it comes.
@@ -134,6 +141,9 @@ class Explorer:
         def choose(loop: VirtualLoop) -> None:
             try:
                 self._observe(run)
+                if step := strategy.known():
+                    self._perform(loop, run, self._found(loop, run, step))
+                    return
                 actions = self._actions(loop, run)
                 over = all(task.done() or name in run.crashed for name, task in callers.items())
                 if over and not any(gate.process not in run.crashed for gate in loop.gates):
@@ -143,7 +153,6 @@ class Explorer:
                     loop.stop()
                 else:
                     chosen = actions[strategy.choose(actions, lambda: self._fingerprint(loop, run))]
-                    run.last = chosen.process
                     self._perform(loop, run, chosen)
             except BaseException as error:
                 failures.append(error)
@@ -190,14 +199,31 @@ class Explorer:
         if not run.rows or run.rows[-1] != row:
             run.rows.append(row)
 
+    def _found(self, loop: VirtualLoop, run: Run, step: Step) -> Action:
+        kind, process, position = step
+        match kind:
+            case "does":
+                gate = loop.gates[position]
+                return Action(kind, process, gate.name, gate=gate)
+            case "wakes up":
+                return Action(kind, process, timer=self._first_timer(loop, run))
+        return Action(kind, process)
+
+    def _first_timer(self, loop: VirtualLoop, run: Run) -> asyncio.TimerHandle | None:
+        out = {*run.crashed, *run.stalled}
+        loop.timers = [timer for timer in loop.timers if not timer.cancelled()]
+        running = (timer for timer in loop.timers if loop.owner(timer) not in out)
+        return min(running, key=asyncio.TimerHandle.when, default=None)
+
     def _actions(self, loop: VirtualLoop, run: Run) -> list[Action]:
         last = run.last
-        loop.timers = [timer for timer in loop.timers if not timer.cancelled()]
         awake = [gate for gate in loop.gates if gate.process not in run.crashed and gate.process not in run.stalled]
-        actions = [Action("does", gate.process, gate.name, gate=gate) for gate in awake if self._in_order(gate, awake)]
-        timers = [t for t in loop.timers if loop.owner(t) not in run.crashed and loop.owner(t) not in run.stalled]
-        if timers:
-            first = min(timers, key=lambda timer: timer.when())
+        actions = [
+            Action("does", gate.process, gate.name, gate=gate, position=position)
+            for position, gate in enumerate(loop.gates)
+            if gate in awake and self._in_order(gate, awake)
+        ]
+        if first := self._first_timer(loop, run):
             # The clock goes on while others are slow or stopped, but only as long as they may be.
             slow = all(first.when() - gate.since <= gate.patience for gate in awake)
             if slow and all(first.when() - since <= self.longest_stall for since in run.stalled.values()):
@@ -230,6 +256,7 @@ class Explorer:
         return process not in run.outcomes and any(gate.process == process for gate in loop.gates)
 
     def _perform(self, loop: VirtualLoop, run: Run, action: Action) -> None:
+        run.last = action.process
         run.actions.append(str(action))
         match action.kind:
             case "does":

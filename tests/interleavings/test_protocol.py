@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -118,6 +120,14 @@ def test_three_processes_at_random(budget: Budget, crashes: int, stalls: int) ->
         broken = {fault: "; ".join(run.actions) for fault in faults(run)}
         assert broken == {}, f"seed {seed + explorer.runs - 1}"
     budget.tell(f"three processes, {crashes} crashes and {stalls} stops at random", {"schedules": explorer.runs})
+
+
+def test_several_processes_explore_the_same_states() -> None:
+    """As ``make schedules`` does, which takes too long here for more than two processes."""
+    alone = Explorer(TWO, DoubleStore(), crashes=1, check=faults).explore()
+    command = [sys.executable, "-m", "tests.interleavings", "two", "--crashes", "1", "--processes", "3"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f" {alone.states} states, 0 to go on from, 0 promises broken" in ran.stdout.splitlines()[-1]
 
 
 # ── the double ─────────────────────────────────────────────────────────────────────────────────────

@@ -34,6 +34,10 @@ class Gate:
     opened: asyncio.Future[None] = field(repr=False)
 
 
+Step = tuple[str, str, int]
+"""An action by kind, process and the position of its gate, by which another run with the same start finds it."""
+
+
 @dataclass(frozen=True)
 class Action:
     """What a schedule can choose. ``gate`` and ``timer`` say which step or timer of the process."""
@@ -43,6 +47,15 @@ class Action:
     name: str = ""
     gate: Gate | None = field(default=None, compare=False, repr=False)
     timer: asyncio.TimerHandle | None = field(default=None, compare=False, repr=False)
+    position: int = field(default=-1, compare=False, repr=False)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.kind, self.process, self.name
+
+    @property
+    def step(self) -> Step:
+        return self.kind, self.process, self.position
 
     def __str__(self) -> str:
         return f"{self.process} {self.kind}" + (f" {self.name}" if self.name else "")
