@@ -67,6 +67,9 @@ _POSTGRESQL: Final[dict[str, Fault]] = {
 # statement that was given up; the server said that it ends the connection while a statement was being sent.
 _OF_ASYNCPG: Final = frozenset({"InvalidCachedStatementError", "InterfaceError", "InternalClientError"})
 
+# Somebody has closed the connection.
+_OF_AIOSQLITE: Final = frozenset({"Connection closed", "no active connection"})
+
 # By the primary result code (SQLite, "Result and Error Codes").
 _SQLITE: Final[dict[int, Fault]] = {
     5: LOCKED,  # SQLITE_BUSY
@@ -96,7 +99,9 @@ def _by_type(error: BaseException, driver: BaseException) -> Fault | None:
     of_asyncpg = type(driver).__module__.startswith("asyncpg")
     kinds = {
         NO_CONNECTION: isinstance(error, PoolTimeoutError),
-        CONNECTION_LOST: lost or (of_asyncpg and _name(driver) in _OF_ASYNCPG),
+        CONNECTION_LOST: lost
+        or (of_asyncpg and _name(driver) in _OF_ASYNCPG)
+        or (isinstance(driver, ValueError) and str(driver) in _OF_AIOSQLITE),
         TOO_SLOW: isinstance(driver, TimeoutError),
         BAD_CERTIFICATE: isinstance(driver, ssl.SSLCertVerificationError),
         # asyncpg has no type of its own for it.

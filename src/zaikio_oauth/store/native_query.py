@@ -1,4 +1,4 @@
-"""A statement as asyncpg takes it, so that SQLAlchemy's work on it is done once and not at each call."""
+"""A statement as a driver takes it, so that SQLAlchemy's work on it is done once and not at each call."""
 
 from __future__ import annotations
 

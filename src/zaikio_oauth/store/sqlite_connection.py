@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ import aiosqlite
 
 from zaikio_oauth.errors import ConfigurationError
 
-__all__ = ["Reader", "use"]
+__all__ = ["Connection", "Reader", "use"]
 
 
 def use(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
@@ -23,12 +23,24 @@ def use(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]
     parameters.setdefault("async_creator_fn", _open)
 
 
-class _Connection(aiosqlite.Connection):
-    """Remembers what aiosqlite does not tell: the connection itself, whether it is in use, the end of its thread."""
+class Connection(aiosqlite.Connection):
+    """Remembers what aiosqlite does not tell: the connection itself, whether it is in use, the end of its thread.
+
+    ``run`` takes one change of threads, for which SQLAlchemy needs four.
+    """
 
     handle: sqlite3.Connection | None = None
     calls = 0
     stopped: asyncio.Future[Any] | None = None
+
+    async def run(self, text: str, arguments: Sequence[Any]) -> tuple[list[Any], int]:
+        """Run a statement to its end; return its rows and how many it changed; raises sqlite3.Error."""
+        result: tuple[list[Any], int] = await self._execute(self._run, text, arguments)
+        return result
+
+    def _run(self, text: str, arguments: Sequence[Any]) -> tuple[list[Any], int]:
+        cursor = self._conn.execute(text, arguments)
+        return cursor.fetchall(), cursor.rowcount
 
     async def _execute(self, *arguments: Any, **options: Any) -> Any:
         self.calls += 1
@@ -78,7 +90,7 @@ class _Process:
     """
 
     def __init__(self) -> None:
-        self.opened: weakref.WeakSet[_Connection | Reader] = weakref.WeakSet()
+        self.opened: weakref.WeakSet[Connection | Reader] = weakref.WeakSet()
         self.forked_in_use = False
 
     def after_fork(self) -> None:
@@ -97,7 +109,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _ending_with(
-    loop: asyncio.AbstractEventLoop, run: Callable[[], None], connection: _Connection
+    loop: asyncio.AbstractEventLoop, run: Callable[[], None], connection: Connection
 ) -> Callable[[], None]:
     """Return ``run`` without the traceback of a thread that reports to an event loop which is closed by then."""
 
@@ -126,7 +138,7 @@ async def _open(database: str, **parameters: Any) -> aiosqlite.Connection:
         connection.handle = handle
         return handle
 
-    connection = _Connection(connect, iter_chunk_size=64)
+    connection = Connection(connect, iter_chunk_size=64)
     _process.opened.add(connection)
     # Before version 0.22 a connection was a thread, now it has one. The end of a process does not wait for it.
     thread = connection if isinstance(connection, Thread) else connection._thread  # noqa: SLF001

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -15,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.dml import UpdateBase
 
-from zaikio_oauth.settings.retries_and_waits import CONNECTION_CLOSE_TIMEOUT, DATABASE_DEADLINE, Deadline, Due
+from zaikio_oauth.settings.retries_and_waits import DATABASE_DEADLINE, Deadline, Due
 from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
+from zaikio_oauth.store.drivers import driver_of
 from zaikio_oauth.store.native_query import NativeQuery
 from zaikio_oauth.store.single_flight import SingleFlight
 
@@ -65,11 +68,11 @@ class Statements:
     nobody fetched keeps the write lock, and everybody else waits for it. So callers may be cancelled but statements
     are not, not even by the end of the event loop.
 
-    On PostgreSQL, what was built once is sent to asyncpg itself, because SQLAlchemy's way to the driver costs more than
-    the statement; not if somebody watches that way, by its log or its events. For the same reason an idle connection is
-    taken from the pool without SQLAlchemy's change of greenlets, where ``direct`` says that this waits for nothing. A
-    single SELECT leaves nothing half done, so that the caller's own task sends it while a connection is idle; a
-    connection in whose query a caller was cancelled is closed.
+    What was built once is sent to the driver itself, because SQLAlchemy's way to it costs more than the statement; not
+    if somebody watches that way, by its log or its events. For the same reason an idle connection is taken from the
+    pool without SQLAlchemy's change of greenlets, where ``direct`` says that this waits for nothing. A single SELECT
+    leaves nothing half done, so that the caller's own task sends it while a connection is idle; a connection to
+    PostgreSQL in whose query a caller was cancelled is closed.
 
     A caller waits at most ``deadline`` seconds, or for ever if it is None. Then the connection to PostgreSQL is cut,
     because over a network that swallows everything nothing else ends the statement; SQLite ends it by its own
@@ -83,10 +86,9 @@ class Statements:
         self._deadline = deadline
         self._in_transactions = in_transactions
         self._running = SingleFlight()
-        self._native: WeakKeyDictionary[Executable, dict[frozenset[str], NativeQuery | None]] | None = None
-        if not in_transactions and engine.dialect.driver == "asyncpg" and isinstance(engine.pool, QueuePool):
-            self._native = WeakKeyDictionary()
-        self._direct = direct and self._native is not None
+        self._driver = None if in_transactions else driver_of(engine)
+        self._native: WeakKeyDictionary[Executable, dict[frozenset[str], NativeQuery | None]] = WeakKeyDictionary()
+        self._direct = direct and self._driver is not None
         self._taking = False
         if self._direct:
             event.listen(engine.sync_engine, "do_connect", self._before_connecting, insert=True)
@@ -124,14 +126,14 @@ class Statements:
             extra={"zaikio_event": "store.closed_early"},
         )
 
-    # --- asyncpg itself -----------------------------------------------------------------------------------
+    # --- the driver itself --------------------------------------------------------------------------------
 
     async def _send(
         self, statements: Sequence[Statement], cut_after: float | None = None
     ) -> list[Outcome] | Fault | None:
         """Return what each has given, or None if this is not possible now."""
         queries = self._native_queries(statements)
-        if queries is None:
+        if self._driver is None or queries is None:
             return None
         try:
             pooled = self._idle() or await self._engine.raw_connection()
@@ -140,26 +142,38 @@ class Statements:
         except Exception as error:
             return fault_of(error)
         driver: Any = pooled.driver_connection
-        cut = None if cut_after is None else Due(cut_after, driver.terminate)
+        if not self._driver.has(driver):
+            pooled.close()
+            return None
+        cut = self._cut_after(cut_after, driver)
         outcomes, usable = [], False
         try:
             for query, values in queries:
-                outcomes.append(await _outcome(driver, query, values))
+                outcomes.append(Outcome(*await self._driver.run(driver, query, values)))
             usable = True
         except Exception as error:
             fault = fault_of(error)
             usable = not fault.stale and fault is not TOO_SLOW
             return fault
+        except asyncio.CancelledError:
+            usable = self._driver.left_whole
+            raise
         finally:
             if cut is not None:
                 cut.cancel()
-            if usable and self._has_room():
-                pooled.close()
-            else:
-                pooled.detach()
-                # The server has to be asked to cancel the query, which may wait for a lock, and nobody waits for that.
-                self._running.begin(object(), lambda: _close(driver), name="The end of a connection")
+            self._give_back(pooled, usable=usable)
         return outcomes
+
+    def _give_back(self, pooled: PoolProxiedConnection, *, usable: bool) -> None:
+        if usable and self._has_room():
+            pooled.close()
+            return
+        driver = pooled.driver_connection
+        pooled.detach()
+        # The server has to be asked to cancel the query, which may wait for a lock, and nobody waits for that.
+        if self._driver is not None:
+            close = partial(self._driver.close, driver)
+            self._running.begin(object(), close, name="The end of a connection")
 
     def _idle(self) -> PoolProxiedConnection | None:
         """Return a connection that is open, or None if the pool has to connect first, which takes a greenlet."""
@@ -188,7 +202,7 @@ class Statements:
         return isinstance(pool, QueuePool) and (pool.overflow() <= 0 or pool.checkedin() < pool.size())
 
     def _native_queries(self, statements: Sequence[Statement]) -> list[tuple[NativeQuery, Mapping[str, Any]]] | None:
-        if self._native is None or _is_watched(self._engine.sync_engine):
+        if _is_watched(self._engine.sync_engine):
             return None
         queries = []
         for bound in statements:
@@ -232,7 +246,8 @@ class Statements:
         outcomes = []
         # Not "async with": that returns the connection in a task of its own, which the end of the loop would cancel.
         connection = await self._connect()
-        cut = None if self._deadline is None else self._cut_after(self._deadline, connection)
+        pooled = connection.sync_connection.connection if connection.sync_connection else None
+        cut = self._cut_after(self._deadline, pooled and pooled.driver_connection)
         try:
             for statement in statements:
                 built, values = statement[:2] if isinstance(statement, Bound) else (statement, None)
@@ -252,11 +267,10 @@ class Statements:
         except TimeoutError:
             raise ConnectionError from None
 
-    def _cut_after(self, seconds: float, connection: AsyncConnection) -> Due | None:
-        pooled = connection.sync_connection.connection if connection.sync_connection else None
+    def _cut_after(self, seconds: float | None, driver: Any) -> Due | None:
         # asyncpg has it, aiosqlite has not: it aborts the socket, and what waits for an answer fails.
-        terminate = getattr(pooled and pooled.driver_connection, "terminate", None)
-        return terminate and Due(seconds, terminate)
+        terminate = getattr(driver, "terminate", None)
+        return None if seconds is None or terminate is None else Due(seconds, terminate)
 
 
 def _only_reads(statement: Statement) -> bool:
@@ -265,19 +279,6 @@ def _only_reads(statement: Statement) -> bool:
 
 def _of_rows(rows: Sequence[Row[Any]]) -> Outcome:
     return Outcome(rows, len(rows))
-
-
-async def _outcome(driver: Any, query: NativeQuery, values: Mapping[str, Any]) -> Outcome:
-    if query.returns_rows:
-        return _of_rows(query.rows(await driver.fetch(query.text, *query.arguments(values))))
-    # The server says such as "UPDATE 1".
-    status = await driver.execute(query.text, *query.arguments(values))
-    return Outcome((), int(status.rpartition(" ")[2]))
-
-
-async def _close(driver: Any) -> None:
-    with suppress(Exception):
-        await driver.close(timeout=CONNECTION_CLOSE_TIMEOUT)
 
 
 def _is_watched(engine: Engine) -> bool:
