@@ -10,7 +10,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, fields, replace
+from dataclasses import fields, replace
+from operator import attrgetter
+from typing import NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -36,6 +38,8 @@ MAX_COOKIE_BYTES = 4_096
 _NAME = "zaikio_flow_"
 _FORMAT = 3
 _PURPOSE = b"zaikio_oauth flow cookie"
+_FIELDS = [field.name for field in fields(Flow)]
+_values = attrgetter(*_FIELDS)
 
 
 def flow_fernet(encryption_keys: Iterable[str]) -> MultiFernet:
@@ -51,6 +55,15 @@ def _derived(key: str) -> bytes:
     return base64.urlsafe_b64encode(derivation.derive(base64.urlsafe_b64decode(key)))
 
 
+class _Cookie(NamedTuple):
+    """A flow, and what the browser gets for it: a header, and so many bytes of each request to our paths."""
+
+    flow: Flow
+    name: str
+    header: str
+    size: int
+
+
 class FlowCookies:
     """The flow cookies of one request. The browser sends them to ``path`` only."""
 
@@ -59,6 +72,7 @@ class FlowCookies:
         self._fernet = fernet
         self._path = path
         self._secure = secure
+        self._last: _Cookie | None = None
 
     def find(self, host: str, approve_path: str, state: str) -> Flow | None:
         """Return the flow that this browser started with this state, at this Hub, for this route, even if expired."""
@@ -94,28 +108,28 @@ class FlowCookies:
 
     def add(self, response: Response, flow: Flow) -> None:
         """Give this flow, which has to be ``fitting``, to the browser; delete those that have ended or are too many."""
-        name, value = self._name_and_value(flow)
-        self._make_room(response, name, _as_sent(name, value))
-        self._set(response, name, value)
+        cookie = self._cookie(flow)
+        self._make_room(response, cookie.name, cookie.size)
+        response.headers.append("set-cookie", cookie.header)
 
     def delete(self, response: Response, flow: Flow) -> None:
         """Delete a flow that was completed."""
         self._delete(response, _name(flow.host, flow.approve_path, flow.state))
 
     def _too_long(self, flow: Flow) -> bool:
-        measured = Response()
-        self._set(measured, *self._name_and_value(flow))
-        return len(measured.headers["set-cookie"].encode("latin-1")) > MAX_COOKIE_BYTES
+        return len(self._cookie(flow).header.encode("latin-1")) > MAX_COOKIE_BYTES
 
-    def _name_and_value(self, flow: Flow) -> tuple[str, str]:
-        # The padding would have the value quoted, and not every proxy reads quoted cookies.
-        value = self._fernet.encrypt(_dump(flow).encode()).decode("ascii").rstrip("=")
-        return _name(flow.host, flow.approve_path, flow.state), value
-
-    def _set(self, response: Response, name: str, value: str) -> None:
-        response.set_cookie(
-            name, value, max_age=LIFETIME, path=self._path, secure=self._secure, httponly=True, samesite="lax"
-        )
+    def _cookie(self, flow: Flow) -> _Cookie:
+        if self._last is None or self._last.flow is not flow:
+            name = _name(flow.host, flow.approve_path, flow.state)
+            # The padding would have the value quoted, and not every proxy reads quoted cookies.
+            value = self._fernet.encrypt(_dump(flow).encode()).decode("ascii").rstrip("=")
+            made = Response()
+            made.set_cookie(
+                name, value, max_age=LIFETIME, path=self._path, secure=self._secure, httponly=True, samesite="lax"
+            )
+            self._last = _Cookie(flow, name, made.headers["set-cookie"], _as_sent(name, value))
+        return self._last
 
     def _make_room(self, response: Response, new: str, size: int) -> None:
         others = [name for name in self._carried if name.startswith(_NAME) and name != new]
@@ -152,7 +166,7 @@ def _as_sent(name: str, value: str) -> int:
 
 def _dump(flow: Flow) -> str:
     """Return the flow as a list without names, because it travels with every request to our paths."""
-    return json.dumps([_FORMAT, *astuple(flow)], separators=(",", ":"), ensure_ascii=False)
+    return json.dumps([_FORMAT, *_values(flow)], separators=(",", ":"), ensure_ascii=False)
 
 
 def _load(text: str) -> Flow | None:
@@ -160,7 +174,7 @@ def _load(text: str) -> Flow | None:
     # Another version of ours may have encrypted it, with the same key.
     if version != _FORMAT:
         return None
-    flow = Flow(**dict(zip((field.name for field in fields(Flow)), values, strict=True)))
+    flow = Flow(**dict(zip(_FIELDS, values, strict=True)))
     return replace(
         flow,
         scopes=tuple(flow.scopes),
