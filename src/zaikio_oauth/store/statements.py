@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Executable, PoolProxiedConnection, Row, Select, event
+from sqlalchemy import Engine, Executable, PoolProxiedConnection, Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.dml import UpdateBase
 
 from zaikio_oauth.settings.retries_and_waits import DATABASE_DEADLINE, Deadline, Due
 from zaikio_oauth.store.database_errors import TOO_SLOW, Fault, fault_of
-from zaikio_oauth.store.drivers import driver_of
+from zaikio_oauth.store.drivers import Driver, driver_of
+from zaikio_oauth.store.idle_connections import IdleConnections
 from zaikio_oauth.store.native_query import NativeQuery
 from zaikio_oauth.store.single_flight import SingleFlight
 
@@ -56,9 +56,7 @@ class Bound(NamedTuple):
 
 Statement = Executable | Bound
 
-
-class _HasToConnectError(Exception):
-    """The pool has no connection that is open."""
+Query = tuple[NativeQuery, Mapping[str, Any]]
 
 
 class Statements:
@@ -69,10 +67,9 @@ class Statements:
     are not, not even by the end of the event loop.
 
     What was built once is sent to the driver itself, because SQLAlchemy's way to it costs more than the statement; not
-    if somebody watches that way, by its log or its events. For the same reason an idle connection is taken from the
-    pool without SQLAlchemy's change of greenlets, where ``direct`` says that this waits for nothing. A single SELECT
-    leaves nothing half done, so that the caller's own task sends it while a connection is idle; a connection to
-    PostgreSQL in whose query a caller was cancelled is closed.
+    if somebody watches that way, by its log or its events. A single SELECT leaves nothing half done, so that the
+    caller's own task sends it if a connection is idle; a connection to PostgreSQL in whose query a caller was cancelled
+    is closed. ``direct`` says that SQLAlchemy's pool does not wait before it gives out an idle connection.
 
     A caller waits at most ``deadline`` seconds, or for ever if it is None. Then the connection to PostgreSQL is cut,
     because over a network that swallows everything nothing else ends the statement; SQLite ends it by its own
@@ -88,10 +85,7 @@ class Statements:
         self._running = SingleFlight()
         self._driver = None if in_transactions else driver_of(engine)
         self._native: WeakKeyDictionary[Executable, dict[frozenset[str], NativeQuery | None]] = WeakKeyDictionary()
-        self._direct = direct and self._driver is not None
-        self._taking = False
-        if self._direct:
-            event.listen(engine.sync_engine, "do_connect", self._before_connecting, insert=True)
+        self._connections = IdleConnections(engine, direct=direct and self._driver is not None)
 
     async def run(self, *statements: Statement) -> Outcome:
         """Run the statements in order and return the outcome of the last one; raises StoreUnavailableError."""
@@ -100,8 +94,8 @@ class Statements:
     async def run_all(self, *statements: Statement) -> list[Outcome]:
         """Run the statements in order and return what each has given; raises StoreUnavailableError."""
         started = time.monotonic()
-        if len(statements) == 1 and _only_reads(statements[0]) and self._at_hand():
-            found = await self._send(statements)
+        if len(statements) == 1 and _only_reads(statements[0]):
+            found = await self._send(statements, connecting=False)
             if isinstance(found, list):
                 return found
             if found is not None and not found.stale:
@@ -129,34 +123,44 @@ class Statements:
     # --- the driver itself --------------------------------------------------------------------------------
 
     async def _send(
-        self, statements: Sequence[Statement], cut_after: float | None = None
+        self, statements: Sequence[Statement], *, connecting: bool, cut_after: float | None = None
     ) -> list[Outcome] | Fault | None:
-        """Return what each has given, or None if this is not possible now."""
+        """Return what each has given, or None if this is not possible now: not without ``connecting``, for example."""
         queries = self._native_queries(statements)
         if self._driver is None or queries is None:
             return None
         try:
-            pooled = self._idle() or await self._engine.raw_connection()
+            pooled = await self._pooled(self._driver, connecting=connecting)
         except TimeoutError:
             return fault_of(ConnectionError())
         except Exception as error:
             return fault_of(error)
-        driver: Any = pooled.driver_connection
-        if not self._driver.has(driver):
-            pooled.close()
-            return None
-        cut = self._cut_after(cut_after, driver)
-        outcomes, usable = [], False
+        return None if pooled is None else await self._send_on(pooled, self._driver, queries, cut_after)
+
+    async def _pooled(self, driver: Driver, *, connecting: bool) -> PoolProxiedConnection | None:
+        pooled = await self._connections.take()
+        if pooled is None and connecting:
+            pooled = await self._engine.raw_connection()
+        if pooled is None or driver.has(pooled.driver_connection):
+            return pooled
+        self._give_back(pooled, usable=True)
+        return None
+
+    async def _send_on(
+        self, pooled: PoolProxiedConnection, driver: Driver, queries: Sequence[Query], cut_after: float | None
+    ) -> list[Outcome] | Fault:
+        connection: Any = pooled.driver_connection
+        cut = self._cut_after(cut_after, connection)
+        usable = False
         try:
-            for query, values in queries:
-                outcomes.append(Outcome(*await self._driver.run(driver, query, values)))
+            outcomes = [Outcome(*await driver.run(connection, query, values)) for query, values in queries]
             usable = True
         except Exception as error:
             fault = fault_of(error)
             usable = not fault.stale and fault is not TOO_SLOW
             return fault
         except asyncio.CancelledError:
-            usable = self._driver.left_whole
+            usable = driver.left_whole
             raise
         finally:
             if cut is not None:
@@ -165,43 +169,17 @@ class Statements:
         return outcomes
 
     def _give_back(self, pooled: PoolProxiedConnection, *, usable: bool) -> None:
-        if usable and self._has_room():
-            pooled.close()
+        if usable and self._connections.give_back(pooled):
             return
         driver = pooled.driver_connection
         pooled.detach()
+        self._connections.gave_back()
         # The server has to be asked to cancel the query, which may wait for a lock, and nobody waits for that.
         if self._driver is not None:
             close = partial(self._driver.close, driver)
             self._running.begin(object(), close, name="The end of a connection")
 
-    def _idle(self) -> PoolProxiedConnection | None:
-        """Return a connection that is open, or None if the pool has to connect first, which takes a greenlet."""
-        if not self._direct or not self._at_hand() or self._engine.pool.dispatch.checkout:
-            return None
-        self._taking = True
-        try:
-            return self._engine.sync_engine.raw_connection()
-        except _HasToConnectError:
-            return None
-        finally:
-            self._taking = False
-
-    def _before_connecting(self, *_: Any) -> None:
-        # Before the driver's coroutine is made, which nobody would await.
-        if self._taking:
-            raise _HasToConnectError
-
-    def _at_hand(self) -> bool:
-        pool = self._engine.pool
-        return isinstance(pool, QueuePool) and pool.checkedin() > 0
-
-    def _has_room(self) -> bool:
-        """Return False if the pool would close a connection that it gets back, which would have to be waited for."""
-        pool = self._engine.pool
-        return isinstance(pool, QueuePool) and (pool.overflow() <= 0 or pool.checkedin() < pool.size())
-
-    def _native_queries(self, statements: Sequence[Statement]) -> list[tuple[NativeQuery, Mapping[str, Any]]] | None:
+    def _native_queries(self, statements: Sequence[Statement]) -> list[Query] | None:
         if _is_watched(self._engine.sync_engine):
             return None
         queries = []
@@ -222,7 +200,7 @@ class Statements:
 
     async def _run(self, statements: Sequence[Statement]) -> list[Outcome]:
         started = time.monotonic()
-        outcomes = await self._send(statements, cut_after=self._deadline)
+        outcomes = await self._send(statements, connecting=True, cut_after=self._deadline)
         if outcomes is None or (isinstance(outcomes, Fault) and outcomes.stale):
             outcomes = await self._try(statements)
         if isinstance(outcomes, Fault) and outcomes.stale:
@@ -257,6 +235,7 @@ class Statements:
                 await connection.commit()
         finally:
             await connection.close()
+            self._connections.gave_back()
             if cut is not None:
                 cut.cancel()
         return outcomes
