@@ -6,7 +6,7 @@ It is immutable and carries its secrets without ever showing them: ``repr``, ``s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, SupportsIndex
 
@@ -23,6 +23,7 @@ __all__ = [
     "BearerType",
     "OnBehalfOf",
     "ScopeTuple",
+    "SealedSecret",
     "Secret",
     "as_timedelta",
 ]
@@ -73,6 +74,29 @@ class Secret(str):
     def __getitem__(self, key: SupportsIndex | slice) -> Secret:
         # A tool that shortens a long text shows the repr of its beginning.
         return Secret(super().__getitem__(key))
+
+
+class SealedSecret:
+    """A secret that is decrypted each time somebody needs it. It is equal to the string that it is decrypted to."""
+
+    __slots__ = ()
+
+    def unsealed(self) -> Secret:
+        """Return the secret; raises DecryptionError."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+    def __eq__(self, other: object) -> bool:
+        return self.unsealed() == (other.unsealed() if isinstance(other, SealedSecret) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.unsealed())
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+        # A copy in another process has no key.
+        return Secret, (str(self.unsealed()),)
 
 
 class OnBehalfOf(BaseModel):
@@ -150,7 +174,7 @@ class AccessToken(BaseModel):
 
     def refreshable(self, now: datetime | None = None) -> bool:
         """Return True if there is a refresh token that has not expired at ``now``."""
-        if self.refresh_token is None:
+        if self.__dict__["refresh_token"] is None:
             return False
         return self.refresh_expires_at is None or self.refresh_expires_at > (now or datetime.now(UTC))
 
@@ -160,3 +184,25 @@ class AccessToken(BaseModel):
         Raises ConfigurationError for a scope with a bearer prefix, which a token's scopes do not have.
         """
         return scope_rules.missing(self.scopes, needed)
+
+    def __iter__(self) -> Generator[tuple[str, Any], None, None]:
+        for name, value in super().__iter__():
+            yield name, value.unsealed() if isinstance(value, SealedSecret) else value
+
+
+class _Unsealing:
+    """Decrypts the field when it is read: most tokens are only used, and never refreshed by whoever has read them."""
+
+    def __get__(self, token: AccessToken | None, owner: type[AccessToken]) -> str | None:
+        if token is None:
+            # As any other field, which has no attribute at its class.
+            raise AttributeError("refresh_token")
+        value: str | SealedSecret | None = token.__dict__["refresh_token"]
+        return value.unsealed() if isinstance(value, SealedSecret) else value
+
+    def __set__(self, token: AccessToken, value: str | None) -> None:
+        # Only for subclasses that are not frozen.
+        token.__dict__["refresh_token"] = value
+
+
+AccessToken.refresh_token = _Unsealing()  # type: ignore[assignment]

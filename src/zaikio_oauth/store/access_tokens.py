@@ -8,17 +8,17 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Row
 
-from zaikio_oauth.access_token import AccessToken, OnBehalfOf, Secret
+from zaikio_oauth.access_token import AccessToken, OnBehalfOf, SealedSecret, Secret
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
 from zaikio_oauth.store.access_token_statements import AccessTokenStatements, Reencryption, TokenSearch
 from zaikio_oauth.store.columns import join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.encryption import Place
+from zaikio_oauth.store.encryption import Cipher, Place
 from zaikio_oauth.store.leases import Lease
 from zaikio_oauth.store.statements import Statement
 from zaikio_oauth.store.storing import Storing
@@ -86,6 +86,19 @@ class StoredToken:
         return self.renew_after is not None and self.renew_after > (now or datetime.now(UTC))
 
 
+class _SealedRefreshToken(SealedSecret):
+    __slots__ = ("_cipher", "_ciphertext", "_row_id")
+
+    def __init__(self, cipher: Cipher, row_id: str, ciphertext: str) -> None:
+        self._cipher, self._row_id, self._ciphertext = cipher, row_id, ciphertext
+
+    def unsealed(self) -> Secret:
+        secret = self._cipher.decrypt(self._ciphertext, Place(self._row_id, "refresh_token"))
+        if secret is None:
+            raise DecryptionError(self._row_id)
+        return secret
+
+
 @dataclass(frozen=True, slots=True)
 class Reencrypted:
     """The result of one batch: its last id (None at the end), how many rows changed, which ones no key decrypts."""
@@ -135,7 +148,8 @@ class AccessTokenRepository:
 
     async def get(self, access_token_id: str) -> StoredToken | None:
         """Return the row, or None if it does not exist or is revoked; raises DecryptionError."""
-        return await self._first(self._rows.get(access_token_id))
+        row = (await self._statements.run(self._rows.get(access_token_id))).first
+        return None if row is None else self._stored_token(row, sealed=True)
 
     async def acquire(self, access_token_id: str, key: str, holder: str) -> tuple[bool, StoredToken | None]:
         """Insert a lease, unless somebody holds it; return whether that has succeeded, and what ``get`` returns then.
@@ -150,11 +164,11 @@ class AccessTokenRepository:
 
         What no key decrypts is passed over, as if it were not there.
         """
-        return await self._newest(*self._rows.newest("usable", search, valid_for))
+        return await self._newest(*self._rows.newest("usable", search, valid_for), sealed=True)
 
     async def find_longest(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest such token that lives, if the Hub has just shown that it gives none for longer, or None."""
-        found = await self._newest(*self._rows.newest("longest", search))
+        found = await self._newest(*self._rows.newest("longest", search), sealed=True)
         return found if found and found.will_do(valid_for) else None
 
     async def find_refreshable(self, search: TokenSearch) -> StoredToken | None:
@@ -192,7 +206,7 @@ class AccessTokenRepository:
                 lease.released = self.reads_with_lease
             if replaced.first is None:
                 return await self.get(token.id)
-            return None if marked.rows else self._stored_token(replaced.first)
+            return None if marked.rows else self._stored_token(replaced.first, sealed=True)
 
         return await self._until_stored(token, write)
 
@@ -242,16 +256,12 @@ class AccessTokenRepository:
         expires_at = max(token.expires_at, token.refresh_expires_at or token.expires_at)
         return await self._storing.until_stored(f"Access token {token.id}", write, expires_at=expires_at)
 
-    async def _first(self, *statements: Statement) -> StoredToken | None:
-        row = (await self._statements.run(*statements)).first
-        return None if row is None else self._stored_token(row)
-
-    async def _newest(self, newest: Statement, newest_first: Statement) -> StoredToken | None:
+    async def _newest(self, newest: Statement, newest_first: Statement, *, sealed: bool = False) -> StoredToken | None:
         # A lost key can make any number of rows unreadable, so all are read at once if the first one is.
         for statement in (newest, newest_first):
             for row in (rows := (await self._statements.run(statement)).rows):
                 try:
-                    return self._stored_token(row)
+                    return self._stored_token(row, sealed=sealed)
                 except DecryptionError:
                     self._on_undecryptable(row.id)
             if not rows:
@@ -272,9 +282,18 @@ class AccessTokenRepository:
             "lost_at": None,
         }
 
-    def _stored_token(self, row: Row[Any]) -> StoredToken:
-        """Return the row as a value; raises DecryptionError."""
-        secret, refresh_secret = self._decrypted(row)
+    def _stored_token(self, row: Row[Any], *, sealed: bool = False) -> StoredToken:
+        """Return the row as a value, its refresh token ``sealed`` if the caller hardly needs it.
+
+        Raises DecryptionError.
+        """
+        secret = self._cipher.decrypt(row.token, Place(row.id, "token"))
+        if secret is None:
+            raise DecryptionError(row.id)
+        refresh_secret: SealedSecret | Secret | None = None
+        if row.refresh_token is not None:
+            refresh_secret = _SealedRefreshToken(self._cipher, row.id, row.refresh_token)
+            refresh_secret = refresh_secret if sealed else refresh_secret.unsealed()
         # model_construct, because the values were validated when they were stored and this is the hot path.
         # What many tokens have in common is one object, because a process may keep many of them.
         token = AccessToken.model_construct(
@@ -288,7 +307,7 @@ class AccessTokenRepository:
             scopes=split_scopes(row.scopes),
             requested_scopes=split_scopes(row.requested_scopes),
             token=secret,
-            refresh_token=refresh_secret,
+            refresh_token=cast(str | None, refresh_secret),
             expires_at=row.expires_at,
             refresh_expires_at=row.refresh_expires_at,
             created_at=row.created_at,
@@ -302,14 +321,6 @@ class AccessTokenRepository:
             "token": self._cipher.encrypt(token, Place(row_id, "token")),
             "refresh_token": refresh_token and self._cipher.encrypt(refresh_token, Place(row_id, "refresh_token")),
         }
-
-    def _decrypted(self, row: Row[Any]) -> tuple[Secret, Secret | None]:
-        """Return the token and the refresh token of a row; raises DecryptionError."""
-        token = self._cipher.decrypt(row.token, Place(row.id, "token"))
-        refresh_token = row.refresh_token and self._cipher.decrypt(row.refresh_token, Place(row.id, "refresh_token"))
-        if token is None or (refresh_token is None and row.refresh_token is not None):
-            raise DecryptionError(row.id)
-        return token, refresh_token
 
 
 def _renew_after(token: AccessToken, valid_for: timedelta) -> datetime | None:

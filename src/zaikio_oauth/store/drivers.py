@@ -24,12 +24,15 @@ class Driver(Protocol):
 
     def has(self, connection: Any) -> bool:
         """Return True if this is a connection of this driver; an engine can be told to make others."""
+        ...
 
     async def run(self, connection: Any, query: NativeQuery, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
         """Run a statement; return its rows, and how many there are or how many it changed."""
+        ...
 
     async def close(self, connection: Any) -> None:
         """Close a connection in an orderly way, whatever its state."""
+        ...
 
 
 def driver_of(engine: AsyncEngine) -> Driver | None:
