@@ -202,7 +202,7 @@ class _Unsealing:
 
     def __set__(self, token: AccessToken, value: str | None) -> None:
         # Only for subclasses that are not frozen.
-        token.__dict__["refresh_token"] = value
+        vars(token)["refresh_token"] = value
 
 
 AccessToken.refresh_token = _Unsealing()  # type: ignore[assignment]

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Row
 
@@ -294,10 +294,8 @@ class AccessTokenRepository:
         if row.refresh_token is not None:
             refresh_secret = _SealedRefreshToken(self._cipher, row.id, row.refresh_token)
             refresh_secret = refresh_secret if sealed else refresh_secret.unsealed()
-        # model_construct, because the values were validated when they were stored and this is the hot path.
         # What many tokens have in common is one object, because a process may keep many of them.
-        token = AccessToken.model_construct(
-            _FIELDS,
+        token = _constructed(
             id=row.id,
             jti=row.jti,
             audience=sys.intern(row.audience),
@@ -307,7 +305,7 @@ class AccessTokenRepository:
             scopes=split_scopes(row.scopes),
             requested_scopes=split_scopes(row.requested_scopes),
             token=secret,
-            refresh_token=cast(str | None, refresh_secret),
+            refresh_token=refresh_secret,
             expires_at=row.expires_at,
             refresh_expires_at=row.refresh_expires_at,
             created_at=row.created_at,
@@ -321,6 +319,17 @@ class AccessTokenRepository:
             "token": self._cipher.encrypt(token, Place(row_id, "token")),
             "refresh_token": refresh_token and self._cipher.encrypt(refresh_token, Place(row_id, "refresh_token")),
         }
+
+
+def _constructed(**values: Any) -> AccessToken:
+    """Return a token of values that were validated when they were stored, as unpickling does.
+
+    This is the hot path, and ``model_construct`` looks for the aliases and defaults of each field.
+    """
+    token = AccessToken.__new__(AccessToken)
+    state = {"__pydantic_fields_set__": _FIELDS, "__pydantic_extra__": None, "__pydantic_private__": None}
+    token.__setstate__({"__dict__": values, **state})
+    return token
 
 
 def _renew_after(token: AccessToken, valid_for: timedelta) -> datetime | None:
