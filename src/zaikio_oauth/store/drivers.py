@@ -72,7 +72,7 @@ class _Aiosqlite:
         return isinstance(connection, Connection)
 
     async def run(self, connection: Any, query: NativeQuery, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
-        rows, changed = await connection.run(query.text, query.arguments(values))
+        rows, changed = await connection.run_statement(query.text, query.arguments(values))
         return (query.rows(rows), len(rows)) if query.returns_rows else ((), changed)
 
     async def close(self, connection: Any) -> None:

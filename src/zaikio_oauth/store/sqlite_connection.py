@@ -26,19 +26,20 @@ def use(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]
 class Connection(aiosqlite.Connection):
     """Remembers what aiosqlite does not tell: the connection itself, whether it is in use, the end of its thread.
 
-    ``run`` takes one change of threads, for which SQLAlchemy needs four.
+    ``run_statement`` takes one change of threads, for which SQLAlchemy needs four. It is not ``run``, because before
+    aiosqlite 0.22 a connection is a thread.
     """
 
     handle: sqlite3.Connection | None = None
     calls = 0
     stopped: asyncio.Future[Any] | None = None
 
-    async def run(self, text: str, arguments: Sequence[Any]) -> tuple[list[Any], int]:
+    async def run_statement(self, text: str, arguments: Sequence[Any]) -> tuple[list[Any], int]:
         """Run a statement to its end; return its rows and how many it changed; raises sqlite3.Error."""
-        result: tuple[list[Any], int] = await self._execute(self._run, text, arguments)
+        result: tuple[list[Any], int] = await self._execute(self._run_statement, text, arguments)
         return result
 
-    def _run(self, text: str, arguments: Sequence[Any]) -> tuple[list[Any], int]:
+    def _run_statement(self, text: str, arguments: Sequence[Any]) -> tuple[list[Any], int]:
         cursor = self._conn.execute(text, arguments)
         return cursor.fetchall(), cursor.rowcount
 
