@@ -20,7 +20,7 @@ WEBHOOK_SECRET = "the-secret-of-the-events"
 
 def zaikio(place: Place, *, key: str | None = None, **settings: Any) -> ZaikioOAuth:
     """Return a ZaikioOAuth with as many connections as its peers have."""
-    keys = [key, place.key] if key else [place.key]
+    keys = [*([key] if key else []), *place.key.split()]
     client = {
         "client_id": CLIENT_ID,
         "client_secret": CLIENT_SECRET,

@@ -14,7 +14,10 @@ SCOPES = ("zaikio.person.r", "zaikio.sites.rw")
 
 @dataclass(frozen=True)
 class Place:
-    """The Hub, the database, and the key of what is encrypted in it, which is made anew for each run."""
+    """The Hub, the database, and the key of what is encrypted in it, which is made anew for each run.
+
+    While a rotation is measured there are two keys, with a space between them.
+    """
 
     hub_url: str
     database_url: str

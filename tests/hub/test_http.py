@@ -157,15 +157,16 @@ async def test_a_single_use_request_is_not_begun_if_its_response_could_not_be_wa
 
     assert caught.value.elapsed < 5
     assert len(wire.requests) >= 2
-    assert wire.times[-1] - wire.times[0] < 1.1
+    # The machine may be late.
+    assert wire.times[-1] - wire.times[0] < 2
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        lambda: {"RateLimit-Reset": str(int(time.time()) + 2)},
+        lambda: {"RateLimit-Reset": str(int(time.time()) + 3)},
         lambda: {"Retry-After": "1"},
-        lambda: {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)},
+        lambda: {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)},
     ],
 )
 async def test_429_waits_as_long_as_the_hub_asks(
@@ -175,7 +176,7 @@ async def test_429_waits_as_long_as_the_hub_asks(
     wire = Wire(httpx.Response(429, headers=headers()), ok())
 
     assert (await hub_of(wire).request("POST", "/x", kind=CODE)).status_code == 200
-    assert 0.5 < wire.times[1] - wire.times[0] < 3.5
+    assert 0.5 < wire.times[1] - wire.times[0] < 4.5
 
 
 async def test_429_beyond_the_deadline_fails_immediately(hub_of: Callable[..., HubHttp]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -20,7 +20,7 @@ from zaikio_oauth.store.columns import join_scopes, split_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import Cipher, Place
 from zaikio_oauth.store.leases import Lease
-from zaikio_oauth.store.statements import Statement
+from zaikio_oauth.store.statements import Outcome, Statement
 from zaikio_oauth.store.storing import Storing
 
 __all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
@@ -29,6 +29,10 @@ T = TypeVar("T")
 
 CIPHERTEXTS_AT_ONCE = 25
 """How many rows are re-encrypted before others have their turn: about 2 ms."""
+
+
+ROWS_WRITTEN_AT_ONCE = 100
+"""How many re-encrypted rows are in one statement: the database writes them while the next ones are encrypted."""
 
 
 _FIELDS: Final = set(AccessToken.model_fields)
@@ -238,8 +242,25 @@ class AccessTokenRepository:
         A row that is refreshed at the same moment is skipped, because a refresh encrypts with the first key anyway.
         """
         rows = (await self._statements.run(self._rows.page(after, batch))).rows
-        new: list[Reencryption] = []
         undecryptable: list[str] = []
+        changed = 0
+        writing: asyncio.Task[Outcome] | None = None
+        try:
+            for start in range(0, len(rows), ROWS_WRITTEN_AT_ONCE):
+                new = await self._reencrypted(rows[start : start + ROWS_WRITTEN_AT_ONCE], undecryptable)
+                changed += (await writing).rowcount if writing else 0
+                writing = asyncio.create_task(self._statements.run(self._rows.reencrypt(new))) if new else None
+                if writing:
+                    # One who is cancelled meanwhile does not hear of its error.
+                    writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            changed += (await writing).rowcount if writing else 0
+        finally:
+            if writing:
+                writing.cancel()
+        return Reencrypted(rows[-1].id if rows else None, changed, tuple(undecryptable))
+
+    async def _reencrypted(self, rows: Sequence[Row[Any]], undecryptable: list[str]) -> list[Reencryption]:
+        new: list[Reencryption] = []
         for number, row in enumerate(rows):
             if number % CIPHERTEXTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -249,8 +270,7 @@ class AccessTokenRepository:
                 undecryptable.append(row.id)
             elif (token, refresh) != (row.token, row.refresh_token):
                 new.append(Reencryption(row.id, row.version, token, refresh))
-        changed = (await self._statements.run(self._rows.reencrypt(new))).rowcount if new else 0
-        return Reencrypted(rows[-1].id if rows else None, changed, tuple(undecryptable))
+        return new
 
     async def _until_stored(self, token: AccessToken, write: Callable[[], Awaitable[T]]) -> T:
         expires_at = max(token.expires_at, token.refresh_expires_at or token.expires_at)

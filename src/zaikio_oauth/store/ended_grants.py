@@ -9,16 +9,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, or_, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Executable,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.ended_windows import EndedWindow, EndedWindows
+from zaikio_oauth.store.ended_windows import ENDINGS, EndedWindow, EndedWindows, Ending
 from zaikio_oauth.store.statements import Bound
 
 __all__ = ["EndedGrant", "EndedGrantRepository", "Marks", "is_bearers_own", "refreshed_at", "unrenewable"]
+
+Instant = datetime | BindParameter[datetime]
 
 BATCH = 2_000
 """Rows in one statement, so that nobody else waits for long."""
@@ -67,7 +83,7 @@ class Marks:
         return or_(column.is_(None), column.in_([mark, *self._unanswered]))
 
 
-def unrenewable(column: Any, now: datetime) -> ColumnElement[bool]:
+def unrenewable(column: Any, now: Instant) -> ColumnElement[bool]:
     """Return the condition that a grant cannot be renewed: its refresh token was refused, or has expired.
 
     A token by client credentials has none and never had one, so it has no end of it, either.
@@ -98,6 +114,10 @@ class EndedGrantRepository:
         self._insert = database.insert
         self._marks = Marks()
         self._windows = EndedWindows(database)
+        # Built once, because each of them is run for every few rows.
+        self._deleting: dict[Ending, tuple[Executable, Executable]] = {
+            ending: self._deletion(ending) for ending in ENDINGS
+        }
 
     async def lose(self, access_token_id: str, now: datetime) -> list[EndedGrant]:
         """Mark this grant as lost if it cannot be renewed, and return it; nothing if somebody else was first."""
@@ -146,7 +166,7 @@ class EndedGrantRepository:
             rows = (await self._statements.run(Bound(statement, values or {}))).rows
             return [EndedGrant.of(row) for row in rows]
 
-    def _over(self, now: datetime) -> ColumnElement[bool]:
+    def _over(self, now: Instant) -> ColumnElement[bool]:
         """Return the condition that somebody has to log in or connect anew."""
         column = self._table.c
         ended = or_(column.revoked_at.is_not(None), and_(column.expires_at <= now, unrenewable(column, now)))
@@ -158,7 +178,14 @@ class EndedGrantRepository:
         These are revoked ones, and expired ones that cannot be refreshed, once it was told that they are lost. Of an
         organization's newest grant it is kept that it is lost, without its tokens.
         """
-        column, inside = self._table.c, self._windows.inside(window.ending)
+        values = {**window.values, "now": now}
+        outcome = await self._statements.run(*(Bound(each, values) for each in self._deleting[window.ending]))
+        return outcome.rowcount
+
+    def _deletion(self, ending: Ending) -> tuple[Executable, Executable]:
+        """Return the statements that keep what is kept of a window, and delete the rest."""
+        column, inside = self._table.c, self._windows.inside(ending)
+        now = bindparam("now", type_=column.expires_at.type)
         expired = and_(
             column.expires_at < now,
             or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
@@ -171,10 +198,9 @@ class EndedGrantRepository:
             set_={name: keep.excluded[name] for name in _KEPT},
             where=self._lost.c.connected_at <= keep.excluded.connected_at,
         )
-        statements = (keep, delete(self._table).where(unusable))
-        return (await self._statements.run(*(Bound(each, window.values) for each in statements))).rowcount
+        return keep, delete(self._table).where(unusable)
 
-    def _lost_connections(self, among: ColumnElement[bool], now: datetime) -> Select[*tuple[Any, ...]]:
+    def _lost_connections(self, among: ColumnElement[bool], now: Instant) -> Select[*tuple[Any, ...]]:
         """Return what is kept of these: of the organizations' own grants those that are lost and not replaced."""
         column, newer = self._table.c, self._table.alias("newer").c
         replaced = select(newer.id).where(

@@ -12,7 +12,7 @@ from sqlalchemy import Column, ColumnElement, Integer, and_, bindparam, select, 
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.statements import Bound
 
-__all__ = ["EndedWindow", "EndedWindows"]
+__all__ = ["ENDINGS", "EndedWindow", "EndedWindows", "Ending"]
 
 Ending = Literal["revoked", "refresh_ends", "not_refreshable"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 import sqlite3
 import time
 import uuid
@@ -12,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import aiosqlite
-import sqlalchemy
 from sqlalchemy import URL, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
@@ -30,6 +28,7 @@ from zaikio_oauth.settings.retries_and_waits import (
 )
 from zaikio_oauth.store import sqlite_connection
 from zaikio_oauth.store.database_errors import TOO_SLOW, fault_of
+from zaikio_oauth.store.idle_connections import WAITS_AT_LIMIT
 from zaikio_oauth.store.postgresql_address import asyncpg_address
 
 __all__ = ["make_engine", "refused_parameter"]
@@ -176,14 +175,8 @@ def _connect_args(dialect: str, statement_timeout: float, *, pgbouncer: bool) ->
 
 
 def _takes_directly(options: Mapping[str, Any]) -> bool:
-    """Return True if taking an idle connection from the pool waits for nothing."""
-    pings = options.get("pool_pre_ping", False)
-    # Before 2.1.5, SQLAlchemy waits in the queue of a pool at its limit even if it is not empty.
-    queues = options.get("max_overflow") == 0 and _SQLALCHEMY < (2, 1, 5)
-    return not pings and not queues
-
-
-_SQLALCHEMY: Final = tuple(int(number) for number in re.findall(r"\d+", sqlalchemy.__version__)[:3])
+    """Return True if taking an idle connection from the pool waits for nothing, unless it is at its limit."""
+    return not options.get("pool_pre_ping", False) and not (WAITS_AT_LIMIT and options.get("max_overflow") == 0)
 
 
 def _replace_stale_connections(engine: AsyncEngine) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
+import sqlalchemy
 from sqlalchemy import PoolProxiedConnection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-__all__ = ["IdleConnections"]
+__all__ = ["WAITS_AT_LIMIT", "IdleConnections"]
+
+WAITS_AT_LIMIT: Final = tuple(int(number) for number in re.findall(r"\d+", sqlalchemy.__version__)[:3]) < (2, 1, 5)
+"""True if SQLAlchemy waits in the queue of a pool at its limit even for what is idle, which takes a greenlet."""
 
 LONGEST_WAIT = 0.01
 """The seconds after which one who waits has SQLAlchemy open another connection; that takes about as long."""
@@ -88,7 +93,8 @@ class IdleConnections:
         return promised
 
     def _taken(self, pool: QueuePool) -> PoolProxiedConnection | None:
-        if pool.checkedin() == 0:
+        # Its limit is not public, but a pool that has opened no more than its size is below it.
+        if pool.checkedin() == 0 or (WAITS_AT_LIMIT and pool.overflow() > 0):
             return None
         self._taking = True
         try:
