@@ -221,6 +221,8 @@ import asyncio, sys
 from zaikio_oauth import Settings, ZaikioOAuth, current_access_token, zaikio_router
 from zaikio_oauth import InvalidTokenError
 
+print(*sorted(set(sys.modules) & {{"aiosqlite", "stamina"}}))
+
 async def main():
     clients = {{"warehouse": {{"client_id": "warehouse-id"}}}}
     settings = Settings(database_url="sqlite:///{tmp_path}/store.db", encryption_keys={KEY!r}, clients=clients)
@@ -235,7 +237,7 @@ async def main():
 asyncio.run(main())
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (0, "\nTrue\n"), result.stdout + result.stderr
+    assert (result.returncode, result.stdout) == (0, "\n\nTrue\n"), result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(

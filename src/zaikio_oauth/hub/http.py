@@ -17,7 +17,6 @@ from ssl import SSLContext
 from typing import Any, Final
 
 import httpx
-import stamina
 
 from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
@@ -108,6 +107,10 @@ class HubHttp:
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self._client = client or httpx.AsyncClient(cookies=cookies, verify=_tls_context())
         self._attempt_timeout = attempt_timeout
+        # Only here, because an import of the library does without it, and should be quick.
+        from stamina import retry_context  # noqa: PLC0415
+
+        self._retry_context = retry_context
 
     async def request(
         self,
@@ -139,7 +142,7 @@ class HubHttp:
         try:
             async with Deadline(within):
                 backoff = _backoff(started, within, kind)
-                async for attempt in stamina.retry_context(on=backoff, attempts=1 if once else None, timeout=None):
+                async for attempt in self._retry_context(on=backoff, attempts=1 if once else None, timeout=None):
                     with attempt:
                         return await self._attempt(request, credentials, kind)
         except _Failure as failure:

@@ -18,7 +18,6 @@ from zaikio_oauth.settings.retries_and_waits import MIGRATION_TIMEOUT
 from zaikio_oauth.store import schema
 from zaikio_oauth.store.change_listener import ChangeListener, notification
 from zaikio_oauth.store.changes import Changes
-from zaikio_oauth.store.data_version import DataVersion
 from zaikio_oauth.store.database_errors import CANNOT_OPEN, driver_error, fault_of
 from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.store.engine import make_engine, refused_parameter
@@ -92,6 +91,8 @@ class Database:
         elif trusted > 0:
             file = self.engine.url.database
             if file and not file.startswith((":memory:", "file:")):
+                from zaikio_oauth.store.data_version import DataVersion  # noqa: PLC0415 (as the dialect)
+
                 return DataVersion(str(Path(file).absolute()), trusted)
         return Changes(trusted)
 

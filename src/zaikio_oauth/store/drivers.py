@@ -11,7 +11,6 @@ from sqlalchemy.pool import QueuePool
 
 from zaikio_oauth.settings.retries_and_waits import CONNECTION_CLOSE_TIMEOUT
 from zaikio_oauth.store.native_query import NativeQuery
-from zaikio_oauth.store.sqlite_connection import Connection
 
 __all__ = ["Driver", "driver_of"]
 
@@ -42,7 +41,12 @@ def driver_of(engine: AsyncEngine) -> Driver | None:
         return None
     if engine.dialect.driver == "asyncpg":
         return _Asyncpg()
-    return _Aiosqlite() if engine.dialect.driver == "aiosqlite" else None
+    if engine.dialect.driver == "aiosqlite":
+        # Only here, because an app on PostgreSQL never needs it.
+        from zaikio_oauth.store.sqlite_connection import Connection  # noqa: PLC0415
+
+        return _Aiosqlite(Connection)
+    return None
 
 
 class _Asyncpg:
@@ -68,8 +72,11 @@ class _Aiosqlite:
     # The connection's thread ends a statement that it has begun, and then takes the next one.
     left_whole = True
 
+    def __init__(self, kind: type[Any]) -> None:
+        self._kind = kind
+
     def has(self, connection: Any) -> bool:
-        return isinstance(connection, Connection)
+        return isinstance(connection, self._kind)
 
     async def run(self, connection: Any, query: NativeQuery, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
         rows, changed = await connection.run_statement(query.text, query.arguments(values))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import sqlite3
-import time
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import aiosqlite
 from sqlalchemy import URL, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
@@ -21,12 +17,10 @@ from sqlalchemy.pool import QueuePool
 from zaikio_oauth.errors import ConfigurationError
 from zaikio_oauth.settings.retries_and_waits import (
     DATABASE_CONNECT_TIMEOUT,
-    FIRST_POLL,
     SQLITE_BUSY_TIMEOUT,
     STATEMENT_DEADLINE,
     STATEMENT_TIMEOUT,
 )
-from zaikio_oauth.store import sqlite_connection
 from zaikio_oauth.store.database_errors import TOO_SLOW, fault_of
 from zaikio_oauth.store.idle_connections import WAITS_AT_LIMIT
 from zaikio_oauth.store.postgresql_address import asyncpg_address
@@ -182,8 +176,11 @@ def _takes_directly(options: Mapping[str, Any]) -> bool:
 def _replace_stale_connections(engine: AsyncEngine) -> None:
     event.listen(engine.sync_engine, "handle_error", _discard)
     if engine.dialect.name == "sqlite":
+        # Only here, because an app on PostgreSQL never needs it.
+        from zaikio_oauth.store import sqlite_connection  # noqa: PLC0415
+
         event.listen(engine.sync_engine, "do_connect", sqlite_connection.use)
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "connect", sqlite_connection.prepare)
     else:
         # It closes in an orderly way for two seconds, then at once; do_close would wait for the server for ever.
         engine.dialect.do_close = engine.dialect.do_terminate  # type: ignore[method-assign]
@@ -198,26 +195,3 @@ def _discard(context: ExceptionContext) -> None:
         # The server is still being asked to cancel the statement. The other connections have no part in it.
         context.is_disconnect = True
         context.invalidate_pool_on_disconnect = False
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.run_async(_use_write_ahead_log)
-
-
-async def _use_write_ahead_log(connection: aiosqlite.Connection) -> None:
-    """Set SQLite's WAL mode, in which readers do not wait for the one writer.
-
-    "synchronous" stays FULL: a refresh token is issued once, and one that is lost in a power cut is lost for good.
-    """
-    started = time.monotonic()
-    while True:
-        try:
-            await connection.execute_fetchall("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait here by itself while other processes switch the mode of a new file.
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() - started > STATEMENT_TIMEOUT:
-                raise
-        else:
-            return
-        await asyncio.sleep(FIRST_POLL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from threading import Thread
@@ -14,13 +15,19 @@ from urllib.parse import quote
 import aiosqlite
 
 from zaikio_oauth.errors import ConfigurationError
+from zaikio_oauth.settings.retries_and_waits import FIRST_POLL, STATEMENT_TIMEOUT
 
-__all__ = ["Connection", "Reader", "use"]
+__all__ = ["Connection", "Reader", "prepare", "use"]
 
 
 def use(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
     """Let SQLAlchemy open connections with ``_open`` (its event ``do_connect``)."""
     parameters.setdefault("async_creator_fn", _open)
+
+
+def prepare(connection: Any, _record: Any) -> None:
+    """Prepare a connection that was opened (SQLAlchemy's event ``connect``)."""
+    connection.run_async(_use_write_ahead_log)
 
 
 class Connection(aiosqlite.Connection):
@@ -152,3 +159,22 @@ async def _open(database: str, **parameters: Any) -> aiosqlite.Connection:
         if connection.stopped is not None:
             await connection.stopped
         raise
+
+
+async def _use_write_ahead_log(connection: aiosqlite.Connection) -> None:
+    """Set SQLite's WAL mode, in which readers do not wait for the one writer.
+
+    "synchronous" stays FULL: a refresh token is issued once, and one that is lost in a power cut is lost for good.
+    """
+    started = time.monotonic()
+    while True:
+        try:
+            await connection.execute_fetchall("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here by itself while other processes switch the mode of a new file.
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() - started > STATEMENT_TIMEOUT:
+                raise
+        else:
+            return
+        await asyncio.sleep(FIRST_POLL)
