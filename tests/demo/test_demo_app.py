@@ -13,7 +13,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -414,7 +414,7 @@ def test_connected_organizations_are_listed_with_their_health(browser: Browser) 
     browser.press(page, "Allow")
 
     fine = browser.open("/connections")
-    with sqlite3.connect(next(browser.demo.data_dir.glob("*.db"))) as database:
+    with closing(sqlite3.connect(next(browser.demo.data_dir.glob("*.db")), isolation_level=None)) as database:
         database.execute("UPDATE zaikio_access_tokens SET refresh_expires_at = '2026-01-01 00:00:00.000000'")
     lost = browser.open("/connections")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
@@ -47,7 +47,7 @@ class Stage:
 
     def change_grants(self, statement: str, *values: str) -> None:
         """Change what is stored as only time and the Hub would."""
-        with sqlite3.connect(self.database) as database:
+        with closing(sqlite3.connect(self.database, isolation_level=None)) as database:
             database.execute(statement, values)
 
 

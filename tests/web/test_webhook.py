@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ async def test_late_work_is_finished(app: FastAPI, tmp_path: Path) -> None:
     with AppServer(app) as server:
         async with httpx2.AsyncClient(base_url=server.url) as loom:
             body = revocation("some-jti")
-            with sqlite3.connect(tmp_path / "app.db", isolation_level=None) as locking:
+            with closing(sqlite3.connect(tmp_path / "app.db", isolation_level=None)) as locking:
                 locking.execute("BEGIN EXCLUSIVE")
                 started = time.monotonic()
                 answer = await loom.post("/zaikio/webhook", content=body, headers=signed(body))
@@ -137,7 +138,7 @@ async def test_late_work_is_finished(app: FastAPI, tmp_path: Path) -> None:
                 await asyncio.sleep(0.5)
                 locking.execute("COMMIT")
             await unlocking
-    with sqlite3.connect(tmp_path / "app.db") as reading:
+    with closing(sqlite3.connect(tmp_path / "app.db")) as reading:
         stored = reading.execute("SELECT jti FROM zaikio_revocations").fetchall()
     assert (answer.status_code, waited < 1.5) == (503, True)
     assert ("some-jti",) in stored
@@ -148,7 +149,7 @@ async def test_a_late_failure_is_logged_once(app: FastAPI, tmp_path: Path, caplo
     with AppServer(app) as server, caplog.at_level(logging.INFO):
         async with httpx2.AsyncClient(base_url=server.url) as loom:
             body = revocation("some-jti")
-            with sqlite3.connect(tmp_path / "app.db", isolation_level=None) as locking:
+            with closing(sqlite3.connect(tmp_path / "app.db", isolation_level=None)) as locking:
                 locking.execute("BEGIN EXCLUSIVE")
                 answer = await loom.post("/zaikio/webhook", content=body, headers=signed(body))
                 locking.execute("DROP TABLE zaikio_revocations")

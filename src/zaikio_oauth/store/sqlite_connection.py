@@ -119,7 +119,10 @@ if hasattr(os, "register_at_fork"):
 def _ending_with(
     loop: asyncio.AbstractEventLoop, run: Callable[[], None], connection: Connection
 ) -> Callable[[], None]:
-    """Return ``run`` without the traceback of a thread that reports to an event loop which is closed by then."""
+    """Return ``run`` without the traceback of a thread that reports to an event loop which is closed by then.
+
+    Whatever ends the thread, the connection is closed; aiosqlite forgets one whose opening was cancelled.
+    """
 
     def quietly() -> None:
         try:
@@ -127,6 +130,7 @@ def _ending_with(
         except RuntimeError:
             if not loop.is_closed():
                 raise
+        finally:
             if connection.handle is not None:
                 connection.handle.close()
 
