@@ -122,7 +122,8 @@ class AccessToken(BaseModel):
     ``id`` is ours and stays the same across refreshes; ``jti`` is the Hub's and changes with each of them.
     ``audience`` is the name of the client to which the token was issued. ``scopes`` were granted, ``requested_scopes``
     requested. ``delegated_from`` is the ``id`` of the token from which this one was delegated. All instants are aware,
-    in UTC. ``token`` is the secret that goes into ``Authorization: Bearer``.
+    in UTC. ``token`` is the secret that goes into ``Authorization: Bearer``. ``refresh_token``, which an app hardly
+    needs, is decrypted when it is read; that raises DecryptionError if no key decrypts it.
 
         async with with_auth(bearer_type="Organization", bearer_id=organization_id) as access_token:
             headers = {"Authorization": f"Bearer {access_token.token}"}

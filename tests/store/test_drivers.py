@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import Any
 
 import aiosqlite
 import pytest
-from sqlalchemy import column, event, func, select, table, text
+from sqlalchemy import column, event, func, literal, select, table, text
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.data import KEY, some_access_token, some_on_behalf_of
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.statements import Bound
+from zaikio_oauth.store.statements import Bound, Statements
 
 
 @pytest.fixture
@@ -108,6 +109,23 @@ async def test_a_reader_who_is_cancelled_leaves_the_connection_as_it_was(warm: D
         assert found.access_token == added
     assert idle(warm) == (1, 0)
     assert opened == []
+
+
+async def test_a_read_that_takes_too_long_is_given_up(warm: Database) -> None:
+    """Such as one that waits for a disk; the connection can be used again once that is over."""
+    pooled = await warm.engine.raw_connection()
+    driver: Any = pooled.driver_connection
+    pooled.close()
+    waiting = asyncio.create_task(driver._execute(time.sleep, 1.5))
+    await asyncio.sleep(0)
+    statements = Statements(warm.engine, deadline=0.3, direct=True)
+    one = Bound(select(literal(1).label("one")), {})
+    with pytest.raises(StoreUnavailableError, match="a statement took too long"):
+        await statements.run(one)
+    assert not waiting.done()
+    await waiting
+    assert (await statements.run(one)).rows[0].one == 1
+    assert idle(warm) == (1, 0)
 
 
 async def test_a_write_that_is_refused_keeps_no_lock(warm: Database) -> None:

@@ -21,6 +21,9 @@ class Driver(Protocol):
     left_whole: bool
     """True if a connection can be used again although the caller was cancelled while it ran a statement."""
 
+    in_time: bool
+    """True if the driver gives up a statement that takes too long, wherever it waits."""
+
     def has(self, connection: Any) -> bool:
         """Return True if this is a connection of this driver; an engine can be told to make others."""
         ...
@@ -51,6 +54,7 @@ def driver_of(engine: AsyncEngine) -> Driver | None:
 
 class _Asyncpg:
     left_whole = False
+    in_time = True
 
     def has(self, connection: Any) -> bool:
         return hasattr(connection, "fetch")
@@ -71,6 +75,8 @@ class _Asyncpg:
 class _Aiosqlite:
     # The connection's thread ends a statement that it has begun, and then takes the next one.
     left_whole = True
+    # It gives up waiting for a lock, but not for a disk.
+    in_time = False
 
     def __init__(self, kind: type[Any]) -> None:
         self._kind = kind

@@ -95,7 +95,7 @@ class Statements:
         """Run the statements in order and return what each has given; raises StoreUnavailableError."""
         started = time.monotonic()
         if len(statements) == 1 and _only_reads(statements[0]):
-            found = await self._send(statements, connecting=False)
+            found = await self._read(statements)
             if isinstance(found, list):
                 return found
             if found is not None and not found.stale:
@@ -121,6 +121,15 @@ class Statements:
         )
 
     # --- the driver itself --------------------------------------------------------------------------------
+
+    async def _read(self, statements: Sequence[Statement]) -> list[Outcome] | Fault | None:
+        """Send a single SELECT in the caller's own task, if that is possible."""
+        if self._driver is None or self._driver.in_time:
+            return await self._send(statements, connecting=False)
+        with suppress(TimeoutError):
+            async with Deadline(self._deadline):
+                return await self._send(statements, connecting=False)
+        return TOO_SLOW
 
     async def _send(
         self, statements: Sequence[Statement], *, connecting: bool, cut_after: float | None = None
