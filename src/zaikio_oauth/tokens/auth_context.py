@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -28,52 +28,59 @@ class AuthContext(AbstractAsyncContextManager[AccessToken], AbstractContextManag
         self._find = find
         self._around_auth = around_auth
         self._entered = False
-        self._async_hooks = AsyncExitStack()
-        self._hooks = ExitStack()
+        # Most apps have no hook, and nothing is made for them.
+        self._async_hooks: AsyncExitStack | None = None
+        self._hooks: ExitStack | None = None
 
     async def __aenter__(self) -> AccessToken:
-        with self._entering():
+        self._enter()
+        try:
             access_token = await self._find()
-            around = self._around(access_token)
-            if isinstance(around, AbstractAsyncContextManager):
-                await self._async_hooks.enter_async_context(around)
-            elif around is not None:
-                self._async_hooks.enter_context(around)
+            if (around := self._around(access_token)) is not None:
+                self._async_hooks = AsyncExitStack()
+                if isinstance(around, AbstractAsyncContextManager):
+                    await self._async_hooks.enter_async_context(around)
+                else:
+                    self._async_hooks.enter_context(around)
+        except BaseException:
+            self._entered = False
+            raise
         return access_token
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         self._entered = False
-        return await self._async_hooks.__aexit__(kind, error, traceback)
+        hooks, self._async_hooks = self._async_hooks, None
+        return await hooks.__aexit__(kind, error, traceback) if hooks else None
 
     def __enter__(self) -> AccessToken:
         portal.refuse_running_loop("async with")
-        with self._entering():
+        self._enter()
+        try:
             access_token = portal.call(self._find)
-            around = self._around(access_token)
-            if isinstance(around, AbstractContextManager):
-                self._hooks.enter_context(around)
-            elif around is not None:
-                self._hooks.enter_context(portal.entered(around))
+            if (around := self._around(access_token)) is not None:
+                self._hooks = ExitStack()
+                if isinstance(around, AbstractContextManager):
+                    self._hooks.enter_context(around)
+                else:
+                    self._hooks.enter_context(portal.entered(around))
+        except BaseException:
+            self._entered = False
+            raise
         return access_token
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         self._entered = False
-        return self._hooks.__exit__(kind, error, traceback)
+        hooks, self._hooks = self._hooks, None
+        return hooks.__exit__(kind, error, traceback) if hooks else None
 
-    @contextmanager
-    def _entering(self) -> Iterator[None]:
+    def _enter(self) -> None:
         if self._entered:
             raise RuntimeError("This with_auth(…) is entered already; call with_auth() anew for each body.")
         self._entered = True
-        try:
-            yield
-        except BaseException:
-            self._entered = False
-            raise
 
     def _around(
         self, access_token: AccessToken

@@ -36,6 +36,8 @@ class StoredGrants:
 
     async def find_usable(self, search: TokenSearch, valid_for: timedelta, patience: Patience) -> StoredToken | None:
         """Return the newest grant that fits and is valid that long, or None."""
+        if not self.cache.enabled:
+            return await self.find_usable_now(search, valid_for, patience)
         return await self._read(
             repr(search),
             valid_for,
