@@ -61,9 +61,9 @@ async def test_a_moment_is_waited_before_another_connection_is_opened(postgresql
 async def test_nobody_waits_long_while_another_connection_may_be_opened(postgresql_url: str) -> None:
     """One long statement holds up nothing else."""
     database, pool = await opened(postgresql_url, pool_size=1, max_overflow=1)
-    long = asyncio.create_task(sleep(database, 1.0))
+    long = asyncio.create_task(sleep(database, 3.0))
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(0.7):
+    async with asyncio.timeout(2):
         await sleep(database, 0.0)
     assert not long.done()
     await long

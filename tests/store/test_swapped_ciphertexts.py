@@ -34,19 +34,23 @@ async def logged_in(zaikio: ZaikioOAuth, hub: LocalHub, person: int) -> Visitor:
     return visitor
 
 
+async def copied(zaikio: ZaikioOAuth, hub: LocalHub, change: str) -> tuple[Visitor, Visitor, dict[str, str]]:
+    """Log two people in, change the row of the second one, and return both with the ids of their rows."""
+    victim, intruder = await logged_in(zaikio, hub, 0), await logged_in(zaikio, hub, 1)
+    ids = {"own": intruder.session["zaikio_access_token_id"], "other": victim.session["zaikio_access_token_id"]}
+    statement = text(f"UPDATE zaikio_access_tokens SET {change} WHERE id = :own")  # noqa: S608
+    async with (await engine_of(zaikio)).begin() as connection:
+        await connection.execute(statement, ids)
+    return victim, intruder, ids
+
+
 @pytest.mark.parametrize("change", COPY.values(), ids=COPY)
 async def test_a_ciphertext_that_was_copied_is_an_error_that_names_the_row(
     change: str, make_settings: Callable[..., Settings], database_url: str, hub: LocalHub
 ) -> None:
     """The session whose row it is has to log in again, searches pass it over, and nobody else is touched."""
     async with ZaikioOAuth(make_settings(database_url=database_url, auto_migrate=True, cache_ttl=0)) as zaikio:
-        victim, intruder = await logged_in(zaikio, hub, 0), await logged_in(zaikio, hub, 1)
-        ids = {"own": intruder.session["zaikio_access_token_id"], "other": victim.session["zaikio_access_token_id"]}
-        async with (await engine_of(zaikio)).begin() as connection:
-            await connection.execute(
-                text(f"UPDATE zaikio_access_tokens SET {change} WHERE id = :own"),  # noqa: S608
-                ids,
-            )
+        victim, intruder, ids = await copied(zaikio, hub, change)
 
         with pytest.raises(DecryptionError) as caught:
             await zaikio.find_active_access_token(ids["own"])
@@ -65,13 +69,7 @@ async def test_a_copied_refresh_token_is_never_sent(
 ) -> None:
     """It is decrypted when it is needed, and the row's own access token is good until then."""
     async with ZaikioOAuth(make_settings(database_url=database_url, auto_migrate=True, cache_ttl=0)) as zaikio:
-        victim, intruder = await logged_in(zaikio, hub, 0), await logged_in(zaikio, hub, 1)
-        ids = {"own": intruder.session["zaikio_access_token_id"], "other": victim.session["zaikio_access_token_id"]}
-        async with (await engine_of(zaikio)).begin() as connection:
-            await connection.execute(
-                text(f"UPDATE zaikio_access_tokens SET {change} WHERE id = :own"),  # noqa: S608
-                ids,
-            )
+        victim, intruder, ids = await copied(zaikio, hub, change)
         assert (await intruder.get("/me")).json()["person"] == hub.people[1].id
         found = await zaikio.find_active_access_token(ids["own"])
         assert found is not None
@@ -103,14 +101,7 @@ async def test_a_rotation_does_not_make_a_copied_ciphertext_good(
     """It re-encrypts every other row, and then names this one."""
     settings = {"database_url": database_url, "auto_migrate": True}
     async with ZaikioOAuth(make_settings(**settings)) as zaikio:
-        victim, intruder = await logged_in(zaikio, hub, 0), await logged_in(zaikio, hub, 1)
-        ids = {"own": intruder.session["zaikio_access_token_id"], "other": victim.session["zaikio_access_token_id"]}
-        async with (await engine_of(zaikio)).begin() as connection:
-            copy = COPY["token of another person"]
-            await connection.execute(
-                text(f"UPDATE zaikio_access_tokens SET {copy} WHERE id = :own"),  # noqa: S608
-                ids,
-            )
+        victim, intruder, ids = await copied(zaikio, hub, COPY["token of another person"])
     async with ZaikioOAuth(make_settings(**settings, encryption_keys=[OTHER_KEY, KEY])) as zaikio:
         for _ in range(2):
             with pytest.raises(DecryptionError) as caught:
