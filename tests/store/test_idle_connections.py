@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, event, func, select, text
 from sqlalchemy.pool import QueuePool
 
 from tests.data import KEY
+from zaikio_oauth.store import idle_connections
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.idle_connections import LONGEST_WAIT
 from zaikio_oauth.store.statements import Bound
 
 pytestmark = pytest.mark.postgresql
@@ -26,6 +26,12 @@ async def opened(url: str, **options: Any) -> tuple[Database, QueuePool]:
     await database.statements.run(text("SELECT 1"))
     assert isinstance(database.engine.pool, QueuePool)
     return database, database.engine.pool
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine take longer than a caller waits otherwise."""
+    monkeypatch.setattr(idle_connections, "LONGEST_WAIT", 3.0)
 
 
 def opened_by(database: Database) -> list[object]:
@@ -42,6 +48,7 @@ async def sleep(database: Database, seconds: float, done: list[int] | None = Non
         done.append(number)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_moment_is_waited_before_another_connection_is_opened(postgresql_url: str) -> None:
     """Short statements take turns, first come, first served: whoever has had one does not overtake the others."""
     database, _ = await opened(postgresql_url, pool_size=1, max_overflow=5)
@@ -72,6 +79,7 @@ async def test_nobody_waits_long_while_another_connection_may_be_opened(postgres
     await database.aclose()
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("steps", range(6))
 async def test_who_leaves_the_queue_takes_no_connection_along(postgresql_url: str, steps: int) -> None:
     """At any moment, also when it is the caller's turn: whoever comes next has it."""
@@ -94,7 +102,7 @@ async def test_who_leaves_the_queue_takes_no_connection_along(postgresql_url: st
     for _ in range(50):
         await sleep(database, 0.0)
     # Each would wait in vain for a connection that is kept for one who has left.
-    assert time.monotonic() - began < 25 * LONGEST_WAIT
+    assert time.monotonic() - began < 2
     await database.statements.drain()
     assert (pool.checkedin(), pool.checkedout()) == (1, 0)
     # One in whose query the caller was cancelled is replaced.
