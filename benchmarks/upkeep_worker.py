@@ -30,13 +30,11 @@ async def serve(place: Place, keys: list[str]) -> None:
                 int(number), lives_for=timedelta(days=-7), refresh_lives_for=timedelta(days=-1), told_as_lost=True
             )
             done = len(await fill(place.database_url, keys[0], ended))
-        elif order == "rotate":
-            keys.reverse()
-            async with zaikio(replace(place, key=keys[1]), key=keys[0]) as ours:
-                done = await ours.rotate_encryption_keys()
         else:
+            if order == "rotate":
+                keys.reverse()
             async with zaikio(replace(place, key=keys[1]), key=keys[0]) as ours:
-                done = await ours.cleanup_access_tokens()
+                done = await (ours.rotate_encryption_keys() if order == "rotate" else ours.cleanup_access_tokens())
         print(done, flush=True)
 
 

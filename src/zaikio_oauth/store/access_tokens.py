@@ -30,7 +30,6 @@ T = TypeVar("T")
 CIPHERTEXTS_AT_ONCE = 25
 """How many rows are re-encrypted before others have their turn: about 2 ms."""
 
-
 ROWS_WRITTEN_AT_ONCE = 100
 """How many re-encrypted rows are in one statement: the database writes them while the next ones are encrypted."""
 
