@@ -152,7 +152,7 @@ class Statements:
             pooled = await self._engine.raw_connection()
         if pooled is None or driver.has(pooled.driver_connection):
             return pooled
-        self._give_back(pooled, usable=True)
+        self._give_back(pooled, driver, usable=True)
         return None
 
     async def _send_on(
@@ -174,19 +174,17 @@ class Statements:
         finally:
             if cut is not None:
                 cut.cancel()
-            self._give_back(pooled, usable=usable)
+            self._give_back(pooled, driver, usable=usable)
         return outcomes
 
-    def _give_back(self, pooled: PoolProxiedConnection, *, usable: bool) -> None:
+    def _give_back(self, pooled: PoolProxiedConnection, driver: Driver, *, usable: bool) -> None:
         if usable and self._connections.give_back(pooled):
             return
-        driver = pooled.driver_connection
+        connection = pooled.driver_connection
         pooled.detach()
         self._connections.gave_back()
         # The server has to be asked to cancel the query, which may wait for a lock, and nobody waits for that.
-        if self._driver is not None:
-            close = partial(self._driver.close, driver)
-            self._running.begin(object(), close, name="The end of a connection")
+        self._running.begin(object(), partial(driver.close, connection), name="The end of a connection")
 
     def _native_queries(self, statements: Sequence[Statement]) -> list[Query] | None:
         if _is_watched(self._engine.sync_engine):
