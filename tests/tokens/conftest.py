@@ -39,7 +39,8 @@ def order(request: pytest.FixtureRequest, hub_url: str, organizations: list[str]
     postgresql = request.param == "postgresql"
     database_url = request.getfixturevalue("postgresql_url") if postgresql else f"sqlite:///{tmp_path}/app.db"
     settings = {
-        "host": hub_url,
+        # A name, which an event loop looks up in another thread.
+        "host": hub_url.replace("127.0.0.1", "localhost"),
         "database_url": database_url,
         "auto_migrate": True,
         "encryption_keys": [KEY],

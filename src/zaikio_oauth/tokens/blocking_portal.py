@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from contextvars import Context, Token, copy_context
 from types import TracebackType
@@ -42,8 +42,8 @@ class _Outcome(NamedTuple):
 class BlockingPortal:
     """Runs coroutines on an event loop in a thread of its own, which stays open between calls.
 
-    The thread starts at the first call. It ends when the main thread has ended and all calls too, so what the Hub is
-    issuing is still stored. A forked child gets a thread and a loop of its own and leaves alone what it has inherited,
+    The thread starts at the first call. It ends when the interpreter waits for no other thread any more and all calls
+    have ended, so what the Hub is issuing is still stored. A forked child gets a thread and a loop of its own and leaves alone what it has inherited,
     because the sockets in it are its parent's.
     """
 
@@ -146,8 +146,12 @@ class _LoopThread:
 
     def _end_after(self, main: threading.Thread) -> None:
         # The interpreter first ends the main thread, then waits for all others; functions of atexit come last, when
-        # no thread can be started any more.
+        # no thread can be started any more. From Python 3.12 on, none can be once the main thread has ended, so those
+        # that go on could not start another loop.
         main.join()
+        own = (threading.current_thread(), self._thread)
+        while others := [one for one in threading.enumerate() if one.is_alive() and not one.daemon and one not in own]:
+            others[0].join()
         self.end()
 
     def _end_with_celery(self) -> None:
@@ -156,16 +160,22 @@ class _LoopThread:
             signals.worker_process_shutdown.connect(lambda **_: self.end(), weak=False)
 
     def _run(self) -> None:
+        runner = asyncio.Runner()
         try:
-            with asyncio.Runner() as runner:
-                runner.run(self._serve())
+            runner.run(self._serve())
         except BaseException as error:
             if self._started.done():
                 raise
             self._started.set_exception(error)
+        finally:
+            # A runner ends the executor in a thread, which Python 3.12 does not start when the interpreter ends. The
+            # executor has ended by then, and the loop is closed in any case.
+            with suppress(RuntimeError):
+                runner.close()
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(_Executor())
         self._over: asyncio.Future[threading.Thread] = loop.create_future()
         # Before whoever waits for it can be interrupted, so that it ends in any case.
         main = threading.main_thread()
@@ -175,6 +185,22 @@ class _LoopThread:
         ended_by = await self._over
         while awaited := [task for task, thread in self._tasks.items() if _ends(thread, ended_by)]:
             await asyncio.wait(awaited, timeout=PORTAL_POLL)
+
+
+class _Executor(ThreadPoolExecutor):
+    """Looks up host names, for which an event loop needs an executor, also while the interpreter ends."""
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run the function in a thread, or in this one once no executor takes work: the main thread has ended."""
+        try:
+            return super().submit(function, *args, **kwargs)
+        except RuntimeError:
+            ended: Future[T] = Future()
+            try:
+                ended.set_result(function(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001
+                ended.set_exception(error)
+            return ended
 
 
 def _ends(body_of: threading.Thread | None, ended_by: threading.Thread) -> bool:
