@@ -164,7 +164,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"cache_ttl": "swordfish"}, "ZAIKIO_CACHE_TTL: Input should be a valid number"),
     ({"clients": {}}, "ZAIKIO_CLIENTS: Dictionary should have at least 1 item"),
     ({"clients": {"a/b": CLIENT}}, "ZAIKIO_CLIENTS the client name 'a/b' cannot be part of a path"),
-    ({"clients": {"a": {}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID is missing"),
+    ({"clients": {"a": {}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID is missing; set it to the client id from the Hub"),
     ({"clients": {"a": {"client_id": ""}}}, "ZAIKIO_CLIENTS__A__CLIENT_ID: String should have at least 1 character"),
     (
         {"clients": {"a": CLIENT | {"client_secert": "swordfish"}}},

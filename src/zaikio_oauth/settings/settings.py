@@ -270,6 +270,7 @@ def _did_you_mean(location: list[str]) -> str:
 
 _MISSING = {
     "encryption_keys": "is missing; make one with: zaikio-oauth generate-key",
+    "client_id": "is missing; set it to the client id from the Hub",
     "clients": "is missing; set at least ZAIKIO_CLIENTS__<NAME>__CLIENT_ID, with the client id from the Hub",
 }
 
@@ -294,10 +295,8 @@ def _problem(detail: Mapping[str, Any]) -> str:
     """Return one line about one variable."""
     location = [str(part) for part in detail["loc"]]
     variable = PREFIX + "__".join(part.upper() for part in location)
-    if detail["type"] == "missing" and len(location) == 1:
-        return f"{variable} {_MISSING[location[0]]}"
     if detail["type"] == "missing":
-        return f"{variable} is missing"
+        return f"{variable} {_MISSING[location[-1]]}"
     if detail["type"] == "extra_forbidden":
         return f"{variable} is not a setting{_did_you_mean(location)}"
     message = detail["msg"].removeprefix("Value error, ")
