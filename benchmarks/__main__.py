@@ -15,12 +15,26 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks import bulk, changes, logins, lookups, machine, pages, plot, refreshes, report, storm, upkeep, weight
+from benchmarks import (
+    bulk,
+    changes,
+    logins,
+    lookups,
+    machine,
+    pages,
+    plot,
+    refreshes,
+    report,
+    sizes,
+    storm,
+    upkeep,
+    weight,
+)
 from benchmarks.measurement import Table
 from benchmarks.stage import Options, Stage
 
 TOPICS: dict[str, ModuleType] = {
-    topic.NAME: topic for topic in (pages, lookups, logins, refreshes, storm, changes, bulk, upkeep, weight)
+    topic.NAME: topic for topic in (pages, lookups, sizes, logins, refreshes, storm, changes, bulk, upkeep, weight)
 }
 QUICK = Options(rounds=2, rows=5_000, seconds=1.0)
 
