@@ -13,7 +13,7 @@ from tests.inside import engine_of
 from tests.store.statements_sent import statements_of
 from tests.tokens.due_tokens import persons_token
 from zaikio_oauth import AccessToken, DecryptionError, Settings, ZaikioOAuth
-from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.grant_lease import GrantLease
 from zaikio_oauth.store.leases import LeaseRepository
@@ -28,9 +28,10 @@ async def grant(database: Database) -> AccessToken:
     return await AccessTokenRepository(database).add(some_access_token())
 
 
-def lease_of(database: Database, grant: AccessToken, seconds: float = SHORT) -> GrantLease:
-    """Return a lease as a process of its own has it."""
-    return GrantLease(LeaseRepository(database, seconds=seconds), AccessTokenRepository(database), grant.id)
+def lease_of(database: Database, grant: AccessToken, seconds: float = SHORT, version: int = 1) -> GrantLease:
+    """Return a lease as a process of its own has it, which has read this version of the grant."""
+    known = StoredToken(grant, version, grant.created_at)
+    return GrantLease(LeaseRepository(database, seconds=seconds), AccessTokenRepository(database), known)
 
 
 async def leases_left(database: Database) -> int:
@@ -92,9 +93,9 @@ async def test_a_grant_that_is_gone_leaves_no_lease(database: Database, grant: A
 async def test_a_grant_that_no_key_decrypts_leaves_no_lease(
     database: Database, database_url: str, grant: AccessToken
 ) -> None:
-    """The error is that of any look-up, and nobody waits for a lease because of it."""
+    """Another process has refreshed it. The error is that of any look-up, and nobody waits for a lease because of it."""
     other = Database(database_url.replace("sqlite://", "sqlite+aiosqlite://"), [OTHER_KEY])
-    lease = lease_of(other, grant)
+    lease = lease_of(other, grant, version=0)
     with pytest.raises(DecryptionError):
         if await lease.acquire():
             async with lease.held():

@@ -127,7 +127,7 @@ async def windows(ended: EndedGrantRepository) -> None:
 
 async def under_lease(database: Database, held: StoredToken) -> None:
     tokens = AccessTokenRepository(database)
-    lease = GrantLease(LeaseRepository(database), tokens, held.access_token.id)
+    lease = GrantLease(LeaseRepository(database), tokens, held)
     assert await lease.acquire()
     async with lease.held():
         await tokens.replace(held, held.access_token, lease=lease)

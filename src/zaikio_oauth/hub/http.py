@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from ssl import SSLContext
 from typing import Any, Final
 
@@ -46,6 +46,13 @@ def _tls_context() -> SSLContext:
     return httpx.create_ssl_context()
 
 
+class _NoCookies(CookieJar):
+    """Keeps none: a cookie that the Hub sets in one person's request must not be sent with another's."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Leave them in the response."""
+
+
 class _NotJson:
     def __repr__(self) -> str:
         return "<not JSON>"
@@ -59,13 +66,23 @@ NOT_JSON: Final = _NotJson()
 class HubResponse:
     """A response of the Hub. ``repr`` shows only the status, because bodies contain tokens.
 
-    ``date``: what the Hub's clock showed when it answered, in whole seconds (RFC 9110 §6.6.1), if it says.
+    ``date_header``: what the Hub's clock showed when it answered (RFC 9110 §6.6.1), if it says.
     """
 
     status_code: int
     body: Any = field(repr=False)
     received_at: datetime = field(repr=False)
-    date: datetime | None = field(default=None, repr=False)
+    date_header: str = field(default="", repr=False)
+
+    @property
+    def date(self) -> datetime | None:
+        """The same, in whole seconds; None if it is not there or no date."""
+        try:
+            date = parsedate_to_datetime(self.date_header)
+        except ValueError:
+            return None
+        # One with the zone "-0000" is naive (RFC 5322 §3.3), and in UTC.
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
 class RequestKind(Enum):
@@ -103,9 +120,7 @@ class HubHttp:
         """``attempt_timeout`` is for one attempt of an idempotent request, in seconds."""
         self._host = host
         self._owned = client is None
-        # A cookie that the Hub sets in one person's request must not be sent with another's.
-        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        self._client = client or httpx.AsyncClient(cookies=cookies, verify=_tls_context())
+        self._client = client or httpx.AsyncClient(cookies=_NoCookies(), verify=_tls_context())
         self._attempt_timeout = attempt_timeout
         # Only here, because an import of the library does without it, and should be quick.
         from stamina import retry_context  # noqa: PLC0415
@@ -182,7 +197,7 @@ class HubHttp:
             content = await _content(response)
         finally:
             await response.aclose()
-        return HubResponse(response.status_code, _parsed(content), datetime.now(UTC), _date(response.headers))
+        return HubResponse(response.status_code, _parsed(content), datetime.now(UTC), response.headers.get("date", ""))
 
 
 def _backoff(started: float, within: float, kind: RequestKind) -> Callable[[Exception], bool | float]:
@@ -245,15 +260,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if not math.isfinite(seconds):
         return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-
-
-def _date(headers: Mapping[str, str]) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
-        return None
-    # One with the zone "-0000" is naive (RFC 5322 §3.3), and in UTC.
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
 def _seconds_until(date: str) -> float:

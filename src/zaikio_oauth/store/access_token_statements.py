@@ -111,7 +111,7 @@ class AccessTokenStatements:
         self._mark_revoked = database.told(marked, column.id)
         self._change = database.told(update(table).where(this_version), column.id)
         replaced = update(table).where(this_version, column.revoked_at.is_(None))
-        self._replace = database.told(replaced.returning(table), column.id)
+        self._replace = database.told(replaced.returning(column.id), column.id)
         if database.postgresql:
             self._acquire, self._replace_and_release = self._with_lease(database, this_row, replaced)
         self._delete = database.told(delete(table).where(this_row).returning(table), column.id)
@@ -137,7 +137,7 @@ class AccessTokenStatements:
         return Bound(self._mark_revoked, {"access_token_id": access_token_id, "revoked_at": datetime.now(UTC)})
 
     def replace(self, access_token_id: str, version: int, values: dict[str, Any]) -> Bound:
-        """Change the row if it has this version and is not revoked, and return it."""
+        """Change the row if it has this version and is not revoked, and return its id."""
         return Bound(self._replace, {"access_token_id": access_token_id, "this_version": version, **values})
 
     def acquire(self, access_token_id: str, key: str, holder: str) -> Bound:
@@ -176,7 +176,7 @@ class AccessTokenStatements:
             .with_for_update(of=table, key_share=True)
         )
         released = delete(leases).where(leases.c.key == key, leases.c.holder == holder).cte("released")
-        replace = replaced.add_cte(released).returning(table)
+        replace = replaced.add_cte(released).returning(table.c.id)
         return acquire, database.told(replace, table.c.id)
 
     def postpone_renewal(self, access_token_id: str, version: int) -> Bound:

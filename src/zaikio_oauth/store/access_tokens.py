@@ -6,7 +6,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -55,6 +55,11 @@ class StoredToken:
     issued_at: datetime
     renew_after: datetime | None = None
     lost_at: datetime | None = None
+
+    @property
+    def has_refresh_token(self) -> bool:
+        """True if there is one, which is not decrypted for that."""
+        return vars(self.access_token)["refresh_token"] is not None
 
     @property
     def labels(self) -> tuple[str | None, ...]:
@@ -154,13 +159,18 @@ class AccessTokenRepository:
         row = (await self._statements.run(self._rows.get(access_token_id))).first
         return None if row is None else self._stored_token(row, sealed=True)
 
-    async def acquire(self, access_token_id: str, key: str, holder: str) -> tuple[bool, StoredToken | None]:
+    async def acquire(self, known: StoredToken, key: str, holder: str) -> tuple[bool, StoredToken | None]:
         """Insert a lease, unless somebody holds it; return whether that has succeeded, and what ``get`` returns then.
 
         False and None if the row does not exist or is revoked; then the lease may have been inserted all the same.
+        ``known``: the row as it was read before. What is still the same is not decrypted again.
         """
-        row = (await self._statements.run(self._rows.acquire(access_token_id, key, holder))).first
-        return (False, None) if row is None else (row.acquired is not None, self._stored_token(row))
+        row = (await self._statements.run(self._rows.acquire(known.access_token.id, key, holder))).first
+        if row is None:
+            return False, None
+        unchanged = row.version == known.version and (row.refresh_token is not None) == known.has_refresh_token
+        now = replace(known, renew_after=row.renew_after, lost_at=row.lost_at) if unchanged else None
+        return row.acquired is not None, now or self._stored_token(row, sealed=True)
 
     async def find_usable(self, search: TokenSearch, valid_for: timedelta) -> StoredToken | None:
         """Return the newest token that is valid that long and whose requested scopes include these, or None.
@@ -209,7 +219,7 @@ class AccessTokenRepository:
                 lease.released = self.reads_with_lease
             if replaced.first is None:
                 return await self.get(token.id)
-            return None if marked.rows else self._stored_token(replaced.first, sealed=True)
+            return None if marked.rows else self._replaced(token, values)
 
         return await self._until_stored(token, write)
 
@@ -300,6 +310,13 @@ class AccessTokenRepository:
             "refresh_expires_at": token.refresh_expires_at,
             "lost_at": None,
         }
+
+    def _replaced(self, token: AccessToken, values: dict[str, Any]) -> StoredToken:
+        """Return the row with these values, which need not be read and decrypted."""
+        if values["refresh_token"] is not None:
+            sealed = _SealedRefreshToken(self._cipher, token.id, values["refresh_token"])
+            token = token.model_copy(update={"refresh_token": sealed})
+        return StoredToken(token, values["version"], values["updated_at"], values["renew_after"])
 
     def _stored_token(self, row: Row[Any], *, sealed: bool = False) -> StoredToken:
         """Return the row as a value, its refresh token ``sealed`` if the caller hardly needs it.

@@ -12,10 +12,12 @@ __all__ = ["GrantLease"]
 class GrantLease(Lease):
     """On PostgreSQL the statement that acquires it reads the grant as well, and the one that stores releases it."""
 
-    def __init__(self, leases: LeaseRepository, access_tokens: AccessTokenRepository, access_token_id: str) -> None:
-        super().__init__(leases, f"refresh:{access_token_id}")
+    def __init__(self, leases: LeaseRepository, access_tokens: AccessTokenRepository, known: StoredToken) -> None:
+        """``known``: the grant as it was read before."""
+        self.access_token_id: str = known.access_token.id
+        super().__init__(leases, f"refresh:{self.access_token_id}")
         self._access_tokens = access_tokens
-        self.access_token_id: str = access_token_id
+        self._known = known
         self._grant: StoredToken | None = None
 
     def take_grant(self) -> StoredToken | None:
@@ -36,7 +38,7 @@ class GrantLease(Lease):
             return await super()._create()
         self._grant = None
         try:
-            acquired, self._grant = await self._access_tokens.acquire(self.access_token_id, self.key, self.holder)
+            acquired, self._grant = await self._access_tokens.acquire(self._known, self.key, self.holder)
         except DecryptionError:
             await self._repository.release(self.key, self.holder)
             raise

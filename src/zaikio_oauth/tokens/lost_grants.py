@@ -31,7 +31,7 @@ class LostGrants:
         If the database is unavailable, the next keep-alive or cleanup reports it.
         """
         token = stored.access_token
-        never_renewable = token.refresh_token is None and token.refresh_expires_at is None
+        never_renewable = not stored.has_refresh_token and token.refresh_expires_at is None
         if stored.lost_at is not None or never_renewable:
             return
         try:

@@ -62,7 +62,7 @@ class Refresh:
 
     def lease(self, stored: StoredToken) -> GrantLease:
         """Return the lease under which this grant is refreshed."""
-        return GrantLease(self.leases, self.grants.access_tokens, stored.access_token.id)
+        return GrantLease(self.leases, self.grants.access_tokens, stored)
 
     async def _once_across_processes(self, stored: StoredToken, valid_for: timedelta) -> StoredToken:
         lease = self.lease(stored)
@@ -82,7 +82,7 @@ class Refresh:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if now.version != stored.version:
             return now
-        if now.access_token.refresh_token is None:
+        if not now.has_refresh_token:
             raise InvalidGrantError("invalid_grant", "the Hub no longer accepts the refresh token")
         return None
 
