@@ -13,17 +13,20 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Executable,
+    FromClause,
     Row,
     Select,
     and_,
     bindparam,
     case,
     delete,
+    func,
     or_,
     select,
     tuple_,
     update,
 )
+from sqlalchemy.sql.dml import UpdateBase
 
 from zaikio_oauth.access_token import BearerType
 from zaikio_oauth.errors import StoreUnavailableError
@@ -114,10 +117,10 @@ class EndedGrantRepository:
         self._insert = database.insert
         self._marks = Marks()
         self._windows = EndedWindows(database)
+        self._now = bindparam("now", type_=self._table.c.expires_at.type)
         # Built once, because each of them is run for every few rows.
-        self._deleting: dict[Ending, tuple[Executable, Executable]] = {
-            ending: self._deletion(ending) for ending in ENDINGS
-        }
+        deletion = self._deletion_at_once if database.postgresql else self._deletion
+        self._deleting: dict[Ending, tuple[Executable, ...]] = {ending: deletion(ending) for ending in ENDINGS}
 
     async def lose(self, access_token_id: str, now: datetime) -> list[EndedGrant]:
         """Mark this grant as lost if it cannot be renewed, and return it; nothing if somebody else was first."""
@@ -179,30 +182,43 @@ class EndedGrantRepository:
         organization's newest grant it is kept that it is lost, without its tokens.
         """
         values = {**window.values, "now": now}
-        outcome = await self._statements.run(*(Bound(each, values) for each in self._deleting[window.ending]))
-        return outcome.rowcount
+        outcome = await self._statements.run(
+            *(Bound(each, values, writes=True) for each in self._deleting[window.ending])
+        )
+        return outcome.rowcount if outcome.first is None else int(outcome.first.deleted)
 
-    def _deletion(self, ending: Ending) -> tuple[Executable, Executable]:
+    def _deletion(self, ending: Ending) -> tuple[Executable, ...]:
         """Return the statements that keep what is kept of a window, and delete the rest."""
-        column, inside = self._table.c, self._windows.inside(ending)
-        now = bindparam("now", type_=column.expires_at.type)
+        unusable = self._unusable(ending)
+        return self._keep(self._lost_connections(self._table).where(unusable)), delete(self._table).where(unusable)
+
+    def _deletion_at_once(self, ending: Ending) -> tuple[Executable, ...]:
+        """Return the one statement of PostgreSQL that does both, so that it looks for the rows once."""
+        needed = [column for column in self._table.c if column.name not in ("token", "refresh_token")]
+        gone = delete(self._table).where(self._unusable(ending)).returning(*needed).cte("gone")
+        kept = self._keep(self._lost_connections(gone)).cte("kept")
+        return (select(func.count().label("deleted")).select_from(gone).add_cte(kept),)
+
+    def _unusable(self, ending: Ending) -> ColumnElement[bool]:
+        column, now = self._table.c, self._now
         expired = and_(
             column.expires_at < now,
             or_(column.refresh_token.is_(None), column.refresh_expires_at < now),
         )
         untold = and_(column.lost_at.is_(None), self._over(now))
-        unusable = and_(inside, or_(expired, column.revoked_at.is_not(None)), ~untold)
-        keep = self._insert(self._lost).from_select(_KEPT, self._lost_connections(unusable, now))
-        keep = keep.on_conflict_do_update(
+        return and_(self._windows.inside(ending), or_(expired, column.revoked_at.is_not(None)), ~untold)
+
+    def _keep(self, lost: Select[*tuple[Any, ...]]) -> UpdateBase:
+        keep = self._insert(self._lost).from_select(_KEPT, lost)
+        return keep.on_conflict_do_update(
             index_elements=["client_name", "bearer_type", "bearer_id"],
             set_={name: keep.excluded[name] for name in _KEPT},
             where=self._lost.c.connected_at <= keep.excluded.connected_at,
         )
-        return keep, delete(self._table).where(unusable)
 
-    def _lost_connections(self, among: ColumnElement[bool], now: Instant) -> Select[*tuple[Any, ...]]:
-        """Return what is kept of these: of the organizations' own grants those that are lost and not replaced."""
-        column, newer = self._table.c, self._table.alias("newer").c
+    def _lost_connections(self, among: FromClause) -> Select[*tuple[Any, ...]]:
+        """Return what is kept of these rows: of the organizations' own grants those that are lost and not replaced."""
+        column, newer, now = among.c, self._table.alias("newer").c, self._now
         replaced = select(newer.id).where(
             newer.audience == column.audience,
             newer.bearer_type == column.bearer_type,
@@ -232,7 +248,6 @@ class EndedGrantRepository:
             column.refresh_expires_at,
             column.lost_at,
         ).where(
-            among,
             column.lost_at.is_not(None),
             column.bearer_type == "Organization",
             is_bearers_own(column),

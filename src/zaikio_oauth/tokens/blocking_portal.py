@@ -43,8 +43,8 @@ class BlockingPortal:
     """Runs coroutines on an event loop in a thread of its own, which stays open between calls.
 
     The thread starts at the first call. It ends when the interpreter waits for no other thread any more and all calls
-    have ended, so what the Hub is issuing is still stored. A forked child gets a thread and a loop of its own and leaves alone what it has inherited,
-    because the sockets in it are its parent's.
+    have ended, so what the Hub is issuing is still stored. A forked child gets a thread and a loop of its own and
+    leaves alone what it has inherited, because the sockets in it are its parent's.
     """
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ class _Executor(ThreadPoolExecutor):
             ended: Future[T] = Future()
             try:
                 ended.set_result(function(*args, **kwargs))
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 ended.set_exception(error)
             return ended
 
