@@ -94,6 +94,7 @@ class Lease:
         self.released: bool = False
         self._watched: _Holding | None = None
         self._watched_since = 0.0
+        self._renewing: asyncio.Task[None] | None = None
         self.taken_over: bool = False
 
     async def acquire(self) -> bool:
@@ -125,20 +126,26 @@ class Lease:
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Renew the lease while the body runs, then release it."""
-        # It has to live as long as the body, which the end of the event loop waits for.
-        renewing = UninterruptedTask(self._keep_renewing())
+        # Most are released before they have to be renewed, and a task that is never needed costs more than a timer.
+        first = asyncio.get_running_loop().call_later(self._repository.seconds / 4, self._begin_renewing)
         try:
             yield
         finally:
-            renewing.cancel()
-            await asyncio.wait([renewing])
+            first.cancel()
+            if self._renewing is not None:
+                self._renewing.cancel()
+                await asyncio.wait([self._renewing])
             # A release that fails costs the others LEASE_SECONDS; the result of the body must not be lost for it.
             with suppress(StoreUnavailableError):
                 if not self.released:
                     await self._repository.release(self.key, self.holder)
 
+    def _begin_renewing(self) -> None:
+        # It has to live as long as the body, which the end of the event loop waits for.
+        self._renewing = UninterruptedTask(self._keep_renewing())
+
     async def _keep_renewing(self) -> None:
         while True:
-            await asyncio.sleep(self._repository.seconds / 4)
             with suppress(StoreUnavailableError):
                 await self._repository.renew(self.key, self.holder)
+            await asyncio.sleep(self._repository.seconds / 4)
