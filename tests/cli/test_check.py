@@ -211,6 +211,7 @@ async def test_databases_that_cannot_be_used(forks: Forks, tmp_path: Path) -> No
         f"sqlite:///{tmp_path}/new.db": f"there is no file {tmp_path}/new.db",
         f"sqlite:///{tmp_path}/\x1b[31mred.db": f"there is no file {tmp_path}/\\x1b[31mred.db",
         f"sqlite:///{tmp_path}/no/folder.db": "its file cannot be opened",
+        "sqlite:///:memory:": "ZAIKIO_DATABASE_URL names a database in memory",
         f"postgresql://user:{PASSWORD}@127.0.0.1:1/db": "it cannot be reached",
         f"postgresql://user:{PASSWORD}@127.0.0.1:1/db?nonsense=1": "knows no parameter 'nonsense'",
     }

@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.pool import StaticPool
 
 from alembic import command
 from tests.data import KEY
@@ -127,6 +128,9 @@ async def test_a_failed_migration_is_rolled_back(database: Database) -> None:
         ),
         ("sqlite+aiosqlite:////nowhere/at/all/store.db", ConfigurationError, "its file cannot be opened"),
         ("postgresql+asyncpg://app:swordfish@host:port/none", ConfigurationError, "not an address"),
+        ("sqlite+aiosqlite://", ConfigurationError, "a database in memory"),
+        ("sqlite+aiosqlite:///:memory:", ConfigurationError, "a database in memory"),
+        ("sqlite+aiosqlite:///file::memory:?uri=true", ConfigurationError, "a database in memory"),
     ],
 )
 async def test_an_unreachable_database_is_reported_without_its_password(
@@ -143,6 +147,19 @@ async def test_an_unreachable_database_is_reported_without_its_password(
             await database.aclose()
 
     assert "swordfish" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+
+
+async def test_a_database_in_memory_is_refused_unless_its_connections_share_it() -> None:
+    """Its tables would be in another database than its statements. The migration says so too."""
+    alone = Database("sqlite+aiosqlite:///:memory:", [KEY], poolclass=StaticPool)
+    with pytest.raises(ConfigurationError, match="name a file, such as sqlite:///zaikio_oauth"):
+        await alone.migrate()
+    await alone.aclose()
+
+    shared = Database("sqlite+aiosqlite:///file::memory:?cache=shared&uri=true", [KEY])
+    await shared.open(auto_migrate=True)
+    assert await schema.missing_columns(shared.engine, shared.tables) == ()
+    await shared.aclose()
 
 
 def test_the_alembic_folder_is_not_a_package() -> None:

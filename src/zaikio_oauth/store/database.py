@@ -20,7 +20,7 @@ from zaikio_oauth.store.change_listener import ChangeListener, notification
 from zaikio_oauth.store.changes import Changes
 from zaikio_oauth.store.database_errors import CANNOT_OPEN, driver_error, fault_of
 from zaikio_oauth.store.encryption import Cipher
-from zaikio_oauth.store.engine import make_engine, refused_parameter
+from zaikio_oauth.store.engine import in_private_memory, make_engine, refused_parameter
 from zaikio_oauth.store.statements import Statements
 from zaikio_oauth.store.tables import Tables
 
@@ -147,6 +147,12 @@ class Database:
     async def _opening(
         self, step: Callable[[], Coroutine[Any, Any, T]], *, connecting: bool = False, to_end: bool = True
     ) -> T:
+        # An app's own connections may be to something else than the address.
+        if in_private_memory(self.engine) and "async_creator" not in self._engine_options:
+            raise ConfigurationError(
+                "ZAIKIO_DATABASE_URL names a database in memory, of which each connection would have its own; "
+                "name a file, such as sqlite:///zaikio_oauth.db"
+            )
         started = time.monotonic()
         try:
             # SQLite would keep the write lock until a half-done statement is collected as garbage.

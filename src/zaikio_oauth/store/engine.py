@@ -6,6 +6,7 @@ import inspect
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from sqlalchemy import URL, event
 from sqlalchemy.engine import make_url
@@ -25,7 +26,7 @@ from zaikio_oauth.store.database_errors import TOO_SLOW, fault_of
 from zaikio_oauth.store.idle_connections import WAITS_AT_LIMIT
 from zaikio_oauth.store.postgresql_address import asyncpg_address
 
-__all__ = ["make_engine", "refused_parameter"]
+__all__ = ["in_private_memory", "make_engine", "refused_parameter"]
 
 _PGBOUNCER: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -100,6 +101,18 @@ _AUTOCOMMIT: Final[dict[str, Any]] = {
     # There is nothing to roll back, and each rollback would be a round trip (on SQLite a change of threads).
     "skip_autocommit_rollback": True,
 }
+
+
+def in_private_memory(engine: AsyncEngine) -> bool:
+    """Return True for SQLite in memory, unless its connections share it (``cache=shared``)."""
+    if engine.dialect.name != "sqlite":
+        return False
+    # What SQLite is given, because an address can be written in many ways.
+    (name,), _ = engine.dialect.create_connect_args(engine.url)
+    path, _, parameters = str(name).partition("?")
+    asked = dict(parse_qsl(parameters))
+    named = path.startswith("file:") and asked.get("mode") == "memory"
+    return (named or path in (":memory:", "file:", "file::memory:")) and asked.get("cache") != "shared"
 
 
 def refused_parameter(address: URL, name: str | None = None) -> ConfigurationError:
