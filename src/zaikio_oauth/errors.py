@@ -261,7 +261,8 @@ class StoreUnavailableError(ZaikioOAuthError):
 
     ``reason`` is the kind of fault, without anything that the database or its driver said, because that could hold a
     value or a password; ``elapsed`` is how many seconds the library tried; ``may_pass`` is False for what does not
-    pass by itself, such as a missing table or a wrong password. Nothing that the Hub has issued is lost by it.
+    pass by itself, such as a missing table or a wrong password; ``database`` is its address without the password, if it
+    could not even be opened. Nothing that the Hub has issued is lost by it.
 
         try:
             token = await get_access_token(bearer_id=person_id)
@@ -271,11 +272,14 @@ class StoreUnavailableError(ZaikioOAuthError):
 
     _page_name = "store_unavailable_error"
 
-    def __init__(self, reason: str, *, elapsed: float = 0.0, may_pass: bool = True) -> None:
+    def __init__(self, reason: str, *, elapsed: float = 0.0, may_pass: bool = True, database: str = "") -> None:
         self.reason = reason
         self.elapsed = elapsed
         self.may_pass = may_pass
-        super().__init__(f"The database cannot be used now: {reason} (tried for {elapsed:.1f} s).")
+        self.database = database
+        which = f"The database {database}" if database else "The database"
+        tried = f" (tried for {elapsed:.1f} s)" if round(elapsed, 1) else ""
+        super().__init__(f"{which} cannot be used now: {reason}{tried}.")
 
 
 class DecryptionError(ZaikioOAuthError):

@@ -220,6 +220,7 @@ async def test_databases_that_cannot_be_used(forks: Forks, tmp_path: Path) -> No
     for checked, expected in zip(runs, addresses.values(), strict=True):
         status, found, remedy = checked.one("database")
         assert (status, expected in found, bool(remedy)) == ("failed", True, True), found
+        assert ("server" in remedy) == found.endswith("cannot be reached"), "SQLite has none"
         skipped = [row["name"] for row in checked.rows if row["found"] == "needs a database that can be used"]
         assert skipped == ["migrations", "encryption keys", "revocation list"]
     assert not (tmp_path / "new.db").exists()

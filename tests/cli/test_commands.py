@@ -78,7 +78,7 @@ async def test_migrate_creates_the_tables(database_url: str) -> None:
         (
             ["migrate"],
             {"ZAIKIO_DATABASE_URL": "postgresql://user:swordfish@127.0.0.1:1/db"},
-            "it cannot be reached; check ZAIKIO_DATABASE_URL",
+            "The database postgresql+asyncpg://user:***@127.0.0.1:1/db cannot be used now: it cannot be reached; check",
         ),
         (["hub"], {"ZAIKIO_CLIENTS__A__CLIENT_ID": "id"}, "ZAIKIO_ENCRYPTION_KEYS is missing"),
         (["hub"], {"ZAIKIO_ENVIRONMENT": "production"}, "does not run in production"),

@@ -126,7 +126,16 @@ async def test_a_failed_migration_is_rolled_back(database: Database) -> None:
             StoreUnavailableError,
             "cannot be reached; check ZAIKIO",
         ),
-        ("sqlite+aiosqlite:////nowhere/at/all/store.db", ConfigurationError, "its file cannot be opened"),
+        (
+            "postgresql+asyncpg://app:swordfish@127.0.0.1:1/none",
+            StoreUnavailableError,
+            r"^The database postgresql\+asyncpg://app:\*\*\*@127.0.0.1:1/none cannot be used now: it cannot [^(]*$",
+        ),
+        (
+            "sqlite+aiosqlite:////nowhere/at/all/store.db",
+            ConfigurationError,
+            "its file cannot be opened; check that the folder exists and that this user may write to it.",
+        ),
         ("postgresql+asyncpg://app:swordfish@host:port/none", ConfigurationError, "not an address"),
         ("sqlite+aiosqlite://", ConfigurationError, "a database in memory"),
         ("sqlite+aiosqlite:///:memory:", ConfigurationError, "a database in memory"),

@@ -18,7 +18,7 @@ from zaikio_oauth.settings.retries_and_waits import MIGRATION_TIMEOUT
 from zaikio_oauth.store import schema
 from zaikio_oauth.store.change_listener import ChangeListener, notification
 from zaikio_oauth.store.changes import Changes
-from zaikio_oauth.store.database_errors import CANNOT_OPEN, driver_error, fault_of
+from zaikio_oauth.store.database_errors import CANNOT_OPEN, READ_ONLY, Fault, driver_error, fault_of
 from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.store.engine import in_private_memory, make_engine, refused_parameter
 from zaikio_oauth.store.statements import Statements
@@ -169,10 +169,17 @@ class Database:
         # ValueError as well.
         if connecting and isinstance(cause, TypeError | ValueError | AttributeError) and not isinstance(cause, OSError):
             raise refused_parameter(self.engine.url)
-        advice = "check ZAIKIO_DATABASE_URL and whether the server is running"
+        advice, elapsed = self._advice(fault), time.monotonic() - started
         if fault.may_pass and fault is not CANNOT_OPEN:
-            raise StoreUnavailableError(f"{fault.reason}; {advice}", elapsed=time.monotonic() - started)
+            raise StoreUnavailableError(f"{fault.reason}; {advice}", elapsed=elapsed, database=self.name)
         raise ConfigurationError(f"The database {self.name} cannot be used: {fault.reason}; {advice}.")
+
+    def _advice(self, fault: Fault) -> str:
+        if self.postgresql:
+            return "check ZAIKIO_DATABASE_URL and whether the server is running"
+        if fault in (CANNOT_OPEN, READ_ONLY):
+            return "check that the folder exists and that this user may write to it"
+        return "check the file that ZAIKIO_DATABASE_URL names"
 
     async def aclose(self) -> None:
         """Wait for the statements under way, then close every connection."""

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from zaikio_oauth.errors import StoreUnavailableError
 
-__all__ = ["CANNOT_OPEN", "TOO_SLOW", "Fault", "driver_error", "fault_of"]
+__all__ = ["CANNOT_OPEN", "READ_ONLY", "TOO_SLOW", "Fault", "driver_error", "fault_of"]
 
 
 @dataclass(frozen=True, slots=True)

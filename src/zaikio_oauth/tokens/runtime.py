@@ -186,7 +186,7 @@ class Runtime:
             except StoreUnavailableError as error:
                 elapsed = time.monotonic() - started
                 if elapsed > DATABASE_DEADLINE - LONGEST_DATABASE_BACKOFF:
-                    raise StoreUnavailableError(error.reason, elapsed=elapsed) from None
+                    raise StoreUnavailableError(error.reason, elapsed=elapsed, database=error.database) from None
             # An app and its database are often started together.
             await asyncio.sleep(LONGEST_DATABASE_BACKOFF)
 
