@@ -149,13 +149,18 @@ def test_session_cookie_returns_a_cookie_for_playwright(make_app: Callable[..., 
 
 
 @pytest.mark.parametrize("environment", ["development", "staging", "sandbox", "production"])
-def test_virtual_tokens_exist_only_in_the_test_environment(make_app: Callable[..., FastAPI], environment: str) -> None:
-    """Otherwise anybody who knows the session secret could log in as any person."""
+def test_virtual_tokens_exist_only_in_the_test_environment(
+    make_app: Callable[..., FastAPI], environment: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise anybody who knows the session secret could log in as any person. The log says why nobody is."""
     with TestClient(make_app(environment)) as client:
         logged_in_as(client, PERSON_ID)
         assert client.get("/me").status_code == 401
         logged_in_as(client, PERSON_ID, scopes=["zaikio.person.r"], on_behalf_of=ORGANIZATION_ID)
         assert client.get("/me").status_code == 401
+    told = [record.getMessage() for record in caplog.records if "session.not_in_test" in vars(record).values()]
+    line = "The session of logged_in_as needs ZAIKIO_ENVIRONMENT=test, set before the app is imported"
+    assert told == [f"{line}; it is {environment}."] * 2
 
 
 @pytest.mark.parametrize("client_name", ["nobody", "a:b"])

@@ -54,8 +54,9 @@ def logged_in_as(
     ``on_behalf_of``: the id of the organization for which the person acts, or, with the person's roles in it,
     ``OnBehalfOf(id=organization_id, type="Organization", roles=["admin"])``.
 
-    This works only if ``environment`` is ``test``; otherwise nobody is logged in. Raises ConfigurationError if the
-    client has no app or the app has no SessionMiddleware, and ValueError for more than the session has room for.
+    This works only if ``environment`` is ``test``; otherwise nobody is logged in, and the log says so. Raises
+    ConfigurationError if the client has no app or the app has no SessionMiddleware, and ValueError for more than the
+    session has room for.
 
         logged_in_as(client, person_id, scopes=["zaikio.sites.r"], on_behalf_of=organization_id)
         assert client.get("/sites").status_code == 200
