@@ -42,6 +42,7 @@ ROWS = [
 ]
 PASSWORD = "swordfish"
 WITH_SECRET = {"ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET": SECRET}
+MISSPELT_OF_CLIENT = {"ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRT": SECRET}
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +187,30 @@ async def test_warnings_are_no_failures(forks: Forks, tmp_path: Path, hub_url: s
     assert "ZAIKIO_BASE_URL is on http" in on_http.one("base URL")[1]
     assert on_http.of("settings")[2][1] == "The default client warehouse has no secret"
     assert scopes.of("settings")[1][2] == "Rename directory.person.r."
+
+
+async def test_a_file_that_is_not_in_this_folder_is_said(forks: Forks, tmp_path: Path) -> None:
+    """It may be in another one. It is said where nothing is wrong, and of what is missing, not of what is misspelt."""
+    right, wrong = await check(
+        forks, store_settings(tmp_path), store_settings(tmp_path) | {"ZAIKIO_ENCRYPTION_KEYS": ""} | MISSPELT_OF_CLIENT
+    )
+
+    nowhere = f"; there is no .env in {forks.cwd}"
+    assert right.one("settings")[1].endswith(f"; read from the environment{nowhere}")
+    assert [row[1] for row in wrong.of("settings")] == [
+        f"ZAIKIO_ENCRYPTION_KEYS is missing{nowhere}",
+        "ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRT is not a setting",
+    ]
+    assert wrong.of("settings")[0][2] == "Make one with: zaikio-oauth generate-key"
+
+
+async def test_a_row_does_not_contradict_another_one(forks: Forks, tmp_path: Path) -> None:
+    """A misspelt variable of a client is an error, so no warning about it follows."""
+    right, wrong = await check(forks, store_settings(tmp_path), store_settings(tmp_path) | MISSPELT_OF_CLIENT)
+
+    assert right.one("variables")[1] == "no ZAIKIO_… variable looks misspelt"
+    assert wrong.one("settings")[2] == "Did you mean ZAIKIO_CLIENTS__WAREHOUSE__CLIENT_SECRET?"
+    assert wrong.one("variables")[:2] == ("ok", "no other ZAIKIO_… variable looks misspelt")
 
 
 def test_a_settings_file_that_cannot_be_read_is_a_row(forks: Forks, tmp_path: Path) -> None:

@@ -73,8 +73,9 @@ def read_settings() -> Readable:
         settings = Settings()
     except ConfigurationError as error:
         settings, wrong, lines = _readable(_lines(error))
-        failed = (told("settings", "failed", line, "Correct or remove this variable.") for line in lines)
-        return Readable(settings, wrong, (version, *failed, *_what_is_right(settings, wrong)))
+        failed = map(_wrong, lines)
+        others = any(" is not a setting" in line for line in lines)
+        return Readable(settings, wrong, (version, *failed, *_what_is_right(settings, wrong, others=others)))
     return Readable(settings, frozenset(), (version, *_all(settings)))
 
 
@@ -104,8 +105,20 @@ def _readable(lines: list[str]) -> tuple[Settings, frozenset[str], list[str]]:
         return _readable(lines + more)
 
 
-def _what_is_right(settings: Settings, wrong: Iterable[str]) -> Iterator[Finding]:
-    yield from _variables(misspelt_variables())
+def _wrong(line: str) -> Finding:
+    found = told("settings", "failed", line, "Correct or remove this variable.")
+    # The file may be there, in another folder.
+    where = "" if Path(ENV_FILE).is_file() or not found.found.endswith(" is missing") else f"; {_no_file()}"
+    return found._replace(found=f"{found.found}{where}")
+
+
+def _no_file() -> str:
+    return f"there is no {ENV_FILE} in {Path.cwd()}"
+
+
+def _what_is_right(settings: Settings, wrong: Iterable[str], *, others: bool) -> Iterator[Finding]:
+    """Return the other findings; ``others``: variables that are no settings are among what is wrong already."""
+    yield from _variables(misspelt_variables(), others=others)
     if "base_url" not in wrong:
         yield _base_url(settings)
     yield _session_cookie(settings)
@@ -118,7 +131,7 @@ def _all(settings: Settings) -> Iterator[Finding]:
         f"{name} (default)" if name == settings.default_client and len(settings.clients) > 1 else name
         for name in settings.clients
     )
-    where = "the environment and .env" if Path(ENV_FILE).is_file() else "the environment"
+    where = f"the environment and {ENV_FILE}" if Path(ENV_FILE).is_file() else f"the environment; {_no_file()}"
     yield Finding("settings", "ok", f"{settings.environment}; clients: {clients}; read from {where}")
     yield from _of("settings", warnings)
     yield from _variables([text for name, text in warnings if name == "variables"])
@@ -131,9 +144,9 @@ def _of(name: str, warnings: Iterable[tuple[str, str]]) -> list[Finding]:
     return [told(name, "warning", text) for row, text in warnings if row == name]
 
 
-def _variables(misspelt: Iterable[str]) -> list[Finding]:
+def _variables(misspelt: Iterable[str], *, others: bool = False) -> list[Finding]:
     found = [told("variables", "warning", line) for line in misspelt]
-    return found or [Finding("variables", "ok", f"no {PREFIX}… variable looks misspelt")]
+    return found or [Finding("variables", "ok", f"no {'other ' if others else ''}{PREFIX}… variable looks misspelt")]
 
 
 def _base_url(settings: Settings) -> Finding:
