@@ -343,7 +343,7 @@ async def test_an_address_where_there_is_no_hub(forks: Forks, tmp_path: Path, hu
         url = raw.url
 
     assert [row[1] for row, _ in found] == [
-        f"{url}: It answers 404 where the Hub publishes its keys",
+        f"{url}: it answers 404 where the Hub publishes its keys",
         f"{url}: The Hub's response is not a set of keys",
         f"{url}: it answered 503",
         f"{url}: no response in time",

@@ -30,7 +30,7 @@ async def ask(http: HubHttp) -> HubAnswer:
     started = time.monotonic()
     response = await http.request("GET", KEYS_PATH, kind=RequestKind.IDEMPOTENT, within=CHECK_DEADLINE, once=True)
     if response.status_code >= 300:
-        raise InvalidResponseError(f"It answers {response.status_code} where the Hub publishes its keys.")
+        raise InvalidResponseError(f"it answers {response.status_code} where the Hub publishes its keys.")
     rsa_keys(response.body)
     ahead = response.date - response.received_at if response.date else None
     return HubAnswer(time.monotonic() - started, ahead)
