@@ -135,10 +135,27 @@ def test_pytest_finds_the_plugin_without_any_extra(installed: Path) -> None:
 
 
 def test_the_command_names_its_missing_extra(installed: Path) -> None:
-    """The message is one line without a traceback."""
+    """The message is one line without a traceback, as of everything that is to be put right."""
     ran = run(installed, "from zaikio_oauth.cli import main; main()", "typer")
-    assert ran.returncode == 1
-    assert ran.stderr == "zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'\n"
+    assert ran.returncode == 2
+    assert ran.stderr == "zaikio-oauth: install the extra: pip install 'zaikio_oauth[cli]'\n"
+
+
+@pytest.mark.parametrize(("command", "missing"), [("login --device", "segno"), ("check", "rich")])
+def test_a_command_names_its_missing_extra_when_it_runs(installed: Path, command: str, missing: str) -> None:
+    """Another package may have brought typer along, as fastapi[standard] does."""
+    code = f"sys.argv[1:] = {command.split()!r}; from zaikio_oauth.cli import main; main()"
+    ran = run(installed, code, missing)
+    assert ran.returncode == 2
+    assert ran.stderr == "zaikio-oauth: install the extra: pip install 'zaikio_oauth[cli]'\n"
+
+
+def test_the_helpers_for_tests_name_their_missing_extra(installed: Path) -> None:
+    """The last line of the traceback does, also where only logged_in_as is wanted."""
+    ran = run(installed, "from zaikio_oauth.testing import logged_in_as", "jinja2")
+    last = ran.stderr.splitlines()[-1]
+    assert last == "ModuleNotFoundError: zaikio_oauth.testing needs jinja2: pip install 'zaikio_oauth[testing]'"
+    assert ran.stderr.count("Traceback") == 1
 
 
 # ── development dependencies ───────────────────────────────────────────────────────────────────────

@@ -11,12 +11,14 @@ import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
+from zaikio_oauth.cli import extra
+
 try:
     import typer
 
     from zaikio_oauth.cli import exit_status
 except ModuleNotFoundError:  # pragma: no cover (shown by the packaging tests, in an environment without the extra)
-    sys.exit("zaikio-oauth needs its extra: pip install 'zaikio_oauth[cli]'")
+    extra.end_without_it()
 
 from zaikio_oauth.errors import ConfigurationError
 
@@ -186,4 +188,10 @@ def main() -> None:
     # A command says itself what there is to say; without a handler Python would print the log as well.
     for name in ("zaikio_oauth", "stamina"):
         logging.getLogger(name).addHandler(logging.NullHandler())
-    sys.exit(exit_status.run(app, sys.argv[1:]))
+    try:
+        sys.exit(exit_status.run(app, sys.argv[1:]))
+    except ModuleNotFoundError as error:
+        # Another package may have brought Typer along.
+        if (error.name or "").partition(".")[0] not in extra.PACKAGES:
+            raise
+        extra.end_without_it()
