@@ -250,6 +250,9 @@ def test_scopes_of_another_bearer_are_named(field: str, scope: str, message: str
         Settings(encryption_keys=["no key"], clients={"warehouse": client})
     assert f"\n  ZAIKIO_CLIENTS__WAREHOUSE__{field.upper()} are asked of the " in str(in_settings.value)
     assert "\n  ZAIKIO_ENCRYPTION_KEYS key 1 " in str(in_settings.value)
+    if field == "default_scopes":
+        assert " in organization_scopes, or here" in str(caught.value)
+        assert " in ZAIKIO_CLIENTS__WAREHOUSE__ORGANIZATION_SCOPES, or here" in str(in_settings.value)
     for each in (caught, in_settings):
         assert "swordfish" not in "".join(traceback.format_exception(each.value))
 

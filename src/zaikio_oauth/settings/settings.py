@@ -265,7 +265,11 @@ def misspelt_variables() -> tuple[str, ...]:
 def _did_you_mean(location: list[str]) -> str:
     kind = ClientSettings if len(location) > 1 else Settings
     meant = nearest(location[-1].lower(), kind.model_fields)
-    return f"; did you mean {PREFIX}{'__'.join([*location[:-1], meant]).upper()}?" if meant else ""
+    return f"; did you mean {_variable([*location[:-1], meant])}?" if meant else ""
+
+
+def _variable(location: list[str]) -> str:
+    return PREFIX + "__".join(location).upper()
 
 
 _MISSING = {
@@ -294,10 +298,13 @@ def _details(error: ValidationError) -> Iterator[Mapping[str, Any]]:
 def _problem(detail: Mapping[str, Any]) -> str:
     """Return one line about one variable."""
     location = [str(part) for part in detail["loc"]]
-    variable = PREFIX + "__".join(part.upper() for part in location)
+    variable = _variable(location)
     if detail["type"] == "missing":
         return f"{variable} {_MISSING[location[-1]]}"
     if detail["type"] == "extra_forbidden":
         return f"{variable} is not a setting{_did_you_mean(location)}"
     message = detail["msg"].removeprefix("Value error, ")
+    if location[-1] == "default_scopes":
+        # A client in code has fields, this one has variables.
+        message = message.replace(" in organization_scopes,", f" in {_variable([*location[:-1], 'organization_scopes'])},")
     return f"{variable} {message}" if detail["type"] == "value_error" else f"{variable}: {message}"
