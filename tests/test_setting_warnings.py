@@ -65,6 +65,10 @@ MISSPELT = {
     "ZAIKIO_CLIENT__MILL__CLIENT_ID": "ZAIKIO_CLIENTS__MILL__CLIENT_ID",
     "ZAIKIO_CLIENTS_MILL_CLIENT_SECRET": "ZAIKIO_CLIENTS__MILL__CLIENT_SECRET",
     "ZAIKIO_CLIENT_SECRET": "ZAIKIO_CLIENTS__<NAME>__CLIENT_SECRET",
+    "ZAIKO_HOST": "ZAIKIO_HOST",
+    "ZAIKIOO_DATABASE_URL": "ZAIKIO_DATABASE_URL",
+    "ziakio_base_url": "ZAIKIO_BASE_URL",
+    "ZAKIO_CLIENTS__MILL__CLIENT_ID": "ZAIKIO_CLIENTS__MILL__CLIENT_ID",
 }
 CLIENTS: dict[str, Any] = {"a": {"client_id": "a", "client_secret": "a"}}
 
@@ -94,7 +98,20 @@ def test_a_misspelt_variable_is_named_with_the_nearest_setting(
     assert "swordfish" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["ZAIKIO_TEST_POSTGRESQL_URL", "ZAIKIO_OF_THE_APP", "ZAIKIO_CACHE_TTL", "ENVIROMENT"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ZAIKIO_TEST_POSTGRESQL_URL",
+        "ZAIKIO_OF_THE_APP",
+        "ZAIKIO_CACHE_TTL",
+        "ENVIROMENT",
+        "ZAIKO_SHOP",
+        "ZAIKO_CLIENTS__MILL__NUMBER",
+        "AUDIO_HOST",
+        "ZAIKIOHUB_HOST",
+        "ZAIKO",
+    ],
+)
 def test_other_variables_are_left_alone(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

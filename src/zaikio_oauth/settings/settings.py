@@ -23,7 +23,17 @@ from zaikio_oauth.access_token import DEFAULT_REFRESH_AHEAD, Secret
 from zaikio_oauth.errors import ConfigurationError, UnknownClientError
 from zaikio_oauth.settings.client_settings import ClientSettings, InvalidClient
 from zaikio_oauth.settings.values import http_url, list_of, text_only
-from zaikio_oauth.settings.variables import ENV_FILE, PREFIX, EnvFile, Environment, Files, misspelt, nearest, variables
+from zaikio_oauth.settings.variables import (
+    ENV_FILE,
+    PREFIX,
+    EnvFile,
+    Environment,
+    Files,
+    misspelt,
+    nearest,
+    similar_variables,
+    variables,
+)
 
 __all__ = ["DatabaseSettings", "Settings", "misspelt_variables"]
 
@@ -258,7 +268,7 @@ class Settings(DatabaseSettings):
 def misspelt_variables() -> tuple[str, ...]:
     """Return a line about each variable that looks like a misspelt setting."""
     settings, of_clients = ([field.upper() for field in kind.model_fields] for kind in (Settings, ClientSettings))
-    found = misspelt(variables(), settings, of_clients)
+    found = misspelt(variables() | similar_variables(), settings, of_clients)
     return tuple(f"{name} is not a setting; did you mean {meant}?" for name, meant in found.items())
 
 
@@ -306,5 +316,6 @@ def _problem(detail: Mapping[str, Any]) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if location[-1] == "default_scopes":
         # A client in code has fields, this one has variables.
-        message = message.replace(" in organization_scopes,", f" in {_variable([*location[:-1], 'organization_scopes'])},")
+        there = _variable([*location[:-1], "organization_scopes"])
+        message = message.replace(" in organization_scopes,", f" in {there},")
     return f"{variable} {message}" if detail["type"] == "value_error" else f"{variable}: {message}"

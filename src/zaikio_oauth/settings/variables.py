@@ -11,9 +11,21 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
-__all__ = ["ENV_FILE", "PREFIX", "EnvFile", "Environment", "Files", "misspelt", "nearest", "value_of", "variables"]
+__all__ = [
+    "ENV_FILE",
+    "PREFIX",
+    "EnvFile",
+    "Environment",
+    "Files",
+    "misspelt",
+    "nearest",
+    "similar_variables",
+    "value_of",
+    "variables",
+]
 
-PREFIX = "ZAIKIO_"
+_NAME = "ZAIKIO"
+PREFIX = f"{_NAME}_"
 ENV_FILE = ".env"
 
 Files = str | Path | Sequence[str | Path] | None
@@ -21,6 +33,9 @@ Files = str | Path | Sequence[str | Path] | None
 
 _SIMILARITY = 0.75
 """How much of a name has to be right, as ``difflib`` measures it."""
+
+_SIMILARITY_OF_PREFIX = 0.8
+"""One letter may be wrong, missing or too many, or two may have changed places: other products have names, too."""
 
 
 class Environment(EnvSettingsSource):
@@ -42,22 +57,25 @@ class EnvFile(Environment):
         super().__init__(settings_cls)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name: value for name, value in self._variables.items() if value != ""}
+        return {name: value for name, value in self._variables.items() if value != "" and _is_ours(name)}
 
 
 _last: tuple[object, Mapping[str, str | None]] = (None, {})
-"""The variables of ours that were parsed last, and the state of the files at that time."""
+"""The variables that were parsed last, ours and those that look like ours, and the state of the files at that time."""
 
 
 def _parsed(files: Files) -> Mapping[str, str | None]:
-    """Return our variables in the files, in small letters. A start needs them several times and parses them once."""
+    """Return our variables in the files, and those that look like ours, in small letters.
+
+    A start needs them several times and parses them once.
+    """
     global _last  # noqa: PLW0603 (whoever replaces it at the same time has parsed the same)
     listed = [files] if isinstance(files, str | Path) else list(files or ())
     state = [_state(Path(file).expanduser().absolute()) for file in listed]
     known, found = _last
     if known != state:
         parsed = DotEnvSettingsSource(BaseSettings, env_file=listed).env_vars
-        found = {name: value for name, value in parsed.items() if name.startswith(PREFIX.lower())}
+        found = {name: value for name, value in parsed.items() if _is_ours(name) or _is_similar(name)}
         _last = (state, found)
     return found
 
@@ -72,7 +90,23 @@ def _state(file: Path) -> object:
 
 def variables() -> frozenset[str]:
     """Return the names of our variables in the environment and in ``.env``, in capitals."""
-    return frozenset(name.upper() for name in [*os.environ, *_in_file()] if name.upper().startswith(PREFIX))
+    return frozenset(name.upper() for name in [*os.environ, *_in_file()] if _is_ours(name))
+
+
+def similar_variables() -> frozenset[str]:
+    """Return the names of all variables with a prefix that may be a misspelt ``ZAIKIO_``, in capitals."""
+    return frozenset(name.upper() for name in [*os.environ, *_in_file()] if _is_similar(name))
+
+
+def _is_ours(name: str) -> bool:
+    return name.upper().startswith(PREFIX)
+
+
+def _is_similar(name: str) -> bool:
+    first = name.upper().partition("_")[0]
+    if first == _NAME or abs(len(first) - len(_NAME)) > 1:
+        return False
+    return bool(get_close_matches(first, [_NAME], cutoff=_SIMILARITY_OF_PREFIX))
 
 
 def value_of(name: str) -> str | None:
@@ -97,12 +131,17 @@ def misspelt(names: Iterable[str], known: Iterable[str], of_clients: Iterable[st
     """Return the variables that look like misspelt ones, each with the one that is meant.
 
     ``known`` and ``of_clients``: the names, without prefix, of the settings, and of those of a client. What is wrong
-    below ``ZAIKIO_CLIENTS__`` is left out, because it is an error.
+    below ``ZAIKIO_CLIENTS__`` is left out, because it is an error. With a prefix that is misspelt the rest has to be
+    right: it may be somebody else's.
     """
     known, parts = list(known), list(of_clients)
     found = {}
     for name in sorted(names):
-        bare = name.removeprefix(PREFIX)
+        prefix, _, bare = name.partition("_")
+        if prefix != _NAME:
+            if bare in known or (bare.startswith("CLIENTS__") and bare.rpartition("__")[2] in parts):
+                found[name] = PREFIX + bare
+            continue
         if bare in known or bare.startswith("CLIENTS__"):
             continue
         if nested := _nested(bare, parts):
