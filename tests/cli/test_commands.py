@@ -17,6 +17,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.data import KEY, OTHER_KEY, some_access_token
+from zaikio_oauth import ConfigurationError
 from zaikio_oauth.store import schema
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
@@ -208,7 +209,20 @@ def test_hub_reports_a_port_that_is_in_use() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        result = run("hub", "--port", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        result = run("hub", "--port", str(port))
 
     assert result.returncode == 2
-    assert "cannot listen on" in result.stderr
+    assert result.stderr == (
+        f"zaikio-oauth: The local Hub cannot listen on http://127.0.0.1:{port}, perhaps because the port is taken; "
+        f"choose another one with --port. See {ConfigurationError().documentation}\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["a..b", "192.0.2.1"])
+def test_hub_reports_an_address_that_this_machine_does_not_have(host: str) -> None:
+    """Another port would not help."""
+    result = run("hub", "--host", host)
+
+    assert result.returncode == 2
+    assert "; choose an address of this machine with --host. See " in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -80,5 +81,12 @@ def _listening(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
         return socket.create_server(address, family=family, backlog=100)
-    except (OSError, UnicodeError):
-        raise ConfigurationError(f"The local Hub cannot listen on {_url(host, port)}; is the port taken?") from None
+    except (OSError, UnicodeError) as error:
+        # No such name, or an address of another machine.
+        elsewhere = isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL
+    advice = (
+        "; choose an address of this machine with --host"
+        if elsewhere
+        else ", perhaps because the port is taken; choose another one with --port"
+    )
+    raise ConfigurationError(f"The local Hub cannot listen on {_url(host, port)}{advice}.")
