@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -130,6 +131,26 @@ def test_an_untrusted_request_is_not_redirected(browser: httpx2.Client, changes:
 
     assert answer.status_code == 400
     assert "This request cannot be completed" in answer.text
+    assert "start the local Hub with" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "options"),
+    [
+        ("http://localhost:8020/zaikio/sessions/approve", "--app-url http://localhost:8020"),
+        ("http://localhost:8020/zaikio/warehouse/connections/approve", "--app-url http://localhost:8020"),
+        ("http://testserver/auth/sessions/approve", "--prefix /auth"),
+        ("https://a.example/sessions/approve", "--app-url https://a.example --prefix &#34;&#34;"),
+    ],
+)
+def test_a_callback_that_is_not_registered_is_answered_with_what_registers_it(
+    browser: httpx2.Client, redirect_uri: str, options: str
+) -> None:
+    """Who reads it is the app's provider; the page is the local Hub's, and so is its command."""
+    answer = ask(browser, redirect_uri=redirect_uri)
+
+    assert answer.status_code == 400
+    assert re.findall("start the local Hub with: <code[^>]*>(.*)</code>", answer.text) == [options]
 
 
 @pytest.mark.parametrize(

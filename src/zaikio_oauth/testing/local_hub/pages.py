@@ -71,10 +71,13 @@ class Pages:
         self._sessions.keep(response, session)
         return response
 
-    def refuse(self, request: Request, error: str, description: str) -> HTMLResponse:
-        """Return the page for an error that must not be sent to the app; the description is for its developers."""
-        language = request.query_params.get("lang")
-        return self.show(request, "refused.html", 400, language=language, error=error, description=description)
+    def refuse(self, request: Request, error: str, description: str, *, options: str = "") -> HTMLResponse:
+        """Return the page for an error that must not be sent to the app; the description is for its developers.
+
+        ``options``: those of ``zaikio-oauth hub`` with which there would be no error.
+        """
+        values = {"error": error, "description": description, "options": options}
+        return self.show(request, "refused.html", 400, language=request.query_params.get("lang"), **values)
 
     def expired(self, request: Request) -> HTMLResponse:
         """Return the page for a form that cannot be used any more."""

@@ -34,6 +34,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "return": "You will be redirected to {address}",
         "refused": "This request cannot be completed",
         "refused_hint": "Please go back to the app and try again. If this happens again, contact the app’s provider.",
+        "refused_options": "If you are developing this app, start the local Hub with:",
         "expired_form": "This form has expired. Please start again.",
         "missing": "Page not found",
         "missing_hint": "The local Hub has no page at this address.",
@@ -94,6 +95,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "refused": "Diese Anfrage kann nicht bearbeitet werden",
         "refused_hint": "Bitte kehren Sie zur App zurück und versuchen Sie es erneut. "
         "Tritt der Fehler wieder auf, wenden Sie sich bitte an den Anbieter der App.",
+        "refused_options": "Wenn Sie diese App entwickeln, starten Sie den lokalen Hub mit:",
         "expired_form": "Dieses Formular ist abgelaufen. Bitte beginnen Sie von vorn.",
         "missing": "Seite nicht gefunden",
         "missing_hint": "Unter dieser Adresse hat der lokale Hub keine Seite.",

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from zaikio_oauth.settings import http_url
 from zaikio_oauth.testing.local_hub.pages import Pages, query_in
 from zaikio_oauth.testing.local_hub.routes.accounts import AccountRoutes
 from zaikio_oauth.testing.local_hub.routes.consent import ConsentPage
@@ -26,17 +27,22 @@ __all__ = ["AuthorizationRoutes"]
 _SINGLE = ("response_type", "scope", "state", "code_challenge", "code_challenge_method")
 # RFC 7636 §4.2: the base64url of a SHA-256, without padding.
 _CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z")
+_CALLBACK = re.compile(r"(?P<prefix>(/[A-Za-z0-9._~-]+)*)/(sessions|connections)/approve")
 _CANCELLED = {"error": "access_denied", "error_description": "The person cancelled."}
 
 
 class _Refused(Exception):
-    """The request is refused; with ``redirect`` the error is sent to the app (RFC 6749 §4.1.2.1)."""
+    """The request is refused; with ``redirect`` the error is sent to the app (RFC 6749 §4.1.2.1).
 
-    def __init__(self, error: str, description: str = "", *, redirect: bool = True) -> None:
+    ``options``: those of ``zaikio-oauth hub`` with which it would not be.
+    """
+
+    def __init__(self, error: str, description: str = "", *, redirect: bool = True, options: str = "") -> None:
         super().__init__(error)
         self.error = error
         self.description = description
         self.redirect = redirect
+        self.options = options
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,8 @@ class AuthorizationRoutes:
             raise _Refused("invalid_client", "There is no app with this client_id.", redirect=False)
         if len(query.getlist("redirect_uri")) != 1 or query["redirect_uri"] not in app.redirect_uris:
             description = f"This redirect_uri is not registered for the app: {query.get('redirect_uri', '(none)')}"
-            raise _Refused("invalid_redirect_uri", description, redirect=False)
+            options = _options_for(query.get("redirect_uri", ""), app)
+            raise _Refused("invalid_redirect_uri", description, redirect=False, options=options)
         for name in _SINGLE:
             if len(query.getlist(name)) > 1:
                 raise _Refused("invalid_request", f"{name} must not be included more than once")
@@ -138,7 +145,7 @@ class AuthorizationRoutes:
 
     def _refuse(self, request: Request, query: QueryParams, refused: _Refused) -> Response:
         if not refused.redirect:
-            return self._pages.refuse(request, refused.error, refused.description)
+            return self._pages.refuse(request, refused.error, refused.description, options=refused.options)
         return _back_to_app(query, {"error": refused.error, "error_description": refused.description})
 
     # --- the response -------------------------------------------------------------------------------------
@@ -171,6 +178,30 @@ class AuthorizationRoutes:
             lifetime=self._state.code_lifetime,
         )
         return asked.answer(code=code.value)
+
+
+def _options_for(redirect_uri: str, app: HubApp) -> str:
+    """Return the options with which the Hub would know this callback; empty if it is none of our router's."""
+    if (asked := _callback(redirect_uri, app)) is None:
+        return ""
+    known = [each for each in (_callback(uri, app) for uri in app.redirect_uris) if each]
+    options = [f"--app-url {asked[0]}"] if all(asked[0] != origin for origin, _ in known) else []
+    if all(asked[1] != prefix for _, prefix in known):
+        options.append("--prefix " + (asked[1] or '""'))
+    return " ".join(options)
+
+
+def _callback(uri: str, app: HubApp) -> tuple[str, str] | None:
+    """Return the address of the app and the prefix of its router; None if it is no callback of our router."""
+    try:
+        parts = urlsplit(uri)
+        origin = http_url(f"{parts.scheme}://{parts.netloc}")
+    except ValueError:
+        return None
+    path = _CALLBACK.fullmatch(parts.path)
+    if path is None or parts.query or parts.fragment:
+        return None
+    return origin, path["prefix"].removesuffix(f"/{app.name}")
 
 
 def _check_challenge(app: HubApp, query: QueryParams) -> None:
