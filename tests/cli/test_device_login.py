@@ -55,12 +55,13 @@ def drawn(code: segno.QRCode) -> list[str]:
 async def test_a_person_enters_the_code_and_the_token_is_stored(
     terminal: Terminal, hub: LocalHub, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The QR code contains the URL with the code. Below it are the URL, the code and a countdown."""
-    user_code = terminal.wait_for(r"and enter  ([A-Z]{8})\r")[1]
+    """The QR code contains the URL with the code. Below it are the URL, the code as on the page, and a countdown."""
+    user_code = terminal.wait_for(r"and enter  ([A-Z]{4} [A-Z]{4})\r")[1]
     url = terminal.wait_for(r"or open    (\S+)")[1]
     assert url == f"{settings['ZAIKIO_HOST']}/device"
     picture = re.findall(r"[█▀▄ ]{20,}", terminal.shown)
-    assert picture == drawn(segno.make(f"{url}?user_code={user_code}", error="l", micro=False))
+    as_given = user_code.replace(" ", "")
+    assert picture == drawn(segno.make(f"{url}?user_code={as_given}", error="l", micro=False))
 
     terminal.wait_for(r"Waiting, (15:00|14:59) left")
     terminal.wait_for(r"Waiting, 14:5[0-8] left")
@@ -89,7 +90,7 @@ def test_there_is_no_countdown_without_a_terminal(settings: dict[str, str], hub:
     )
     assert process.stdout is not None
     said = b""
-    while not (found := re.search(rb"and enter  ([A-Z]{8})\n", said)):
+    while not (found := re.search(rb"and enter  ([A-Z]{4} [A-Z]{4})\n", said)):
         line = process.stdout.readline()
         assert line, said
         said += line
@@ -105,7 +106,7 @@ def test_there_is_no_countdown_without_a_terminal(settings: dict[str, str], hub:
 
 def test_a_cancelled_login_is_reported(terminal: Terminal, hub: LocalHub) -> None:
     """The error is one line with status 2, and the countdown is removed."""
-    hub.deny_device(terminal.wait_for(r"and enter  ([A-Z]{8})")[1])
+    hub.deny_device(terminal.wait_for(r"and enter  ([A-Z]{4} [A-Z]{4})")[1])
 
     assert terminal.end() == 2
     rest = "zaikio-oauth: The Hub answered with an error: access_denied (Cancelled at Zaikio; nothing is stored.)"

@@ -90,9 +90,14 @@ def _instructions(device: DeviceAuthorization) -> str:
     return (
         f"\nScan this with your phone:\n\n{_qr_code(device, sys.stdout.encoding)}\n"
         f"or open    {device.verification_uri}\n"
-        f"and enter  {device.user_code}\n\n"
+        f"and enter  {_grouped(device.user_code)}\n\n"
         "Allow it only if that page shows the same code.\n"
     )
+
+
+def _grouped(code: str) -> str:
+    """Return the code as the Hub's page shows it, where two groups are easier to compare and to type."""
+    return f"{code[:4]} {code[4:]}" if len(code) == 8 else code
 
 
 def _qr_code(device: DeviceAuthorization, encoding: str | None) -> str:
