@@ -1,4 +1,4 @@
-"""Store when a grant was told to be lost, and which connections were lost.
+"""Store when a grant was reported as lost, and which connections were lost.
 
 Revision ID: zaikio_0007
 Revises: zaikio_0006
