@@ -160,7 +160,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "health.lost": ("lost", "getrennt"),
     # Values from the Hub; any other value is shown unchanged
     "role.owner": ("Owner", "Inhaber/in"),
-    "role.admin": ("Administration", "Verwaltung"),
+    "role.admin": ("Administration", "Administration"),
     "role.billing": ("Billing", "Abrechnung"),
     "role.production": ("Production", "Produktion"),
     "role.purchasing": ("Purchasing", "Einkauf"),

@@ -174,14 +174,20 @@ def test_an_unknown_login_is_filled_into_the_form(browser: httpx2.Client) -> Non
     assert 'value="new@print.example"' in ask(browser, login="new@print.example").text
 
 
-@pytest.mark.parametrize(("language", "heading"), [("de", "Ein Zaikio Hub"), ("en", "A Zaikio Hub for")])
+@pytest.mark.parametrize(
+    ("language", "heading", "note", "role"),
+    [
+        ("de", "Ein Zaikio Hub", "Alle Daten sind erfunden.", "Inhaber/in, Administration"),
+        ("en", "A Zaikio Hub for", "Nothing here is real.", "Owner, Administration"),
+    ],
+)
 def test_the_home_page_lists_apps_and_people(
-    browser: httpx2.Client, hub: LocalHub, language: str, heading: str
+    browser: httpx2.Client, hub: LocalHub, language: str, heading: str, note: str, role: str
 ) -> None:
     """It lists apps and people in both languages, without any secret."""
     page = browser.get("/", params={"lang": language}).text
 
-    assert heading in page
+    assert (heading in page, note in page, f"{role}</span>" in page) == (True, True, True)
     names = ["warehouse", "kiosk", *(each.full_name for each in hub.people)]
     assert [name for name in names if name not in page] == []
     assert f'href="/device?lang={language}"' in page

@@ -69,7 +69,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "language": "Deutsch",
         "choose_language": "Sprache",
         "hub": "Zaikio (lokal)",
-        "local": "Lokaler Hub für die Entwicklung. Nichts hier ist echt.",
+        "local": "Lokaler Hub für die Entwicklung. Alle Daten sind erfunden.",
         "choose_account": "Konto auswählen",
         "to_continue": "weiter zu {app}",
         "signed_in": "angemeldet",
@@ -170,7 +170,7 @@ _NAMES = {
     },
     "de": {
         "owner": "Inhaber/in",
-        "admin": "Verwaltung",
+        "admin": "Administration",
         "billing": "Abrechnung",
         "production": "Produktion",
         "purchasing": "Einkauf",
