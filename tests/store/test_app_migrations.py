@@ -55,19 +55,23 @@ class App:
     """An app with one model. Its Alembic either leaves our tables alone (``ignores``) or makes them (``includes``)."""
 
     def __init__(self, folder: Path, database_url: str, way: str) -> None:
-        self.way, self.ini = way, folder / "alembic.ini"
+        self.ini = folder / "alembic.ini"
         self.versions = folder / "migrations" / "versions"
         self._env = self.versions.parent / "env.py"
         self.url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
-        self.heads = "heads" if way == "includes" else "head"
         command.init(Config(self.ini), str(self.versions.parent), template="async")
-        ini = re.sub(r"(?m)^sqlalchemy.url = .*", f"sqlalchemy.url = {self.url}", self.ini.read_text())
+        self._ini_template, self._template = self.ini.read_text(), self._env.read_text()
+        self.choose(way)
+
+    def choose(self, way: str) -> None:
+        """Write ``alembic.ini`` and ``env.py`` for one of the two ways."""
+        self.way, self.heads = way, "heads" if way == "includes" else "head"
+        ini = re.sub(r"(?m)^sqlalchemy.url = .*", f"sqlalchemy.url = {self.url}", self._ini_template)
         if way == "includes":
             [documented] = blocks("alembic-includes", "ini")
             documented = documented.replace("zaikio_oauth:_alembic/versions", migrations.version_location())
             ini = re.sub(r"(?m)^(script_location|path_separator) = .*", "", ini).replace("[alembic]", documented)
         self.ini.write_text(ini)
-        self._template = self._env.read_text()
         self.write_models()
 
     def write_models(self, more: str = "", own: str = "", replace: tuple[str, str] = ("", "")) -> None:
@@ -216,6 +220,42 @@ def test_either_of_us_continues_where_the_other_stopped(make_app: Callable[[str]
     app.alembic("upgrade", "heads")
     app.open()
     assert app.differences() == []
+
+
+def test_an_app_goes_back_to_the_first_way(make_app: Callable[[str], App], capsys: pytest.CaptureFixture[str]) -> None:
+    """With the documented commands: the tables stay, and the app's Alembic works without our migrations."""
+    app = make_app("includes")
+    app.alembic("upgrade", "heads")
+    app.autogenerate("Create orders")
+    app.alembic("upgrade", "heads")
+
+    app.choose("ignores")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        app.alembic("upgrade", "head")
+    assert "Can't locate revision identified by 'zaikio_" in "".join(capsys.readouterr())
+    app.choose("includes")
+
+    app.alembic("revision", "-m", "Needs our tables", "--depends-on", "zaikio_oauth")
+    app.alembic("upgrade", "heads")
+    (dependent,) = {path for path in app.files() if "needs_our_tables" in path.name}
+    dependent.write_text(re.sub(r"(?m)^(depends_on.*) = 'zaikio_oauth'$", r"\1 = None", dependent.read_text()))
+    [commands] = blocks("alembic-back", "sh")
+    assert commands.splitlines() == ["zaikio-oauth migrate", "alembic stamp zaikio_oauth@base"]
+    app.migrate()
+    app.alembic("stamp", "zaikio_oauth@base")
+    app.choose("ignores")
+
+    app.alembic("upgrade", app.heads)
+    app.alembic("check")
+    app.open()
+    assert app.differences() == []
+    assert app.tables() == schema.TABLE_NAMES | {"orders", "alembic_version"}
+    app.write_models(more=", sa.Column('note', sa.Text)")
+    assert "zaikio" not in app.autogenerate("Add a note")
+    app.alembic("upgrade", app.heads)
+    app.alembic("downgrade", "base")
+    assert app.tables() == schema.TABLE_NAMES | {"alembic_version"}
 
 
 async def ours_to(database: Database, revision: str) -> None:
