@@ -33,10 +33,15 @@ if typing.TYPE_CHECKING:
     configure = _default.configure
 
     zaikio_router = _default.router
+    """All routes: ``app.include_router(zaikio_router, prefix="/zaikio")``."""
     sessions_router = _default.sessions_router
+    """Only the ``sessions`` routes: log in and out."""
     connections_router = _default.connections_router
+    """Only the ``connections`` routes: install the app for an organization."""
     subscriptions_router = _default.subscriptions_router
+    """Only the ``subscriptions`` route, which needs the connections router as well."""
     webhook_router = _default.webhook_router
+    """Only the ``webhook`` route: events of the Hub."""
 
     current_access_token = _default.current_access_token
     optional_access_token = _default.optional_access_token
