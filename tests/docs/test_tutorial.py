@@ -95,4 +95,7 @@ def test_the_tutorial_works_step_by_step(tmp_path: Path) -> None:
         (tmp_path / "nightly.py").write_text(block("4-worker.md", "python"))
         assert run(tmp_path, str(BIN / "python"), "nightly.py") == block("4-worker.md", "text")
     (tmp_path / "test_app.py").write_text(block("5-tests.md", "python"))
+    for file in tmp_path.glob("zaikio_oauth.db*"):
+        file.unlink()
     assert "2 passed" in run(tmp_path, str(BIN / "pytest"), "-p", "no:cacheprovider")
+    assert not list(tmp_path.glob("zaikio_oauth.db*")), "the tests have used the database of the app"
