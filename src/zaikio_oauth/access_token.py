@@ -63,7 +63,7 @@ class Secret(str):
     Tools that report errors show the ``repr`` of every local of every frame, so no frame of ours has a secret as a
     plain string. In every other way it behaves like the string.
 
-        f"{Secret('abc')}", [Secret("abc")]  # "abc", ['…']
+        print(f"{Secret('abc')}", [Secret("abc")])  # abc ['…']
     """
 
     __slots__ = ()

@@ -200,7 +200,7 @@ class Deadline:
     when the loop goes on, although the answer is waiting in the socket. The body then has a moment more to read it.
 
         async with Deadline(5):
-            await connection.read()
+            data = await stream.read()
     """
 
     # No generator: an event loop that ends closes its generators, but may still have something to store.

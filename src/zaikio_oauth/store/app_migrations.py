@@ -41,7 +41,9 @@ def version_location() -> str:
     In an ``alembic.ini`` write ``zaikio_oauth:_alembic/versions`` instead, which is the same folder. Raises
     ConfigurationError if the installation lacks it.
 
-        config = alembic.config.Config("alembic.ini")
+        from alembic.config import Config
+
+        config = Config("alembic.ini")
         config.set_main_option("path_separator", "os")
         config.set_main_option("version_locations", os.pathsep.join(["versions", migrations.version_location()]))
     """

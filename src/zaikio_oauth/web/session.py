@@ -108,6 +108,7 @@ def login_error(request: Request) -> LoginError | None:
         @app.get("/")
         async def home(request: Request):
             error = login_error(request)
+            return {"failed": error.message if error else None}
     """
     return LoginSession(request).pop_error()
 

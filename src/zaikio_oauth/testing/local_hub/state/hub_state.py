@@ -238,7 +238,8 @@ class HubState(Directory):
 
         As Loom does, it waits for a second: raises httpx.TimeoutException after that.
 
-            status = await hub.fire_event(f"{app_url}/zaikio/webhook", "zaikio.site_added", secret, subject_id=id)
+            url = f"{app_url}/zaikio/webhook"
+            status = await hub.fire_event(url, "zaikio.site_added", "the secret", subject_id=organization_id)
         """
         body, headers = self.event(name, secret, **details)
         async with httpx.AsyncClient(timeout=1.0) as loom:
