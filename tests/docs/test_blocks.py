@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import logging
 import shlex
-import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from configparser import ConfigParser
 from io import StringIO
 from pathlib import Path
@@ -19,33 +16,7 @@ from dotenv import dotenv_values
 
 from tests.docs import commands
 from tests.docs.pages import PYTHON, Block, blocks, name_of, pages
-from tests.docs.world import World, environment, hub_of_the_examples
-from zaikio_oauth.application import default
-from zaikio_oauth.testing import HubServer
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Yield what the reader of a page has: the settings of the README, and a Hub that knows the app."""
-    hub = hub_of_the_examples()
-    monkeypatch.chdir(tmp_path)
-    log = logging.getLogger("zaikio_oauth")
-    handlers, level = log.handlers[:], log.level
-    with HubServer(hub) as server:
-        for name, value in environment(server.url, f"sqlite:///{tmp_path}/docs.db").items():
-            monkeypatch.setenv(name, value)
-        default.configure()
-        world = World(hub, server.url)
-        # What a page changes in the environment is undone after it.
-        world.names["setenv"] = monkeypatch.setenv
-        monkeypatch.setitem(sys.modules, world.module.__name__, world.module)
-        yield world
-        default.configure()
-        log.handlers[:] = handlers
-        log.setLevel(level)
-        # What an example has left open is found here, and not in a later test.
-        world.names.clear()
-        gc.collect()
+from tests.docs.world import World
 
 
 def dotenv(text: str) -> None:

@@ -9,14 +9,13 @@ from playwright.async_api import Page
 from tests.app_server import AppServer
 from tests.data import PERSON_ID, SECRET
 from tests.docs.pages import DOCS, blocks
-from tests.docs.test_blocks import world  # noqa: F401 (a fixture)
 from tests.docs.world import World
 from zaikio_oauth.testing import HubApp
 
 PAGE = DOCS / "how-to" / "single-page-app.md"
 
 
-async def test_the_front_end_logs_in_orders_and_logs_out(world: World, page: Page) -> None:  # noqa: F811
+async def test_the_front_end_logs_in_orders_and_logs_out(world: World, page: Page) -> None:
     """Only a click leads to the login: not a logout, a login that was cancelled, one that failed, or the first visit."""
     (html,) = [block.code for block in blocks(PAGE) if block.language == "html"]
     for block in blocks(PAGE):

@@ -39,13 +39,17 @@ def environment(hub_url: str, database_url: str) -> dict[str, str]:
     return variables
 
 
-def hub_of_the_examples() -> LocalHub:
-    """Return a Hub at which ``warehouse`` and ``kiosk`` are registered and which an organization has connected to both."""
+def hub_of_the_examples(keys: LocalHub) -> LocalHub:
+    """Return a Hub at which ``warehouse`` and ``kiosk`` are registered and which an organization has connected to both.
+
+    It signs with the keys of another one, because new ones take a moment to make.
+    """
     hub = LocalHub(
+        keys_of=keys,
         apps=[
             HubApp.for_client("warehouse", "warehouse-id", SECRET, base_urls=["http://testserver"]),
             HubApp.for_client("kiosk", "kiosk-id", SECRET, base_urls=["http://testserver"]),
-        ]
+        ],
     )
     for client in ("warehouse", "kiosk"):
         hub.grant(f"{client}-id", "Organization", ORGANIZATION_ID, ["zaikio.organization.r"])
