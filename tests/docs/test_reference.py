@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
 import re
 import sys
+import textwrap
 from typing import get_args
 
 import pytest
 
+from tests.docs.docstring_examples import PACKAGE, documented, examples_of
 from tests.docs.pages import DOCS
 from zaikio_oauth import ClientSettings, HubEvent, Settings, zaikio_router
 from zaikio_oauth.store.tables import Tables
@@ -77,6 +80,17 @@ def test_an_example_without_indentation_is_recognized() -> None:
     assert as_restructuredtext("Do something.\n\ntry:\n    x()\nexcept OAuthError:\n    ...") == (
         "Do something.\n\n.. code-block:: python\n\n    try:\n        x()\n    except OAuthError:\n        ...\n"
     )
+
+
+def test_every_example_that_is_shown_is_found() -> None:
+    """What becomes a block of code is what test_docstring_examples.py runs, and nothing else is."""
+    for path in PACKAGE.rglob("*.py"):
+        for name, node in documented("", ast.parse(path.read_text())):
+            docstring = ast.get_docstring(node)
+            shown = as_restructuredtext(docstring) if docstring else ""
+            blocks = re.findall(r"^\.\. code-block:: python\n((?:\n| {4}.*\n)+)", shown, flags=re.MULTILINE)
+            found = [example.code.strip() for example in examples_of(name, path, node)]
+            assert [textwrap.dedent(block).strip() for block in blocks] == found, f"{path}: {name}"
 
 
 def column(page: str, number: int, heading: str = "") -> list[str]:
