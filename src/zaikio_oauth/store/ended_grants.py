@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_windows import ENDINGS, EndedWindow, EndedWindows, Ending
-from zaikio_oauth.store.statements import Bound
+from zaikio_oauth.store.statements import Bound, Statement
 
 __all__ = ["EndedGrant", "EndedGrantRepository", "Marks", "is_bearers_own", "refreshed_at", "unrenewable"]
 
@@ -81,9 +81,17 @@ class Marks:
             self._unanswered.append(mark)
             raise
 
+    def untold(self, mark: datetime) -> list[datetime]:
+        """Return this mark, and those of which nobody could tell."""
+        return [mark, *self._unanswered]
+
     def due(self, column: Any, mark: datetime) -> ColumnElement[bool]:
         """Return the condition that this column is not marked, or not by somebody who could tell of it."""
-        return or_(column.is_(None), column.in_([mark, *self._unanswered]))
+        return _due(column, self.untold(mark))
+
+
+def _due(column: Any, untold: Sequence[Instant]) -> ColumnElement[bool]:
+    return or_(column.is_(None), column.in_(untold))
 
 
 def unrenewable(column: Any, now: Instant) -> ColumnElement[bool]:
@@ -121,6 +129,8 @@ class EndedGrantRepository:
         # Built once, because each of them is run for every few rows.
         deletion = self._deletion_at_once if database.postgresql else self._deletion
         self._deleting: dict[Ending, tuple[Executable, ...]] = {ending: deletion(ending) for ending in ENDINGS}
+        # By how many marks there are that nobody could tell of; hardly ever more than one.
+        self._losing: dict[tuple[Ending, int], Executable] = {}
 
     async def lose(self, access_token_id: str, now: datetime) -> list[EndedGrant]:
         """Mark this grant as lost if it cannot be renewed, and return it; nothing if somebody else was first."""
@@ -145,29 +155,32 @@ class EndedGrantRepository:
 
     async def lose_in(self, window: EndedWindow, now: datetime) -> list[EndedGrant]:
         """Mark the grants in this window that are over as lost, and return those that nobody else has marked."""
-        return await self._mark(and_(self._windows.inside(window.ending), self._over(now)), values=window.values)
+        with self._marks.made() as mark:
+            marks = {f"mark_{number}": each for number, each in enumerate(self._marks.untold(mark))}
+            kind = window.ending, len(marks)
+            if (statement := self._losing.get(kind)) is None:
+                at = self._table.c.lost_at
+                untold = [bindparam(name, type_=at.type) for name in marks]
+                condition = and_(self._windows.inside(window.ending), self._over(self._now), _due(at, untold))
+                statement = self._losing[kind] = self._marking(condition, untold[0])
+            return await self._marked(Bound(statement, {**window.values, **marks, "now": now}))
 
-    async def _mark(
-        self,
-        condition: ColumnElement[bool],
-        *,
-        among: Select[Any] | None = None,
-        values: Mapping[str, Any] | None = None,
-    ) -> list[EndedGrant]:
+    async def _mark(self, condition: ColumnElement[bool], *, among: Select[Any] | None = None) -> list[EndedGrant]:
         column = self._table.c
         with self._marks.made() as mark:
             due = self._marks.due(column.lost_at, mark)
-            statement = (
-                update(self._table)
-                .where(condition, due)
-                .values(lost_at=mark)
-                .returning(column.id, column.audience, column.bearer_type, column.bearer_id)
-            )
             if among is not None:
                 # The conditions are in both because a row may have been refreshed since it was selected.
-                statement = statement.where(column.id.in_(among.where(due)))
-            rows = (await self._statements.run(Bound(statement, values or {}))).rows
-            return [EndedGrant.of(row) for row in rows]
+                condition = and_(condition, column.id.in_(among.where(due)))
+            return await self._marked(self._marking(and_(condition, due), mark))
+
+    def _marking(self, condition: ColumnElement[bool], mark: Instant) -> Executable:
+        column = self._table.c
+        marking = update(self._table).where(condition).values(lost_at=mark)
+        return marking.returning(column.id, column.audience, column.bearer_type, column.bearer_id)
+
+    async def _marked(self, marking: Statement) -> list[EndedGrant]:
+        return [EndedGrant.of(row) for row in (await self._statements.run(marking)).rows]
 
     def _over(self, now: Instant) -> ColumnElement[bool]:
         """Return the condition that somebody has to log in or connect anew."""
