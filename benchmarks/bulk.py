@@ -22,7 +22,7 @@ __all__ = ["NAME", "measure", "steps"]
 
 NAME = "bulk"
 DATABASES = ("PostgreSQL", "SQLite")
-PART = 20
+PART = 10
 """The rows of a full table for each row that is dealt with in one round."""
 
 tokens = SqlTable(
