@@ -28,7 +28,7 @@ DATABASES = ("PostgreSQL", "SQLite")
 PACE = 0.004
 """The seconds between two visits."""
 
-ENDED = 20_000
+ENDED = 60_000
 CONTENDERS = 3
 
 

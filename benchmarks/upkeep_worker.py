@@ -39,9 +39,10 @@ async def serve(place: Place, keys: list[str]) -> None:
 
 
 def main() -> None:
-    """Read the arguments. It runs on whichever core is free, as a process of cron's would."""
+    """Read the arguments. It runs on whichever core is free, and after everybody else, as our crontab has it."""
     place = Place(**json.loads(sys.argv[1]))
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    os.nice(10)
     uvloop.run(serve(place, [place.key, sys.argv[2]]))
 
 
