@@ -96,6 +96,10 @@ def _python(words: list[str]) -> list[str]:
     return _script(words)
 
 
+def _nice(words: list[str]) -> list[str]:
+    return faults(shlex.join(words))
+
+
 def _anything(words: list[str]) -> list[str]:
     return []
 
@@ -110,6 +114,7 @@ COMMANDS: dict[str, Callable[[list[str]], list[str]]] = {
     ".venv/bin/python": _python,
     ".venv/bin/alembic": _anything,
     "alembic": _anything,
+    "nice": _nice,
     "cd": _anything,
     "mkdir": _anything,
     "echo": _anything,
