@@ -225,6 +225,8 @@ class Tour:
         yield await self._open("hub: home", hub)
         yield await self._open("hub: 404", f"{hub}/gone", 404)
         yield await self._open("hub: refused", f"{hub}/oauth/authorize", 400)
+        elsewhere = self._authorize("zaikio.person.r", redirect_uri="http://localhost:8009/zaikio/sessions/approve")
+        yield await self._open("hub: unknown callback", elsewhere, 400)
         new = {"person[first_name]": "Zoë", "person[email]": "zoe@neu.example", "organization[name]": "Neu & Söhne"}
         yield await self._open("hub: suggested account", self._authorize("Org.zaikio.organization.r", **new))
         await self._choose(CHLOE)

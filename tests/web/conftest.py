@@ -19,7 +19,7 @@ from zaikio_oauth.testing import HubApp, LocalHub
 def example(
     hub: LocalHub, hub_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Yield a function that runs the example of a page and returns its names; it may replace parts of the text.
+    """Yield a function that runs the first example of a page and returns its names; it may replace parts of the text.
 
     The environment configures the clients ``warehouse`` and ``kiosk``. The default object is as before afterwards.
     """
@@ -29,7 +29,7 @@ def example(
 
     def run(page: str, replace: tuple[str, str] = ("", "")) -> dict[str, Any]:
         default.configure()
-        (code,) = [block.code for block in blocks(DOCS / page) if block.language == "python"]
+        code = next(block.code for block in blocks(DOCS / page) if block.language == "python")
         names: dict[str, Any] = {}
         exec(compile(code.replace(*replace), page, "exec"), names)
         return names
