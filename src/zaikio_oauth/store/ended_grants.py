@@ -39,7 +39,7 @@ __all__ = ["EndedGrant", "EndedGrantRepository", "Marks", "is_bearers_own", "ref
 
 Instant = datetime | BindParameter[datetime]
 
-BATCH = 500
+BATCH = 2_000
 """Rows in one statement, so that nobody else waits for long."""
 
 MOST_UNANSWERED = 100
