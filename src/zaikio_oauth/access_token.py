@@ -26,6 +26,7 @@ __all__ = [
     "SealedSecret",
     "Secret",
     "as_timedelta",
+    "has_refresh_token",
 ]
 
 BearerType = Literal["Person", "Organization"]
@@ -175,7 +176,7 @@ class AccessToken(BaseModel):
 
     def refreshable(self, now: datetime | None = None) -> bool:
         """Return True if there is a refresh token that has not expired at ``now``."""
-        if self.__dict__["refresh_token"] is None:
+        if not has_refresh_token(self):
             return False
         return self.refresh_expires_at is None or self.refresh_expires_at > (now or datetime.now(UTC))
 
@@ -189,6 +190,11 @@ class AccessToken(BaseModel):
     def __iter__(self) -> Generator[tuple[str, Any], None, None]:
         for name, value in super().__iter__():
             yield name, value.unsealed() if isinstance(value, SealedSecret) else value
+
+
+def has_refresh_token(token: AccessToken) -> bool:
+    """Return True if there is one, which is not decrypted for that."""
+    return vars(token)["refresh_token"] is not None
 
 
 class _Unsealing:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Row
 
-from zaikio_oauth.access_token import AccessToken, OnBehalfOf, SealedSecret, Secret
+from zaikio_oauth.access_token import AccessToken, OnBehalfOf, SealedSecret, Secret, has_refresh_token
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
 from zaikio_oauth.store.access_token_statements import AccessTokenStatements, Reencryption, TokenSearch
@@ -55,11 +55,6 @@ class StoredToken:
     issued_at: datetime
     renew_after: datetime | None = None
     lost_at: datetime | None = None
-
-    @property
-    def has_refresh_token(self) -> bool:
-        """True if there is one, which is not decrypted for that."""
-        return vars(self.access_token)["refresh_token"] is not None
 
     @property
     def labels(self) -> tuple[str | None, ...]:
@@ -168,7 +163,9 @@ class AccessTokenRepository:
         row = (await self._statements.run(self._rows.acquire(known.access_token.id, key, holder))).first
         if row is None:
             return False, None
-        unchanged = row.version == known.version and (row.refresh_token is not None) == known.has_refresh_token
+        # Without a new version it may have lost its refresh token, which the Hub has refused.
+        kept = has_refresh_token(known.access_token) == (row.refresh_token is not None)
+        unchanged = kept and row.version == known.version
         now = replace(known, renew_after=row.renew_after, lost_at=row.lost_at) if unchanged else None
         return row.acquired is not None, now or self._stored_token(row, sealed=True)
 

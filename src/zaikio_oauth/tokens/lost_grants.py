@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from zaikio_oauth.access_token import has_refresh_token
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
 from zaikio_oauth.store.ended_grants import EndedGrant, EndedGrantRepository
@@ -31,7 +32,7 @@ class LostGrants:
         If the database is unavailable, the next keep-alive or cleanup reports it.
         """
         token = stored.access_token
-        never_renewable = not stored.has_refresh_token and token.refresh_expires_at is None
+        never_renewable = not has_refresh_token(token) and token.refresh_expires_at is None
         if stored.lost_at is not None or never_renewable:
             return
         try:

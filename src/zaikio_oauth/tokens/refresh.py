@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from zaikio_oauth.access_token import AccessToken
+from zaikio_oauth.access_token import AccessToken, has_refresh_token
 from zaikio_oauth.errors import InvalidGrantError, StoreUnavailableError
 from zaikio_oauth.hub.roles import Roles
 from zaikio_oauth.hub.token_endpoint import TokenEndpoint
@@ -82,7 +82,7 @@ class Refresh:
             raise InvalidGrantError("invalid_grant", "this grant is no longer stored: logged out or revoked")
         if now.version != stored.version:
             return now
-        if not now.has_refresh_token:
+        if not has_refresh_token(now.access_token):
             raise InvalidGrantError("invalid_grant", "the Hub no longer accepts the refresh token")
         return None
 
