@@ -16,12 +16,11 @@ from benchmarks.measurement import Contender, Figures, Step, Stopwatch, Table, i
 from benchmarks.ours import zaikio
 from benchmarks.place import Place
 from benchmarks.rows import fill, some_grants
-from benchmarks.stage import Stage
+from benchmarks.stage import DATABASES, Stage
 
 __all__ = ["NAME", "measure", "steps"]
 
 NAME = "bulk"
-DATABASES = ("PostgreSQL", "SQLite")
 PART = 10
 """The rows of a full table for each row that is dealt with in one round."""
 

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import random
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
+from benchmarks.calls import Call, Calls
 from benchmarks.machine import pin_to_server_core
-from benchmarks.measurement import Contender, Figures, Step, Stopwatch, Table, in_turns
+from benchmarks.measurement import Contender, Step, Table, in_turns
 from benchmarks.ours import zaikio
 from benchmarks.peers.asyncpg_pool import AsyncpgPool
 from benchmarks.peers.sqlalchemy_core import SqlalchemyCore
 from benchmarks.peers.sqlalchemy_orm import SqlalchemyOrm
 from benchmarks.peers.stored_token import TokenStore
 from benchmarks.place import Place
-from benchmarks.stage import Stage
+from benchmarks.stage import DATABASES, Stage
 from zaikio_oauth import ZaikioOAuth
 
 __all__ = ["NAME", "measure", "steps"]
 
 NAME = "lookups"
 CALLERS = (1, 16)
-DATABASES = ("PostgreSQL", "SQLite")
 STORES: dict[str, dict[str, Any]] = {
     "PostgreSQL": {"asyncpg pool": AsyncpgPool, "SQLAlchemy Core": SqlalchemyCore, "SQLAlchemy ORM": SqlalchemyOrm},
     "SQLite": {"SQLAlchemy Core": SqlalchemyCore, "SQLAlchemy ORM": SqlalchemyOrm},
 }
 
 Row = tuple[str, str]
-LookUp = Callable[[Row], Awaitable[Any]]
 
 
 async def measure(stage: Stage, step: Step) -> list[Table]:
@@ -43,12 +38,13 @@ async def measure(stage: Stage, step: Step) -> list[Table]:
     tables = []
     for database in DATABASES:
         async with AsyncExitStack() as stack:
+            some = random.Random(1).sample(rows[database], min(10_000, len(rows[database])))
             by_id, by_bearer = await _look_ups(database, stage.place(database), stack)
             for way, look_ups in {"id": by_id, "bearer": by_bearer}.items():
                 for callers in CALLERS:
                     table = Table(NAME, _title(database, way, callers), next(iter(STORES[database])))
                     contenders = [
-                        Contender(name, _Calls(look_up, rows[database], callers, stage.seconds / 4).run)
+                        Contender(name, Calls(look_up, some, callers, stage.seconds / 4).run)
                         for name, look_up in look_ups.items()
                     ]
                     tables.append(await in_turns(table, contenders, stage.rounds, step))
@@ -65,7 +61,7 @@ def _title(database: str, way: str, callers: int) -> str:
     return f"A stored token by {way}, {database}, {callers} caller{'s' if callers > 1 else ''}"
 
 
-async def _look_ups(database: str, place: Place, stack: AsyncExitStack) -> tuple[dict[str, LookUp], dict[str, LookUp]]:
+async def _look_ups(database: str, place: Place, stack: AsyncExitStack) -> tuple[dict[str, Call], dict[str, Call]]:
     """Open everything, and return how each contender finds a token by its id and by its bearer."""
     ours = await stack.enter_async_context(zaikio(place, cache_ttl=0))
     by_id, by_bearer = {}, {}
@@ -82,32 +78,10 @@ async def _look_ups(database: str, place: Place, stack: AsyncExitStack) -> tuple
     return by_id, by_bearer
 
 
-def _by_hand(store: TokenStore) -> tuple[LookUp, LookUp]:
+def _by_hand(store: TokenStore) -> tuple[Call, Call]:
     return (lambda row: store.by_id(row[0]), lambda row: store.by_bearer("Person", row[1]))
 
 
 async def _with_auth(ours: ZaikioOAuth, row: Row) -> Any:
     async with ours.with_auth(bearer_type="Person", bearer_id=row[1]) as token:
         return token
-
-
-class _Calls:
-    """Callers that look up one random token after the other."""
-
-    def __init__(self, look_up: LookUp, rows: Sequence[Row], callers: int, seconds: float) -> None:
-        self._look_up, self._callers, self._seconds = look_up, callers, seconds
-        self._rows = random.Random(1).sample(rows, min(10_000, len(rows)))
-        self._done = 0
-
-    async def run(self) -> Figures:
-        self._done = 0
-        rows = itertools.cycle(self._rows)
-        watch, end = Stopwatch(), time.perf_counter() + self._seconds
-        await asyncio.gather(*(self._call(rows, end) for _ in range(self._callers)))
-        return watch.figures(self._done, "calls/s")
-
-    async def _call(self, rows: Iterator[Row], end: float) -> None:
-        while time.perf_counter() < end:
-            if await self._look_up(next(rows)) is None:
-                raise RuntimeError("A stored token was not found.")
-            self._done += 1

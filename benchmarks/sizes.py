@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import random
-import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,20 +13,20 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from benchmarks.calls import Call, Calls
 from benchmarks.machine import pin_to_server_core
-from benchmarks.measurement import Contender, Figures, Step, Stopwatch, Table, in_turns
+from benchmarks.measurement import Contender, Step, Table, in_turns
 from benchmarks.ours import zaikio
 from benchmarks.peers.asyncpg_pool import AsyncpgPool
 from benchmarks.place import Place
 from benchmarks.rows import Grant, fill, some_grants
-from benchmarks.stage import Stage
+from benchmarks.stage import DATABASES, Stage
 from zaikio_oauth import ZaikioOAuth
 from zaikio_oauth.store.tables import Tables
 
 __all__ = ["NAME", "measure", "steps"]
 
 NAME = "sizes"
-DATABASES = ("PostgreSQL", "SQLite")
 SMALL = 1_000
 REVOCATIONS = 100_000
 LIVE_TOKENS = 10_000
@@ -39,10 +36,8 @@ CALLERS, REFRESHED = 16, 64
 OPERATIONS = 4
 BATCH = 10_000
 
-Call = Callable[[Any], Awaitable[Any]]
 
-
-@dataclass
+@dataclass(frozen=True)
 class _Store:
     """A database, what is in it, and how each operation is done there."""
 
@@ -53,14 +48,14 @@ class _Store:
     refreshed: Sequence[str]
     busiest: str
 
-    def operations(self) -> dict[str, tuple[Call, Iterator[Any]]]:
-        """Return each by its name, with what it is done to, one after the other."""
+    def operations(self) -> dict[str, tuple[Call, Sequence[str]]]:
+        """Return each by its name, with what it is done to."""
         some = random.Random(1).sample(self.rows, SMALL)
         return {
-            "A token by id": (self.ours.find_active_access_token, itertools.cycle(row[0] for row in some)),
-            "A token by bearer": (self._of_bearer, itertools.cycle(row[1] for row in some)),
-            f"A token of a bearer with {LIVE_TOKENS:,}": (self._of_bearer, itertools.repeat(self.busiest)),
-            f"A refresh beside {REVOCATIONS:,} revocations": (self._refresh, itertools.cycle(self.refreshed)),
+            "A token by id": (self.ours.find_active_access_token, [row[0] for row in some]),
+            "A token by bearer": (self._of_bearer, [row[1] for row in some]),
+            f"A token of a bearer with {LIVE_TOKENS:,}": (self._of_bearer, [self.busiest]),
+            f"A refresh beside {REVOCATIONS:,} revocations": (self._refresh, self.refreshed),
         }
 
     async def _of_bearer(self, bearer_id: str) -> Any:
@@ -71,26 +66,6 @@ class _Store:
         return token and await self.ours.refresh(token)
 
 
-class _Calls:
-    """Callers that call one after the other."""
-
-    def __init__(self, call: Call, about: Iterator[Any], seconds: float) -> None:
-        self._call, self._about, self._seconds = call, about, seconds
-        self._done = 0
-
-    async def run(self) -> Figures:
-        self._done = 0
-        watch, end = Stopwatch(), time.perf_counter() + self._seconds
-        await asyncio.gather(*(self._calls(end) for _ in range(CALLERS)))
-        return watch.figures(self._done, "calls/s")
-
-    async def _calls(self, end: float) -> None:
-        while time.perf_counter() < end:
-            if await self._call(next(self._about)) is None:
-                raise RuntimeError("A stored token was not found.")
-            self._done += 1
-
-
 async def measure(stage: Stage, step: Step) -> list[Table]:
     """Return a table for each operation and database."""
     tables = []
@@ -99,14 +74,15 @@ async def measure(stage: Stage, step: Step) -> list[Table]:
             small_place = await stage.empty_place(database)
             small = await fill(small_place.database_url, small_place.key, some_grants(SMALL))
             stores = [
-                await _store(stage, f"{SMALL:,} rows", small_place, small, stack),
+                await _store(stage, f"{SMALL:,} rows", small_place, small, small[0][1], stack),
                 await _large_store(stage, database, stack),
             ]
             pin_to_server_core()
             for operation in stores[0].operations():
                 table = Table(NAME, f"{operation}, {database}, {CALLERS} callers", stores[0].name)
                 contenders = [
-                    Contender(store.name, _Calls(*store.operations()[operation], stage.seconds).run) for store in stores
+                    Contender(store.name, Calls(*store.operations()[operation], CALLERS, stage.seconds).run)
+                    for store in stores
                 ]
                 if database == "PostgreSQL" and operation == "A token by id":
                     contenders += [await _by_hand(store, stack, stage.seconds) for store in stores]
@@ -120,12 +96,12 @@ def steps(rounds: int) -> int:
 
 
 async def _store(
-    stage: Stage, name: str, place: Place, rows: Sequence[tuple[str, str]], stack: AsyncExitStack
+    stage: Stage, name: str, place: Place, rows: Sequence[tuple[str, str]], busiest: str, stack: AsyncExitStack
 ) -> _Store:
     grants = [Grant(**grant) for grant in stage.hub.do(grants=REFRESHED)["grants"]]
     refreshed = await fill(place.database_url, place.key, grants)
     ours = await stack.enter_async_context(zaikio(place, cache_ttl=0))
-    return _Store(name, place, rows, ours, [token_id for token_id, _ in refreshed], busiest=rows[0][1])
+    return _Store(name, place, rows, ours, [token_id for token_id, _ in refreshed], busiest)
 
 
 async def _large_store(stage: Stage, database: str, stack: AsyncExitStack) -> _Store:
@@ -133,9 +109,7 @@ async def _large_store(stage: Stage, database: str, stack: AsyncExitStack) -> _S
     busiest = str(uuid.uuid4())
     await fill(place.database_url, place.key, (Grant("a" * 900, "r" * 43, busiest) for _ in range(LIVE_TOKENS)))
     await _revoke(place)
-    store = await _store(stage, f"{stage.number:,} rows", place, rows, stack)
-    store.busiest = busiest
-    return store
+    return await _store(stage, f"{stage.number:,} rows", place, rows, busiest, stack)
 
 
 async def _revoke(place: Place) -> None:
@@ -153,4 +127,4 @@ async def _by_hand(store: _Store, stack: AsyncExitStack, seconds: float) -> Cont
     await pool.open()
     stack.push_async_callback(pool.close)
     _, about = store.operations()["A token by id"]
-    return Contender(f"asyncpg pool, {store.name}", _Calls(pool.by_id, about, seconds).run)
+    return Contender(f"asyncpg pool, {store.name}", Calls(pool.by_id, about, CALLERS, seconds).run)

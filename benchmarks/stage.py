@@ -18,7 +18,9 @@ from benchmarks.processes import Hub
 from benchmarks.rows import fill, some_grants
 from tests.environment.postgresql import PostgresqlServer
 
-__all__ = ["Options", "Stage"]
+__all__ = ["DATABASES", "Options", "Stage"]
+
+DATABASES = ("PostgreSQL", "SQLite")
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,11 @@ from benchmarks.machine import pin_to_load_core
 from benchmarks.measurement import Contender, Figures, Step, Table, in_turns
 from benchmarks.ours import session_header
 from benchmarks.processes import Process
-from benchmarks.stage import Stage
+from benchmarks.stage import DATABASES, Stage
 
 __all__ = ["NAME", "measure", "steps"]
 
 NAME = "upkeep"
-DATABASES = ("PostgreSQL", "SQLite")
 PACE = 0.004
 """The seconds between two visits."""
 
