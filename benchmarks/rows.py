@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
+import secrets
+import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -17,9 +22,10 @@ from zaikio_oauth.store.columns import join_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import Cipher, Place
 
-__all__ = ["Grant", "fill", "some_grants"]
+__all__ = ["Grant", "fill", "some_grant", "some_grants"]
 
 BATCH = 1000
+_HEADER = json.dumps({"typ": "JWT", "alg": "RS256", "kid": "f0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d1e2f3"}).encode()
 
 
 @dataclass(frozen=True)
@@ -29,15 +35,34 @@ class Grant:
     token: str
     refresh_token: str
     bearer_id: str
+    jti: str = field(default_factory=lambda: str(uuid.uuid4()))
     lives_for: timedelta = timedelta(days=1)
     refresh_lives_for: timedelta = timedelta(days=7)
     told_as_lost: bool = False
 
 
 def some_grants(number: int, **changes: Any) -> Iterator[Grant]:
-    """Yield so many grants with tokens as long as the Hub's, each of a person of its own."""
+    """Yield so many grants, each of a person of its own."""
     for _ in range(number):
-        yield Grant("a" * 900, "r" * 43, str(uuid.uuid4()), **changes)
+        yield some_grant(str(uuid.uuid4()), **changes)
+
+
+def some_grant(bearer_id: str, **changes: Any) -> Grant:
+    """Return a grant of this person with a token like the Hub's, of 900 letters and with a signature of chance."""
+    jti, now = str(uuid.uuid4()), int(time.time())
+    claims = {
+        "iss": "ZAI",
+        "sub": f"Person/{bearer_id}",
+        "aud": ["warehouse"],
+        "jti": jti,
+        "nbf": now,
+        "exp": now + 3600,
+        "jku": "https://hub.zaikio.com/api/v1/jwt_public_keys.json",
+        "scope": [*SCOPES, "zaikio.organization.r", "zaikio.job.rw"],
+    }
+    pieces = (_HEADER, json.dumps(claims).encode(), os.urandom(256))
+    token = ".".join(base64.urlsafe_b64encode(piece).rstrip(b"=").decode() for piece in pieces)
+    return Grant(token, secrets.token_urlsafe(32), bearer_id, jti, **changes)
 
 
 async def fill(url: str, key: str, grants: Iterable[Grant]) -> list[tuple[str, str]]:
@@ -61,7 +86,7 @@ def _row(grant: Grant, cipher: Cipher) -> dict[str, Any]:
     now, row_id = datetime.now(UTC), str(uuid.uuid4())
     return {
         "id": row_id,
-        "jti": str(uuid.uuid4()),
+        "jti": grant.jti,
         "audience": "warehouse",
         "bearer_type": "Person",
         "bearer_id": grant.bearer_id,

@@ -19,7 +19,7 @@ from benchmarks.measurement import Contender, Step, Table, in_turns
 from benchmarks.ours import zaikio
 from benchmarks.peers.asyncpg_pool import AsyncpgPool
 from benchmarks.place import Place
-from benchmarks.rows import Grant, fill, some_grants
+from benchmarks.rows import Grant, fill, some_grant, some_grants
 from benchmarks.stage import DATABASES, Stage
 from zaikio_oauth import ZaikioOAuth
 from zaikio_oauth.store.tables import Tables
@@ -107,7 +107,7 @@ async def _store(
 async def _large_store(stage: Stage, database: str, stack: AsyncExitStack) -> _Store:
     rows, place = await stage.rows(database), stage.place(database)
     busiest = str(uuid.uuid4())
-    await fill(place.database_url, place.key, (Grant("a" * 900, "r" * 43, busiest) for _ in range(LIVE_TOKENS)))
+    await fill(place.database_url, place.key, (some_grant(busiest) for _ in range(LIVE_TOKENS)))
     await _revoke(place)
     return await _store(stage, f"{stage.number:,} rows", place, rows, busiest, stack)
 

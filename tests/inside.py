@@ -8,7 +8,8 @@ from typing import Any
 
 from zaikio_oauth import AccessToken, ZaikioOAuth
 from zaikio_oauth.application import runtime_of
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.tokens.blocking_portal import portal
 from zaikio_oauth.tokens.parts import Parts
 

@@ -19,11 +19,12 @@ from tests.data import KEY, some_access_token
 from tests.interleavings.virtual_loop import VirtualLoop
 from zaikio_oauth import AccessToken
 from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch, _renew_after
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch, _renew_after
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_grants import EndedGrant, EndedGrantRepository
 from zaikio_oauth.store.leases import Lease, LeaseRepository, _Holding
 from zaikio_oauth.store.statements import Bound, Outcome, Statement
+from zaikio_oauth.store.stored_token import StoredToken
 
 __all__ = ["LEASE", "DoubleStore", "RealStore", "Store"]
 

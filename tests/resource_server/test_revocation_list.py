@@ -25,9 +25,10 @@ from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, InvalidTokenError, Settings, ZaikioOAuth
 from zaikio_oauth.settings.retries_and_waits import REVOCATION_LIST_CLAIM as CLAIM
 from zaikio_oauth.settings.retries_and_waits import REVOCATION_LIST_INTERVAL as EVERY
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.testing import LocalHub
 
 WEBHOOK_SECRET = "shared-with-loom"

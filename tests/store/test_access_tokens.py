@@ -6,7 +6,6 @@ import asyncio
 import gc
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -16,8 +15,9 @@ from tests.data import OTHER_KEY, PERSON_ID, some_access_token, some_on_behalf_o
 from tests.inside import replace_row
 from zaikio_oauth import AccessToken, DecryptionError
 from zaikio_oauth.settings.retries_and_waits import STATEMENT_DEADLINE
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.store.token_cache import TokenCache
 
 SEARCH = TokenSearch("warehouse", "Person", PERSON_ID, ("zaikio.person.r",))
@@ -351,7 +351,7 @@ async def test_a_token_that_is_kept_takes_little_memory(database: Database) -> N
         second.access_token.model_fields_set
     )
 
-    cache: TokenCache[StoredToken] = TokenCache(60, labels=attrgetter("labels"))
+    cache: TokenCache[StoredToken] = TokenCache(60, labels=StoredToken.labels)
     gc.collect()
     tracemalloc.start()
     for token in added:

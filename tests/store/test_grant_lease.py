@@ -13,10 +13,11 @@ from tests.inside import engine_of
 from tests.store.statements_sent import statements_of
 from tests.tokens.due_tokens import persons_token
 from zaikio_oauth import AccessToken, DecryptionError, Settings, ZaikioOAuth
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.grant_lease import GrantLease
 from zaikio_oauth.store.leases import LeaseRepository
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.testing import LocalHub
 
 SHORT = 0.3

@@ -20,7 +20,7 @@ from sqlalchemy import event, text
 
 from tests.data import some_access_token
 from zaikio_oauth import DecryptionError, store
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.grant_lease import GrantLease
@@ -29,6 +29,7 @@ from zaikio_oauth.store.key_sample import sample_keys
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.newest_grants import NewestGrantRepository
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.store.used_flows import UsedFlowRepository
 
 ROWS = 20_000

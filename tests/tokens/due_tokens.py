@@ -13,7 +13,7 @@ from tests.apps import small_app
 from tests.inside import engine_of, parts_of
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, ZaikioOAuth
-from zaikio_oauth.store.access_tokens import StoredToken
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.testing import LocalHub
 
 

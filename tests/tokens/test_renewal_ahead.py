@@ -25,8 +25,8 @@ from tests.tokens.due_tokens import (
 )
 from tests.visitor import Visitor
 from zaikio_oauth import AccessToken, Settings, TokenEvent, ZaikioAuth, ZaikioOAuth
-from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.testing import LocalHub
 
 SCOPES = ["zaikio.person.r"]

@@ -18,9 +18,9 @@ from zaikio_oauth.settings.retries_and_waits import (
     REVOCATION_LIST_INTERVAL,
     REVOCATION_LIST_WAIT,
 )
-from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.ended_grants import EndedGrant
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.store.token_cache import TokenCache
 
 __all__ = ["RevocationList"]

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
-from zaikio_oauth.access_token import AccessToken, OnBehalfOf, SealedSecret, Secret, has_refresh_token
+from zaikio_oauth.access_token import AccessToken, SealedSecret, Secret, has_refresh_token
 from zaikio_oauth.errors import DecryptionError
 from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
 from zaikio_oauth.store.access_token_statements import AccessTokenStatements, Reencryption, TokenSearch
-from zaikio_oauth.store.columns import join_scopes, split_scopes
+from zaikio_oauth.store.columns import join_scopes
 from zaikio_oauth.store.database import Database
-from zaikio_oauth.store.encryption import Cipher, Place
+from zaikio_oauth.store.encryption import Place
 from zaikio_oauth.store.leases import Lease
 from zaikio_oauth.store.statements import Outcome, Statement
+from zaikio_oauth.store.stored_token import SealedRefreshToken, StoredToken, stored_token
 from zaikio_oauth.store.storing import Storing
 
-__all__ = ["AccessTokenRepository", "Reencrypted", "StoredToken", "TokenSearch"]
+__all__ = ["AccessTokenRepository", "Reencrypted", "TokenSearch"]
 
 T = TypeVar("T")
 
@@ -34,72 +34,7 @@ ROWS_WRITTEN_AT_ONCE = 100
 """How many re-encrypted rows are in one statement: the database writes them while the next ones are encrypted."""
 
 
-_FIELDS: Final = set(AccessToken.model_fields)
-
-
 def _ignored(_access_token_id: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class StoredToken:
-    """A row: the token as callers see it, and what only we need to know.
-
-    ``version``: each refresh increments it. ``issued_at``: when this token was obtained, at the login or by the last
-    refresh. ``renew_after``: until then the Hub is not asked for another one while this one will do, because it was
-    asked in vain a moment ago: it failed, gave no token that is valid longer, or none that an API accepts. ``lost_at``:
-    when it was told that it cannot be renewed.
-    """
-
-    access_token: AccessToken
-    version: int
-    issued_at: datetime
-    renew_after: datetime | None = None
-    lost_at: datetime | None = None
-
-    @property
-    def labels(self) -> tuple[str | None, ...]:
-        """What it is dropped from a cache by."""
-        return self.access_token.id, self.access_token.bearer_id, self.access_token.jti
-
-    def due(self, ahead: timedelta, now: datetime | None = None) -> bool:
-        """Return True if it expires within ``ahead``, has lived half of its life, and may be renewed again."""
-        now = now or datetime.now(UTC)
-        expires_at = self.access_token.expires_at
-        if expires_at - now > ahead or 2 * (expires_at - now) > expires_at - self.issued_at:
-            return False
-        return not self.postponed(now)
-
-    def seconds_until_due(self, ahead: timedelta) -> float:
-        """Return how long it is not ``due``, at least 0."""
-        expires_at = self.access_token.expires_at
-        due_at = max(expires_at - ahead, self.issued_at + (expires_at - self.issued_at) / 2)
-        return max(0.0, (due_at - datetime.now(UTC)).total_seconds())
-
-    def will_do(self, valid_for: timedelta, now: datetime | None = None) -> bool:
-        """Return True if it is valid that long, or lives and is the longest that the Hub gives."""
-        now = now or datetime.now(UTC)
-        token = self.access_token
-        if token.valid_for(valid_for, now):
-            return True
-        longest = token.expires_at - self.issued_at <= valid_for and self.postponed(now)
-        return longest and token.valid_for(timedelta(0), now)
-
-    def postponed(self, now: datetime | None = None) -> bool:
-        """Return True if the Hub is not asked for another one yet."""
-        return self.renew_after is not None and self.renew_after > (now or datetime.now(UTC))
-
-
-class _SealedRefreshToken(SealedSecret):
-    __slots__ = ("_cipher", "_ciphertext", "_row_id")
-
-    def __init__(self, cipher: Cipher, row_id: str, ciphertext: str) -> None:
-        self._cipher, self._row_id, self._ciphertext = cipher, row_id, ciphertext
-
-    def unsealed(self) -> Secret:
-        secret = self._cipher.decrypt(self._ciphertext, Place(self._row_id, "refresh_token"))
-        if secret is None:
-            raise DecryptionError(self._row_id)
-        return secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +246,7 @@ class AccessTokenRepository:
     def _replaced(self, token: AccessToken, values: dict[str, Any]) -> StoredToken:
         """Return the row with these values, which need not be read and decrypted."""
         if values["refresh_token"] is not None:
-            sealed = _SealedRefreshToken(self._cipher, token.id, values["refresh_token"])
+            sealed = SealedRefreshToken(self._cipher, token.id, values["refresh_token"])
             token = token.model_copy(update={"refresh_token": sealed})
         return StoredToken(token, values["version"], values["updated_at"], values["renew_after"])
 
@@ -325,26 +260,9 @@ class AccessTokenRepository:
             raise DecryptionError(row.id)
         refresh_secret: SealedSecret | Secret | None = None
         if row.refresh_token is not None:
-            refresh_secret = _SealedRefreshToken(self._cipher, row.id, row.refresh_token)
+            refresh_secret = SealedRefreshToken(self._cipher, row.id, row.refresh_token)
             refresh_secret = refresh_secret if sealed else refresh_secret.unsealed()
-        # What many tokens have in common is one object, because a process may keep many of them.
-        token = _constructed(
-            id=row.id,
-            jti=row.jti,
-            audience=sys.intern(row.audience),
-            bearer_type="Person" if row.bearer_type == "Person" else "Organization",
-            bearer_id=row.bearer_id,
-            on_behalf_of=OnBehalfOf(**row.on_behalf_of) if row.on_behalf_of else None,
-            scopes=split_scopes(row.scopes),
-            requested_scopes=split_scopes(row.requested_scopes),
-            token=secret,
-            refresh_token=refresh_secret,
-            expires_at=row.expires_at,
-            refresh_expires_at=row.refresh_expires_at,
-            created_at=row.created_at,
-            delegated_from=row.delegated_from,
-        )
-        return StoredToken(token, row.version, row.updated_at, row.renew_after, row.lost_at)
+        return stored_token(row, secret, refresh_secret)
 
     def _encrypted(self, row_id: str, token: str, refresh_token: str | None) -> dict[str, str | None]:
         """Return the two columns that are encrypted."""
@@ -352,17 +270,6 @@ class AccessTokenRepository:
             "token": self._cipher.encrypt(token, Place(row_id, "token")),
             "refresh_token": refresh_token and self._cipher.encrypt(refresh_token, Place(row_id, "refresh_token")),
         }
-
-
-def _constructed(**values: Any) -> AccessToken:
-    """Return a token of values that were validated when they were stored, as unpickling does.
-
-    This is the hot path, and ``model_construct`` looks for the aliases and defaults of each field.
-    """
-    token = AccessToken.__new__(AccessToken)
-    state = {"__pydantic_fields_set__": _FIELDS, "__pydantic_extra__": None, "__pydantic_private__": None}
-    token.__setstate__({"__dict__": values, **state})
-    return token
 
 
 def _renew_after(token: AccessToken, valid_for: timedelta) -> datetime | None:

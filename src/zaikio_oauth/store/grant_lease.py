@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from zaikio_oauth.errors import DecryptionError
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.leases import Lease, LeaseRepository
+from zaikio_oauth.store.stored_token import StoredToken
 
 __all__ = ["GrantLease"]
 

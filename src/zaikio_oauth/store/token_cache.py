@@ -6,7 +6,11 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
+from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
+
+from zaikio_oauth.store.label_index import LabelIndex
+from zaikio_oauth.store.packed_values import Packed, PackedValues, Packing
 
 __all__ = ["Reading", "TokenCache"]
 
@@ -14,11 +18,17 @@ T = TypeVar("T")
 
 MAX_ENTRIES = 10_000
 
+MAX_UNPACKED = 2_000
+"""How many values are kept as they are, if there is a packing for the others."""
+
+SAMPLES = 4
+"""From how many values a packing is made."""
+
 MAX_DROPS = 1_000
 """How many removals are remembered by name for the reads under way."""
 
 
-def _nothing(_value: object) -> tuple[str, ...]:
+def _nothing(_value: object, _key: str) -> tuple[str, ...]:
     return ()
 
 
@@ -51,6 +61,9 @@ class TokenCache(Generic[T]):
 
     A value is removed by its key or by one of its ``labels``, however many others there are.
 
+    With a ``packing``, which is made from some samples, values that are displaced are packed, so that many more fit
+    into the same memory.
+
     A reader notes ``reading()`` before it asks the database and passes it to ``put``, because what was read before a
     logout must not be cached after it.
     """
@@ -59,21 +72,25 @@ class TokenCache(Generic[T]):
         self,
         ttl: float,
         *,
-        labels: Callable[[T], Iterable[str | None]] = _nothing,
+        labels: Callable[[T, str], Iterable[str | None]] = _nothing,
         lasting: Callable[[T], float] = _for_ever,
         version: Callable[[], Hashable | None] = _unknown,
+        packing: Callable[[Iterable[tuple[str, T]]], Packing[T]] | None = None,
         max_entries: int = MAX_ENTRIES,
+        max_unpacked: int = MAX_UNPACKED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ttl = ttl
         self._labels = labels
         self._lasting = lasting
         self._version = version
+        self._packing = packing
         self._max_entries = max_entries
+        self._max_unpacked = max_entries if packing is None else max_unpacked
         self._monotonic = monotonic
         self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()
-        # By label: the key, or several. Most labels have one, and a set takes as much memory as the rest of an entry.
-        self._keys: dict[str, str | set[str]] = {}
+        self._index: LabelIndex[str] = LabelIndex()
+        self._packed: PackedValues[T] | None = None
         # By name: how many removals there had been when it was removed last. The oldest are forgotten; all that was
         # read before them counts as removed.
         self._drops: OrderedDict[str, int] = OrderedDict()
@@ -87,7 +104,7 @@ class TokenCache(Generic[T]):
 
     def get(self, key: str) -> T | None:
         """Return the value, or None if there is none that can still be used."""
-        entry = self._entries.get(key)
+        entry = self._entries.get(key) or self._unpacked(key)
         if entry is None:
             return None
         now = self._monotonic()
@@ -108,18 +125,15 @@ class TokenCache(Generic[T]):
         """Keep a value; ignore it if it was removed since this reading began."""
         if not self.enabled or reading.dropped < self._forgotten:
             return
-        labels = self._labels_of(key, value)
         if reading.dropped != self._dropped and any(
-            self._drops.get(name, 0) > reading.dropped for name in (key, *labels)
+            self._drops.get(name, 0) > reading.dropped for name in (key, *self._labels_of(key, value))
         ):
             return
         self._remove(key)
+        if self._packed is not None:
+            self._packed.remove(key)
         now = self._monotonic()
-        self._entries[key] = _Entry(value, now, now + self._lasting(value), reading.version)
-        for label in labels:
-            self._index(label, key)
-        while len(self._entries) > self._max_entries:
-            self._remove(next(iter(self._entries)))
+        self._keep(key, _Entry(value, now, now + self._lasting(value), reading.version))
 
     def clear(self) -> None:
         """Remove all values, and have all reads that are under way ignored."""
@@ -127,7 +141,8 @@ class TokenCache(Generic[T]):
         self._forgotten = self._dropped
         self._drops.clear()
         self._entries.clear()
-        self._keys.clear()
+        self._index.clear()
+        self._packed = None
 
     def drop(self, *names: str) -> None:
         """Remove the values with these keys or labels, and have reads of them that are under way ignored."""
@@ -136,9 +151,10 @@ class TokenCache(Generic[T]):
             self._drops.clear()
             self._forgotten = self._dropped
         for name in names:
-            keys = self._keys.get(name, ())
-            for key in (name, *([keys] if isinstance(keys, str) else tuple(keys))):
+            for key in (name, *self._index.keys(name)):
                 self._remove(key)
+            if self._packed is not None:
+                self._packed.drop(name)
             if self._forgotten < self._dropped:
                 self._remember(name)
 
@@ -148,29 +164,37 @@ class TokenCache(Generic[T]):
         if len(self._drops) > MAX_DROPS:
             _, self._forgotten = self._drops.popitem(last=False)
 
+    def _keep(self, key: str, entry: _Entry[T]) -> None:
+        self._entries[key] = entry
+        self._index.add(self._labels_of(key, entry.value), key)
+        if len(self._entries) > self._max_unpacked:
+            self._displace(next(iter(self._entries)))
+
+    def _displace(self, key: str) -> None:
+        entry = self._entries[key]
+        # What is packed has one version. An entry with another one can be used for a moment at most.
+        if self._packing is not None and entry.version == (version := self._version()):
+            if self._packed is None or self._packed.version != version:
+                samples = [(name, sample.value) for name, sample in islice(self._entries.items(), SAMPLES)]
+                self._packed = PackedValues(self._packing(samples), version)
+            labels = self._labels_of(key, entry.value)
+            self._packed.add(key, labels, Packed(entry.value, entry.read_at, entry.lasts_until))
+            if len(self._packed) > self._max_entries - self._max_unpacked:
+                self._packed.remove_oldest()
+        self._remove(key)
+
+    def _unpacked(self, key: str) -> _Entry[T] | None:
+        packed = None if self._packed is None else self._packed.take(key)
+        if self._packed is None or packed is None:
+            return None
+        entry = _Entry(*packed, self._packed.version)
+        self._keep(key, entry)
+        return entry
+
     def _remove(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            for label in self._labels_of(key, entry.value):
-                self._unindex(label, key)
+            self._index.remove(self._labels_of(key, entry.value), key)
 
     def _labels_of(self, key: str, value: T) -> list[str]:
-        return [label for label in self._labels(value) if label is not None and label != key]
-
-    def _index(self, label: str, key: str) -> None:
-        keys = self._keys.get(label)
-        if keys is None or keys == key:
-            self._keys[label] = key
-        elif isinstance(keys, str):
-            self._keys[label] = {keys, key}
-        else:
-            keys.add(key)
-
-    def _unindex(self, label: str, key: str) -> None:
-        keys = self._keys.get(label)
-        if isinstance(keys, set):
-            keys.discard(key)
-            if not keys:
-                del self._keys[label]
-        elif keys == key:
-            del self._keys[label]
+        return [label for label in self._labels(value, key) if label is not None and label != key]

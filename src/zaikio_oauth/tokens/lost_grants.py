@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 from zaikio_oauth.access_token import has_refresh_token
 from zaikio_oauth.errors import StoreUnavailableError
-from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
+from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.ended_grants import EndedGrant, EndedGrantRepository
 from zaikio_oauth.store.ended_windows import EndedWindow
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.tokens.telemetry import Kind, Telemetry, TokenEvent
 
 __all__ = ["LostGrants"]

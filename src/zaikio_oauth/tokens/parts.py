@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from operator import attrgetter
+from functools import partial
 from typing import Any
 
 from zaikio_oauth.hub.http import HubHttp
@@ -15,15 +15,17 @@ from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.resource_server.revocation_list import RevocationList
 from zaikio_oauth.resource_server.verification import Verification
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken
+from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.changes import Changes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.newest_grants import NewestGrantRepository
+from zaikio_oauth.store.packed_tokens import TokenPacking
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.store.single_flight import SingleFlight
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.store.used_flows import UsedFlowRepository
 from zaikio_oauth.tokens.cleanup import Cleanup
@@ -41,6 +43,9 @@ from zaikio_oauth.tokens.telemetry import Telemetry
 from zaikio_oauth.tokens.token_manager import TokenManager
 
 __all__ = ["Parts", "open_parts"]
+
+MAX_TOKENS = 100_000
+"""How many tokens a process keeps in memory, most of them packed, which is 1 kB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,10 @@ async def open_parts(
     changes = database.changes(settings.cache_ttl)
     stack.push_async_callback(changes.stop)
     cache: TokenCache[StoredToken] = changes.cache(
-        labels=attrgetter("labels"), lasting=lambda stored: stored.seconds_until_due(settings.ahead)
+        labels=StoredToken.labels,
+        lasting=lambda stored: stored.seconds_until_due(settings.ahead),
+        packing=partial(TokenPacking, database.cipher),
+        max_entries=MAX_TOKENS,
     )
     access_tokens = AccessTokenRepository(database, on_undecryptable=telemetry.undecryptable)
     leases, handled_events = LeaseRepository(database), HandledEventRepository(database)

@@ -14,10 +14,10 @@ from zaikio_oauth.hub.token_endpoint import TokenEndpoint
 from zaikio_oauth.hub.token_response import TokenResponse
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.settings.retries_and_waits import HUB_DEADLINE, LEASE_TAKE_OVER_GRACE, LONGEST_POLL
-from zaikio_oauth.store.access_tokens import StoredToken
 from zaikio_oauth.store.grant_lease import GrantLease
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database, once_across_processes
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.revocation import Revocation
 from zaikio_oauth.tokens.stored_grants import StoredGrants

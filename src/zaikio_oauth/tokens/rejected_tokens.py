@@ -10,8 +10,9 @@ from datetime import timedelta
 from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import DecryptionError, InvalidGrantError, ZaikioOAuthError
 from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE
-from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
+from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.single_flight import Patience, SingleFlight
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh

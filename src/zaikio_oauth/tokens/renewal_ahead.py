@@ -11,9 +11,10 @@ from zaikio_oauth.access_token import AccessToken
 from zaikio_oauth.errors import StoreUnavailableError
 from zaikio_oauth.settings import Settings
 from zaikio_oauth.settings.retries_and_waits import RENEWAL_PAUSE, RENEWAL_WAIT
-from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
+from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.leases import Lease
 from zaikio_oauth.store.single_flight import SingleFlight, once_across_processes
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.store.token_cache import TokenCache
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.refresh import Refresh

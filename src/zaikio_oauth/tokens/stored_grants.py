@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from zaikio_oauth.access_token import AccessToken
-from zaikio_oauth.store.access_tokens import AccessTokenRepository, StoredToken, TokenSearch
+from zaikio_oauth.store.access_tokens import AccessTokenRepository, TokenSearch
 from zaikio_oauth.store.changes import Changes
 from zaikio_oauth.store.grant_lease import GrantLease
 from zaikio_oauth.store.single_flight import Patience, SingleFlight, at_the_database
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.store.token_cache import TokenCache
 
 __all__ = ["StoredGrants"]

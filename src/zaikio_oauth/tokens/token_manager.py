@@ -11,8 +11,9 @@ from datetime import timedelta
 from zaikio_oauth.access_token import DEFAULT_VALID_FOR, AccessToken
 from zaikio_oauth.errors import DecryptionError, InvalidGrantError, UnknownClientError
 from zaikio_oauth.settings import Settings
-from zaikio_oauth.store.access_tokens import StoredToken, TokenSearch
+from zaikio_oauth.store.access_tokens import TokenSearch
 from zaikio_oauth.store.single_flight import Patience
+from zaikio_oauth.store.stored_token import StoredToken
 from zaikio_oauth.tokens.issuance import Issuance
 from zaikio_oauth.tokens.lost_grants import LostGrants
 from zaikio_oauth.tokens.refresh import Refresh
