@@ -49,7 +49,8 @@ async def hub_of() -> AsyncIterator[Callable[..., HubHttp]]:
 
     def make(wire: Wire) -> HubHttp:
         clients.append(httpx.AsyncClient(transport=httpx.MockTransport(wire)))
-        return HubHttp(HOST, client=clients[-1])
+        client = clients[-1]
+        return HubHttp(HOST, new_client=lambda: client)
 
     yield make
     for client in clients:

@@ -38,7 +38,7 @@ def recorder() -> Recorder:
 @pytest.fixture
 async def endpoint(recorder: Recorder):  # type: ignore[no-untyped-def]
     async with httpx.AsyncClient(transport=httpx.MockTransport(recorder)) as client:
-        yield TokenEndpoint(HubHttp("http://hub.example", client=client))
+        yield TokenEndpoint(HubHttp("http://hub.example", new_client=lambda: client))
 
 
 CODE = {"grant_type": "authorization_code", "code": "c", "redirect_uri": REDIRECT_URI, "client_id": "the id"}

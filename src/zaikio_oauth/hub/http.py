@@ -20,6 +20,7 @@ import httpx
 
 from zaikio_oauth.access_token import Secret
 from zaikio_oauth.errors import HubUnavailableError, InvalidResponseError
+from zaikio_oauth.hub.client_pool import CONNECTIONS, ClientPool
 from zaikio_oauth.settings.retries_and_waits import (
     ATTEMPT_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -111,16 +112,24 @@ class _Failure(Exception):
         self.retry_after = retry_after
 
 
+def _client() -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    return httpx.AsyncClient(cookies=_NoCookies(), verify=_tls_context(), limits=limits)
+
+
 class HubHttp:
-    """One HTTP client with keep-alive, for one event loop. It never follows redirects and keeps no cookies."""
+    """HTTP clients with keep-alive, for one event loop. They never follow redirects and keep no cookies."""
 
     def __init__(
-        self, host: str, *, client: httpx.AsyncClient | None = None, attempt_timeout: float = ATTEMPT_TIMEOUT
+        self,
+        host: str,
+        *,
+        new_client: Callable[[], httpx.AsyncClient] = _client,
+        attempt_timeout: float = ATTEMPT_TIMEOUT,
     ) -> None:
-        """``attempt_timeout`` is for one attempt of an idempotent request, in seconds."""
+        """``new_client`` makes one; ``attempt_timeout`` is for one attempt of an idempotent request, in seconds."""
         self._host = host
-        self._owned = client is None
-        self._client = client or httpx.AsyncClient(cookies=_NoCookies(), verify=_tls_context())
+        self._clients = ClientPool(new_client)
         self._attempt_timeout = attempt_timeout
         # Only here, because an import of the library does without it, and should be quick.
         from stamina import retry_context  # noqa: PLC0415
@@ -150,7 +159,9 @@ class HubHttp:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "zaikio_oauth"}
         if bearer is not None:
             headers["Authorization"] = Secret(f"Bearer {bearer}")
-        request = self._client.build_request(method, self._host + path, data=data, headers=headers, timeout=_TIMEOUT)
+        request = self._clients.first.build_request(
+            method, self._host + path, data=data, headers=headers, timeout=_TIMEOUT
+        )
         credentials = httpx.BasicAuth(*auth) if auth else None
         started = time.monotonic()
         reason, retry_after = "no response in time", None
@@ -169,8 +180,7 @@ class HubHttp:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._owned:
-            await self._client.aclose()
+        await self._clients.aclose()
 
     async def _attempt(
         self, request: httpx.Request, credentials: httpx.BasicAuth | None, kind: RequestKind
@@ -187,16 +197,18 @@ class HubHttp:
         raise failure
 
     async def _response(self, request: httpx.Request, credentials: httpx.BasicAuth | None) -> HubResponse:
-        response = await self._client.send(request, auth=credentials, stream=True, follow_redirects=False)
-        try:
-            # Without reading the body, which may come slowly and says nothing that we need.
-            if response.status_code == 429:
-                raise _Failure("it asks to slow down (429)", acted=False, retry_after=_retry_after(response.headers))
-            if response.status_code >= 500:
-                raise _Failure(f"it answered {response.status_code}", acted=True)
-            content = await _content(response)
-        finally:
-            await response.aclose()
+        async with self._clients.client() as client:
+            response = await client.send(request, auth=credentials, stream=True, follow_redirects=False)
+            try:
+                # Without reading the body, which may come slowly and says nothing that we need.
+                if response.status_code == 429:
+                    retry_after = _retry_after(response.headers)
+                    raise _Failure("it asks to slow down (429)", acted=False, retry_after=retry_after)
+                if response.status_code >= 500:
+                    raise _Failure(f"it answered {response.status_code}", acted=True)
+                content = await _content(response)
+            finally:
+                await response.aclose()
         return HubResponse(response.status_code, _parsed(content), datetime.now(UTC), response.headers.get("date", ""))
 
 
