@@ -218,7 +218,9 @@ def test_a_value_is_kept_while_nothing_has_changed(new_cache: Callable[..., Toke
     """As long as it lasts by itself; without a version, or with another one, it expires as usual."""
     clock = Clock()
     version: list[int | None] = [1]
-    cache = new_cache(5, monotonic=clock, version=lambda: version[0], lasting=lambda value: 60.0)
+    cache = new_cache(
+        5, monotonic=clock, clock=clock, version=lambda: version[0], lasts_until=lambda value: clock.now + 60
+    )
     cache.put("a", "value", cache.reading())
     cache.put("unknown", "value", Reading(0))
     for _ in range(5):
@@ -239,6 +241,21 @@ def test_a_value_is_kept_while_nothing_has_changed(new_cache: Callable[..., Toke
     version[0] = None
     clock.now += 5
     assert cache.get("c") is None
+
+
+def test_a_value_that_lasts_no_longer_can_be_told_apart(new_cache: Callable[..., TokenCache[Any]]) -> None:
+    """By the clock on the wall, which goes on while the machine sleeps. Those who are content with it still get it."""
+    clock, wall = Clock(), Clock()
+    cache = new_cache(5, monotonic=clock, clock=wall, version=lambda: 1, lasts_until=lambda value: 1060.0)
+    cache.put("a", "value", cache.reading())
+    cache.put("b", "value", cache.reading())
+    wall.now = 1059.9
+    assert [cache.get(key, lasting=True) for key in "ab"] == ["value", "value"]
+    wall.now = 1060.0
+    assert [cache.get(key, lasting=True) for key in "ab"] == [None, None]
+    assert [cache.get(key) for key in "ab"] == ["value", "value"]
+    clock.now += 5
+    assert [cache.get(key) for key in "ab"] == [None, None]
 
 
 def test_everything_is_removed_at_once(new_cache: Callable[..., TokenCache[Any]]) -> None:
@@ -277,7 +294,9 @@ def test_what_is_packed_is_not_older_than_it_says() -> None:
     """Neither its age nor its version begins anew when it is packed or unpacked."""
     clock = Clock()
     version: list[int | None] = [1]
-    cache = PACKING(5, monotonic=clock, version=lambda: version[0], lasting=lambda value: 60.0)
+    cache = PACKING(
+        5, monotonic=clock, clock=clock, version=lambda: version[0], lasts_until=lambda value: clock.now + 60
+    )
     for key in ("a", "b", "c", "d"):
         cache.put(key, key, cache.reading())
     clock.now += 40

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Security, WebSocket
+from starlette.requests import Request
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
@@ -95,6 +96,52 @@ async def test_a_granted_scope_gives_access(make_settings: Callable[..., Setting
         visitor = Visitor(small_app(zaikio))
         await visitor.log_in()
         assert (await visitor.get("/sites")).status_code == 200
+        await visitor.aclose()
+
+
+async def test_a_page_with_a_token_varies_with_the_cookie(make_settings: Callable[..., Settings]) -> None:
+    """A cache between must not show one person's page to another one (RFC 9110 §12.5.5): as with request.session."""
+    async with ZaikioOAuth(make_settings()) as zaikio:
+        app = small_app(zaikio)
+
+        @app.get("/page")
+        async def page(token: Annotated[AccessToken, Depends(zaikio.current_access_token)]) -> str:
+            return "page"
+
+        @app.get("/perhaps")
+        async def perhaps(token: Annotated[AccessToken | None, Depends(zaikio.optional_access_token)]) -> str:
+            return "perhaps"
+
+        @app.get("/by-hand")
+        async def by_hand(request: Request) -> str:
+            return str(request.session.get("zaikio_person_id"))
+
+        visitor = Visitor(app)
+        for logged_in in (False, True):
+            if logged_in:
+                await visitor.log_in()
+            expected = (await visitor.get("/by-hand")).headers.get("vary")
+            # Read from the database, then from memory.
+            pages = [await visitor.get(path) for path in ("/page", "/page", "/perhaps", "/perhaps")]
+            assert [page.headers.get("vary") for page in pages] == [expected] * 4
+            assert [page.status_code for page in pages] == [200 if logged_in else 401] * 2 + [200] * 2
+        assert expected == (None if SESSION_IS_ALWAYS_SENT else "Cookie")
+        await visitor.aclose()
+
+
+async def test_a_session_cannot_name_a_search(make_settings: Callable[..., Settings]) -> None:
+    """What a search has found is in memory under a key that anybody can guess, unlike the id of a token."""
+    async with ZaikioOAuth(make_settings()) as zaikio:
+        visitor = Visitor(small_app(zaikio))
+        await visitor.log_in()
+        person_id = (await visitor.get("/me")).json()["person"]
+        assert await zaikio.find_usable_access_token(bearer_type="Person", bearer_id=person_id)
+        assert await zaikio.find_usable_access_token(bearer_type="Person", bearer_id=person_id)
+
+        search = zaikio._runtime.search(None, "Person", person_id, ())
+        for named in (repr(search), [repr(search)], "", 7):
+            await visitor.app.post("/remember", json={"zaikio_access_token_id": named})
+            assert (await visitor.get("/me")).status_code == 401
         await visitor.aclose()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -71,8 +72,9 @@ class ChangeListener(Changes):
 
     def version(self) -> Hashable | None:
         """Return the number of this period of listening, or None."""
-        self._wanted.set()
-        return self._listening if asyncio.get_running_loop().time() < self._heard_until else None
+        if not self._listening:
+            self._wanted.set()
+        return self._listening if time.monotonic() < self._heard_until else None
 
     def start(self) -> None:
         """Listen once something has been read that can be kept: after a moment, or at once if that is ``needed``.
@@ -168,11 +170,10 @@ class ChangeListener(Changes):
             del self._tests[test]
 
     async def _confirm(self, driver: Any, lost: asyncio.Event) -> None:
-        clock = asyncio.get_running_loop().time
         interval = min(max(self.trusted / 4, SHORTEST_CHANGES_CHECK), LONGEST_CHANGES_CHECK)
         self._listening += 1
         while not lost.is_set():
-            asked = clock()
+            asked = time.monotonic()
             async with asyncio.timeout(STATEMENT_TIMEOUT):
                 channels = await driver.fetch(_STILL_LISTENING)
             if not channels:

@@ -26,7 +26,7 @@ class Packing(Protocol[T]):
 
 
 class Packed(NamedTuple, Generic[T]):
-    """A value, when it was read, and until when it lasts while the database has the version at which it was read."""
+    """A value, when it was read by a monotonic clock, and the UNIX time until which it lasts."""
 
     value: T
     read_at: float

@@ -42,16 +42,12 @@ class StoredToken:
     def due(self, ahead: timedelta, now: datetime | None = None) -> bool:
         """Return True if it expires within ``ahead``, has lived half of its life, and may be renewed again."""
         now = now or datetime.now(UTC)
-        expires_at = self.access_token.expires_at
-        if expires_at - now > ahead or 2 * (expires_at - now) > expires_at - self.issued_at:
-            return False
-        return not self.postponed(now)
+        return now >= self.due_at(ahead) and not self.postponed(now)
 
-    def seconds_until_due(self, ahead: timedelta) -> float:
-        """Return how long it is not ``due``, at least 0."""
+    def due_at(self, ahead: timedelta) -> datetime:
+        """Return when it becomes ``due``, unless its renewal is postponed."""
         expires_at = self.access_token.expires_at
-        due_at = max(expires_at - ahead, self.issued_at + (expires_at - self.issued_at) / 2)
-        return max(0.0, (due_at - datetime.now(UTC)).total_seconds())
+        return expires_at - min(ahead, (expires_at - self.issued_at) / 2)
 
     def will_do(self, valid_for: timedelta, now: datetime | None = None) -> bool:
         """Return True if it is valid that long, or lives and is the longest that the Hub gives."""

@@ -56,8 +56,8 @@ class _Entry(NamedTuple, Generic[T]):
 class TokenCache(Generic[T]):
     """Keeps values for ``ttl`` seconds; a ``ttl`` of 0 keeps nothing. New values displace the least recently used.
 
-    A value is kept longer while the database has the ``version`` at which it was read, for the seconds that ``lasting``
-    says.
+    A value is kept longer while the database has the ``version`` at which it was read, but not after the UNIX time that
+    ``lasts_until`` says.
 
     A value is removed by its key or by one of its ``labels``, however many others there are.
 
@@ -73,21 +73,23 @@ class TokenCache(Generic[T]):
         ttl: float,
         *,
         labels: Callable[[T, str], Iterable[str | None]] = _nothing,
-        lasting: Callable[[T], float] = _for_ever,
+        lasts_until: Callable[[T], float] = _for_ever,
         version: Callable[[], Hashable | None] = _unknown,
         packing: Callable[[Iterable[tuple[str, T]]], Packing[T]] | None = None,
         max_entries: int = MAX_ENTRIES,
         max_unpacked: int = MAX_UNPACKED,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._ttl = ttl
         self._labels = labels
-        self._lasting = lasting
+        self._lasts_until = lasts_until
         self._version = version
         self._packing = packing
         self._max_entries = max_entries
         self._max_unpacked = max_entries if packing is None else max_unpacked
         self._monotonic = monotonic
+        self._clock = clock
         self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._index: LabelIndex[str] = LabelIndex()
         self._packed: PackedValues[T] | None = None
@@ -102,20 +104,20 @@ class TokenCache(Generic[T]):
         """True unless ``ttl`` is 0."""
         return self._ttl > 0
 
-    def get(self, key: str) -> T | None:
-        """Return the value, or None if there is none that can still be used."""
+    def get(self, key: str, *, lasting: bool = False) -> T | None:
+        """Return the value, or None if there is none that can still be used; ``lasting``: or if it lasts no longer."""
         entry = self._entries.get(key) or self._unpacked(key)
         if entry is None:
             return None
-        now = self._monotonic()
-        if now - entry.read_at >= self._ttl and not self._unchanged(entry, now):
+        lasts = self._clock() < entry.lasts_until
+        if self._monotonic() - entry.read_at >= self._ttl and not (lasts and self._unchanged(entry)):
             self._remove(key)
             return None
         self._entries.move_to_end(key)
-        return entry.value
+        return None if lasting and not lasts else entry.value
 
-    def _unchanged(self, entry: _Entry[T], now: float) -> bool:
-        return entry.version is not None and now < entry.lasts_until and entry.version == self._version()
+    def _unchanged(self, entry: _Entry[T]) -> bool:
+        return entry.version is not None and entry.version == self._version()
 
     def reading(self) -> Reading:
         """Return what a reader notes before it asks the database."""
@@ -132,8 +134,7 @@ class TokenCache(Generic[T]):
         self._remove(key)
         if self._packed is not None:
             self._packed.remove(key)
-        now = self._monotonic()
-        self._keep(key, _Entry(value, now, now + self._lasting(value), reading.version))
+        self._keep(key, _Entry(value, self._monotonic(), self._lasts_until(value), reading.version))
 
     def clear(self) -> None:
         """Remove all values, and have all reads that are under way ignored."""

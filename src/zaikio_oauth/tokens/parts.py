@@ -91,7 +91,7 @@ async def open_parts(
     stack.push_async_callback(changes.stop)
     cache: TokenCache[StoredToken] = changes.cache(
         labels=StoredToken.labels,
-        lasting=lambda stored: stored.seconds_until_due(settings.ahead),
+        lasts_until=lambda stored: stored.due_at(settings.ahead).timestamp(),
         packing=partial(TokenPacking, database.cipher),
         max_entries=MAX_TOKENS,
     )

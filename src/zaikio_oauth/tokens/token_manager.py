@@ -68,10 +68,9 @@ class TokenManager:
 
     def at_hand(self, access_token_id: str) -> AccessToken | None:
         """Return that token if it was read a moment ago and is not due, or None: then only ``find_living`` knows."""
-        stored = self.grants.cache.get(access_token_id)
-        if stored is None or not stored.access_token.valid_for(self.renewals.ahead):
-            return None
-        return stored.access_token
+        stored = self.grants.cache.get(access_token_id, lasting=True)
+        # What a search has found is kept there too, and a session must not name a search.
+        return stored.access_token if stored is not None and stored.access_token.id == access_token_id else None
 
     async def find_living(self, access_token_id: str, patience: Patience) -> AccessToken | None:
         """Return that token, for a page: at once as long as it lives, and refreshed once it has expired, or None.

@@ -28,7 +28,7 @@ from zaikio_oauth.web.navigation import is_page_view
 from zaikio_oauth.web.operation import SESSION_RESPONSES
 from zaikio_oauth.web.responses import connection_error, unavailable
 from zaikio_oauth.web.return_address import route_path
-from zaikio_oauth.web.session import LoginSession
+from zaikio_oauth.web.session import ACCESS_TOKEN_ID, LoginSession, session_of
 from zaikio_oauth.web.site import Site
 
 __all__ = ["CurrentAccessToken", "OptionalAccessToken"]
@@ -56,15 +56,17 @@ class _SessionSecurity(SecurityBase):
             }
         )
 
+    def at_hand(self, connection: HTTPConnection) -> AccessToken | None:
+        """Return the session's token if it was read a moment ago and is not due: most page views need nothing else."""
+        access_token_id = session_of(connection).get(ACCESS_TOKEN_ID)
+        parts = self.site.runtime.opened_parts()
+        return parts.tokens.at_hand(access_token_id) if parts is not None and isinstance(access_token_id, str) else None
+
     async def find(self, connection: HTTPConnection) -> AccessToken | None:
         """Return the session's token, refreshed if necessary; raises an error of _UNAVAILABLE if that fails now."""
         access_token_id = LoginSession(connection).access_token_id
         if access_token_id is None:
             return None
-        # Most page views need nothing but this, and have nothing to wait for.
-        parts = self.site.runtime.opened_parts()
-        if parts is not None and (token := parts.tokens.at_hand(access_token_id)) is not None:
-            return token
         try:
             patience = self.site.runtime.patience(self.seconds)
             async with self.site.runtime.use(patience=patience) as parts:
@@ -112,7 +114,7 @@ class CurrentAccessToken(_SessionSecurity):
         """Return the token of this request."""
         scopes = security_scopes.scopes and scope_rules.of_token(security_scopes.scopes)
         try:
-            token = await self.find(connection)
+            token = self.at_hand(connection) or await self.find(connection)
         except StoreUnavailableError as error:
             raise unavailable(connection, "The login cannot be checked at the moment.") from error
         except _UNAVAILABLE as error:
@@ -156,7 +158,7 @@ class OptionalAccessToken(_SessionSecurity):
         """Return the token of this request, or None."""
         scopes = security_scopes.scopes and scope_rules.of_token(security_scopes.scopes)
         try:
-            token = await self.find(connection)
+            token = self.at_hand(connection) or await self.find(connection)
         except _UNAVAILABLE:
             return None
         return None if token is None or (scopes and token.missing_scopes(scopes)) else token

@@ -31,6 +31,7 @@ __all__ = [
     "insecure_cookie",
     "lacks_session",
     "login_error",
+    "session_of",
 ]
 
 ACCESS_TOKEN_ID = "zaikio_access_token_id"  # noqa: S105 (the name of a key)
@@ -129,20 +130,25 @@ def insecure_cookie(app: Starlette) -> bool:
     return False
 
 
+def session_of(connection: HTTPConnection) -> dict[str, Any]:
+    """Return the session of a request; raises ConfigurationError if the app has no SessionMiddleware."""
+    if "session" not in connection.scope:
+        raise ConfigurationError(
+            "zaikio_oauth needs a session; add to the app: "
+            "app.add_middleware(SessionMiddleware, secret_key=…)  # from starlette.middleware.sessions"
+        )
+    # The property has the response say that it varies with the cookie (RFC 9110 §12.5.5).
+    return connection.session
+
+
 class LoginSession:
     """Our part of a request's session; raises ConfigurationError if the app has no SessionMiddleware."""
 
     __slots__ = ("_connection", "_session")
 
     def __init__(self, connection: HTTPConnection) -> None:
-        session: dict[str, Any] | None = connection.scope.get("session")
-        if session is None:
-            raise ConfigurationError(
-                "zaikio_oauth needs a session; add to the app: "
-                "app.add_middleware(SessionMiddleware, secret_key=…)  # from starlette.middleware.sessions"
-            )
         self._connection = connection
-        self._session = session
+        self._session = session_of(connection)
 
     @property
     def access_token_id(self) -> str | None:
