@@ -188,7 +188,7 @@ class TokenCache(Generic[T]):
         packed = None if self._packed is None else self._packed.take(key)
         if self._packed is None or packed is None:
             return None
-        entry = _Entry(*packed, self._packed.version)
+        entry = _Entry(packed.value, packed.read_at, packed.lasts_until, self._packed.version)
         self._keep(key, entry)
         return entry
 
