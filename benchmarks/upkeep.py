@@ -28,7 +28,7 @@ PACE = 0.004
 """The seconds between two visits."""
 
 ENDED = 60_000
-CONTENDERS = 3
+CONTENDERS = 4
 
 
 class _Visits:
@@ -68,6 +68,9 @@ class _Beside:
         ends = time.perf_counter() + self._seconds
         return await asyncio.to_thread(self._visits.until, lambda: time.perf_counter() > ends)
 
+    async def computing(self) -> Figures:
+        return await asyncio.to_thread(self._during, "compute")
+
     async def rotation(self) -> Figures:
         return await asyncio.to_thread(self._during, "rotate")
 
@@ -106,6 +109,7 @@ async def _measured(stage: Stage, database: str, step: Step) -> Table:
         beside = _Beside(_Visits(server.said, headers), worker, stage.seconds)
         contenders = [
             Contender("nothing else", beside.nothing),
+            Contender("a process that only computes", beside.computing),
             Contender(f"key rotation of {stage.number:,} rows", beside.rotation),
             Contender(f"cleanup of {ENDED:,} rows", beside.cleanup),
         ]

@@ -1,12 +1,14 @@
 """What cron does beside the app: ``python -m benchmarks.upkeep_worker PLACE KEY``.
 
 Each line on stdin is an order: ``rotate`` encrypts all rows with the other key, ``end ROWS`` stores so many grants that
-have ended, ``clean up`` deletes them. The answer is how many rows that were.
+have ended, ``clean up`` deletes them. The answer is how many rows that were. ``compute`` keeps a core busy, and asks no
+database.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -19,6 +21,9 @@ from benchmarks.ours import zaikio
 from benchmarks.place import Place
 from benchmarks.rows import fill, some_grants
 
+COMPUTED = 3_000_000
+"""How many digests are computed: for a few seconds."""
+
 
 async def serve(place: Place, keys: list[str]) -> None:
     """Obey until stdin ends."""
@@ -30,6 +35,8 @@ async def serve(place: Place, keys: list[str]) -> None:
                 int(number), lives_for=timedelta(days=-7), refresh_lives_for=timedelta(days=-1), told_as_lost=True
             )
             done = len(await fill(place.database_url, keys[0], ended))
+        elif order == "compute":
+            done = sum(1 for _ in range(COMPUTED) if hashlib.sha256(bytes(1_000)))
         else:
             if order == "rotate":
                 keys.reverse()
