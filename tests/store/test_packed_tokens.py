@@ -105,6 +105,7 @@ NOW = datetime(2026, 11, 30, 12, 0, 0, 123457, UTC)
         {},
         {"jti": None, "refresh_expires_at": None},
         {"expires_at": NOW, "created_at": NOW, "refresh_expires_at": NOW + timedelta(microseconds=1)},
+        {"expires_at": datetime.max.replace(tzinfo=UTC), "created_at": datetime.min.replace(tzinfo=UTC)},
         {"bearer_type": "Organization", "delegated_from": "another"},
         {"on_behalf_of": OnBehalfOf(id="29b2", roles=("owner", "admin"))},
         {"scopes": (), "requested_scopes": ("zaikio.person.r", "mill.orders.rw")},

@@ -7,7 +7,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
 from zaikio_oauth.access_token import Secret
@@ -23,12 +23,15 @@ _WINDOW_BITS: Final = -12
 
 _LENGTHS: Final = struct.Struct("<III")
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
 _Spelling = Literal["base64", "padded", "text"]
 _BASE64: Final[tuple[_Spelling, ...]] = ("base64", "padded")
 
 
 class _Columns(NamedTuple):
-    """The columns of a row without its secrets; an instant is the seconds since 1970."""
+    """The columns of a row without its secrets; the instants are the last ones."""
 
     id: str
     jti: str | None
@@ -99,7 +102,7 @@ class TokenPacking:
         inflate = zlib.decompressobj(wbits=_WINDOW_BITS, zdict=self._dictionary)
         description, alike = _cut(memoryview(inflate.decompress(deflated)), [length])
         key, columns, spellings, refresh_spelling = json.loads(bytes(description))
-        instants = (seconds and datetime.fromtimestamp(seconds, UTC) for seconds in columns[_FIRST_INSTANT:])
+        instants = map(_instant, columns[_FIRST_INSTANT:])
         row = _Columns(*columns[:_FIRST_INSTANT], *instants)
         *pieces, _ = _cut(alike, [size for _, size in spellings[:-1]])
         spelt = (_text(piece, spelling) for piece, (spelling, _) in zip([*pieces, random], spellings, strict=True))
@@ -107,6 +110,15 @@ class TokenPacking:
         if refresh_spelling is not None:
             sealed = SealedRefreshToken(self._cipher, row.id, _text(refresh_token, refresh_spelling))
         return key, stored_token(row, Secret(".".join(spelt)), sealed)
+
+
+def _microseconds(instant: datetime | None) -> int | None:
+    """Return them since 1970: exactly, and for every year, as no float can."""
+    return None if instant is None else (instant - _EPOCH) // _MICROSECOND
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else _EPOCH + microseconds * _MICROSECOND
 
 
 def _parts(key: str, value: StoredToken) -> _Parts:
@@ -122,16 +134,16 @@ def _parts(key: str, value: StoredToken) -> _Parts:
         requested_scopes=join_scopes(token.requested_scopes),
         delegated_from=token.delegated_from,
         version=value.version,
-        expires_at=token.expires_at.timestamp(),
-        refresh_expires_at=token.refresh_expires_at and token.refresh_expires_at.timestamp(),
-        created_at=token.created_at.timestamp(),
-        updated_at=value.issued_at.timestamp(),
-        renew_after=value.renew_after and value.renew_after.timestamp(),
-        lost_at=value.lost_at and value.lost_at.timestamp(),
+        expires_at=_microseconds(token.expires_at),
+        refresh_expires_at=_microseconds(token.refresh_expires_at),
+        created_at=_microseconds(token.created_at),
+        updated_at=_microseconds(value.issued_at),
+        renew_after=_microseconds(value.renew_after),
+        lost_at=_microseconds(value.lost_at),
     )
     spelt = [_bytes(Secret(piece)) for piece in token.token.split(".")]
     sealed = vars(token)["refresh_token"]
-    refresh_token, refresh_spelling = _bytes(sealed.ciphertext) if sealed else (memoryview(b""), None)
+    refresh_token, refresh_spelling = _bytes(Secret(sealed.ciphertext)) if sealed else (memoryview(b""), None)
     spellings = [(spelling, len(piece)) for piece, spelling in spelt]
     return _Parts(
         description=json.dumps([key, columns, spellings, refresh_spelling]).encode(),

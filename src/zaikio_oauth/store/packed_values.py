@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from functools import cache
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from zaikio_oauth.store.label_index import LabelIndex
@@ -13,8 +14,8 @@ __all__ = ["Packed", "PackedValues", "Packing"]
 
 T = TypeVar("T")
 
-_SEEN: Final = struct.Struct("<dd")
-_NAMES: Final = struct.Struct("<B")
+_HEAD: Final = struct.Struct("<ddB")
+"""When the value was read, until when it lasts, and how many labels it has, whose names follow."""
 
 
 class Packing(Protocol[T]):
@@ -36,8 +37,8 @@ class Packed(NamedTuple, Generic[T]):
 class PackedValues(Generic[T]):
     """Values by their keys, the least recently added first. All were read at the same ``version`` of the database.
 
-    Names, which are keys and labels, are kept as hashes: two that are equal there are hardly ever equal by chance, and
-    then a value is removed that could have stayed, or not found.
+    Keys and labels are kept as hashes of 60 bits. If two of them ever have the same one, a value is removed that could
+    have stayed; the value of another key is never returned.
     """
 
     def __init__(self, packing: Packing[T], version: Hashable | None) -> None:
@@ -54,7 +55,7 @@ class PackedValues(Generic[T]):
         """Keep a value under a key that is not used yet."""
         name, names = _hash(key), [_hash(label) for label in labels]
         self._remove(name)
-        head = _SEEN.pack(packed.read_at, packed.lasts_until) + struct.pack(f"<B{len(names)}q", len(names), *names)
+        head = _HEAD.pack(packed.read_at, packed.lasts_until, len(names)) + _names(len(names)).pack(*names)
         self._records[name] = head + self._packing.pack(key, packed.value)
         self._index.add(names, name)
 
@@ -63,8 +64,9 @@ class PackedValues(Generic[T]):
         record = self._remove(_hash(key))
         if record is None:
             return None
-        packed_as, value = self._packing.unpack(record[_SEEN.size + _NAMES.size + 8 * record[_SEEN.size] :])
-        return Packed(value, *_SEEN.unpack_from(record)) if packed_as == key else None
+        read_at, lasts_until, labels = _HEAD.unpack_from(record)
+        packed_as, value = self._packing.unpack(record[_HEAD.size + _names(labels).size :])
+        return Packed(value, read_at, lasts_until) if packed_as == key else None
 
     def remove(self, key: str) -> None:
         """Remove the value with this key."""
@@ -81,13 +83,18 @@ class PackedValues(Generic[T]):
         self._remove(next(iter(self._records)))
 
     def _remove(self, name: int) -> memoryview | None:
-        record = self._records.pop(name, None)
-        if record is None:
+        if name not in self._records:
             return None
         # A view, because its repr shows nothing of the secrets in the record.
-        view = memoryview(record)
-        self._index.remove(struct.unpack_from(f"<{view[_SEEN.size]}q", view, _SEEN.size + _NAMES.size), name)
-        return view
+        record = memoryview(self._records.pop(name))
+        *_, labels = _HEAD.unpack_from(record)
+        self._index.remove(_names(labels).unpack_from(record, _HEAD.size), name)
+        return record
+
+
+@cache
+def _names(number: int) -> struct.Struct:
+    return struct.Struct(f"<{number}q")
 
 
 def _hash(name: str) -> int:

@@ -69,7 +69,7 @@ class SealedRefreshToken(SealedSecret):
     __slots__ = ("_cipher", "_row_id", "ciphertext")
 
     def __init__(self, cipher: Cipher, row_id: str, ciphertext: str) -> None:
-        self._cipher, self._row_id, self.ciphertext = cipher, row_id, Secret(ciphertext)
+        self._cipher, self._row_id, self.ciphertext = cipher, row_id, ciphertext
 
     def unsealed(self) -> Secret:
         """Return the secret; raises DecryptionError."""
