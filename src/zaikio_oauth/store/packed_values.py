@@ -6,11 +6,11 @@ import struct
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from functools import cache
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from zaikio_oauth.store.label_index import LabelIndex
 
-__all__ = ["Packed", "PackedValues", "Packing"]
+__all__ = ["PackedValues", "Packing"]
 
 T = TypeVar("T")
 
@@ -24,14 +24,6 @@ class Packing(Protocol[T]):
     def pack(self, key: str, value: T) -> bytes: ...
 
     def unpack(self, packed: memoryview) -> tuple[str, T]: ...
-
-
-class Packed(NamedTuple, Generic[T]):
-    """A value, when it was read by a monotonic clock, and the UNIX time until which it lasts."""
-
-    value: T
-    read_at: float
-    lasts_until: float
 
 
 class PackedValues(Generic[T]):
@@ -51,22 +43,22 @@ class PackedValues(Generic[T]):
     def __len__(self) -> int:
         return len(self._records)
 
-    def add(self, key: str, labels: Sequence[str], packed: Packed[T]) -> None:
-        """Keep a value under a key that is not used yet."""
+    def add(self, key: str, labels: Sequence[str], value: T, *, read_at: float, lasts_until: float) -> None:
+        """Keep a value, with two times that mean nothing here, in place of the one with this key."""
         name, names = _hash(key), [_hash(label) for label in labels]
         self._remove(name)
-        head = _HEAD.pack(packed.read_at, packed.lasts_until, len(names)) + _names(len(names)).pack(*names)
-        self._records[name] = head + self._packing.pack(key, packed.value)
+        head = _HEAD.pack(read_at, lasts_until, len(names)) + _names(len(names)).pack(*names)
+        self._records[name] = head + self._packing.pack(key, value)
         self._index.add(names, name)
 
-    def take(self, key: str) -> Packed[T] | None:
-        """Remove the value with this key and return it, or None if there is none."""
+    def take(self, key: str) -> tuple[T, float, float] | None:
+        """Remove the value with this key and return it with its two times, or None if there is none."""
         record = self._remove(_hash(key))
         if record is None:
             return None
         read_at, lasts_until, labels = _HEAD.unpack_from(record)
         packed_as, value = self._packing.unpack(record[_HEAD.size + _names(labels).size :])
-        return Packed(value, read_at, lasts_until) if packed_as == key else None
+        return (value, read_at, lasts_until) if packed_as == key else None
 
     def remove(self, key: str) -> None:
         """Remove the value with this key."""

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from zaikio_oauth.store.label_index import LabelIndex
-from zaikio_oauth.store.packed_values import Packed, PackedValues, Packing
+from zaikio_oauth.store.packed_values import PackedValues, Packing
 
 __all__ = ["Reading", "TokenCache"]
 
@@ -179,7 +179,7 @@ class TokenCache(Generic[T]):
                 samples = [(name, sample.value) for name, sample in islice(self._entries.items(), SAMPLES)]
                 self._packed = PackedValues(self._packing(samples), version)
             labels = self._labels_of(key, entry.value)
-            self._packed.add(key, labels, Packed(entry.value, entry.read_at, entry.lasts_until))
+            self._packed.add(key, labels, entry.value, read_at=entry.read_at, lasts_until=entry.lasts_until)
             if len(self._packed) > self._max_entries - self._max_unpacked:
                 self._packed.remove_oldest()
         self._remove(key)
@@ -188,7 +188,7 @@ class TokenCache(Generic[T]):
         packed = None if self._packed is None else self._packed.take(key)
         if self._packed is None or packed is None:
             return None
-        entry = _Entry(packed.value, packed.read_at, packed.lasts_until, self._packed.version)
+        entry = _Entry(*packed, self._packed.version)
         self._keep(key, entry)
         return entry
 

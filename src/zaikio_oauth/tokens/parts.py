@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +18,12 @@ from zaikio_oauth.settings import Settings
 from zaikio_oauth.store.access_tokens import AccessTokenRepository
 from zaikio_oauth.store.changes import Changes
 from zaikio_oauth.store.database import Database
+from zaikio_oauth.store.encryption import Cipher
 from zaikio_oauth.store.ended_grants import EndedGrantRepository
 from zaikio_oauth.store.handled_events import HandledEventRepository
 from zaikio_oauth.store.leases import LeaseRepository
 from zaikio_oauth.store.newest_grants import NewestGrantRepository
-from zaikio_oauth.store.packed_tokens import TokenPacking
+from zaikio_oauth.store.packed_values import Packing
 from zaikio_oauth.store.revoked_tokens import RevokedTokenRepository
 from zaikio_oauth.store.single_flight import SingleFlight
 from zaikio_oauth.store.stored_token import StoredToken
@@ -92,7 +93,7 @@ async def open_parts(
     cache: TokenCache[StoredToken] = changes.cache(
         labels=StoredToken.labels,
         lasts_until=lambda stored: stored.due_at(settings.ahead).timestamp(),
-        packing=partial(TokenPacking, database.cipher),
+        packing=partial(_token_packing, database.cipher),
         max_entries=MAX_TOKENS,
     )
     access_tokens = AccessTokenRepository(database, on_undecryptable=telemetry.undecryptable)
@@ -129,3 +130,10 @@ async def open_parts(
         event_inbox=EventInbox(handled_events, leases, flights),
         flights=flights,
     )
+
+
+def _token_packing(cipher: Cipher, samples: Iterable[tuple[str, StoredToken]]) -> Packing[StoredToken]:
+    # Only here, because most processes never have so many tokens, and an import of the library should be quick.
+    from zaikio_oauth.store.packed_tokens import TokenPacking  # noqa: PLC0415
+
+    return TokenPacking(cipher, samples)
