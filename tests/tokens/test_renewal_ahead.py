@@ -171,6 +171,14 @@ async def test_when_a_token_is_due(
     assert hub.count(grant_type="refresh_token") == renewed
 
 
+async def test_a_token_is_kept_whatever_the_limit(make_settings: Callable[..., Settings], hub: LocalHub) -> None:
+    """What is read is kept until it is due, and that is computed from any limit."""
+    for refresh_ahead in (0, 1e9, 1e300):
+        async with ZaikioOAuth(make_settings(refresh_ahead=refresh_ahead)) as zaikio:
+            token = await persons_token(zaikio, hub, left=3600)
+            assert [await by_page(zaikio, token), await by_id(zaikio, token)] != [None, None]
+
+
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "down": ({"status": 503}, "temporarily_unavailable"),
     "slow down": ({"status": 429, "headers": {"Retry-After": "1"}}, "temporarily_unavailable"),

@@ -14,8 +14,8 @@ import httpx
 __all__ = ["CONNECTIONS", "ClientPool"]
 
 CONNECTIONS: Final = 4
-"""How many connections a client has. For each request it compares each of them with all others, which with 16 takes as
-long as the rest of the request."""
+"""How many connections a client has. For each request it compares each of them with all others, which with 16 of them
+takes half of the request's processor time."""
 
 MOST_CLIENTS: Final = 25
 
