@@ -12,6 +12,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from tests.apps import small_app
 from tests.data import OTHER_KEY
+from tests.inside import engine_of
+from tests.store.statements_sent import statements_of
 from tests.versions import SCOPES_ARE_NOT_IN_OPENAPI, SESSION_IS_ALWAYS_SENT
 from tests.visitor import Visitor, query_of
 from zaikio_oauth import AccessToken, BearerToken, ConfigurationError, Settings, ZaikioOAuth
@@ -143,6 +145,26 @@ async def test_a_session_cannot_name_a_search(make_settings: Callable[..., Setti
             await visitor.app.post("/remember", json={"zaikio_access_token_id": named})
             assert (await visitor.get("/me")).status_code == 401
         await visitor.aclose()
+
+
+async def test_a_login_on_another_device_costs_the_first_one_nothing(make_settings: Callable[..., Settings]) -> None:
+    """Only what is found by the person has changed: that is the newer token."""
+    async with ZaikioOAuth(make_settings()) as zaikio:
+        first, second = Visitor(small_app(zaikio)), Visitor(small_app(zaikio))
+        await first.log_in()
+        shown = (await first.get("/me")).json()
+        by_person = {"bearer_type": "Person", "bearer_id": shown["person"]}
+        older = await zaikio.find_usable_access_token(**by_person)
+        await second.log_in()
+
+        with statements_of(await engine_of(zaikio)) as sent:
+            assert (await first.get("/me")).json() == shown
+        assert sent == []
+        newer = await zaikio.find_usable_access_token(**by_person)
+        assert older is not None and newer is not None
+        assert (older.id, newer.id) == (shown["id"], (await second.get("/me")).json()["id"])
+        await first.aclose()
+        await second.aclose()
 
 
 async def test_the_optional_token_is_none_without_a_login(visitor: Visitor, hub: LocalHub) -> None:
