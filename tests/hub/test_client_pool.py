@@ -111,7 +111,7 @@ async def test_a_client_that_is_not_needed_any_more_is_closed() -> None:
 
     async def at_once(number: int) -> None:
         if number:
-            async with pool.client() as client:
+            with pool.client() as client:
                 await client.get("http://hub.example")
                 await at_once(number - 1)
 
@@ -133,12 +133,12 @@ async def test_a_client_in_use_is_not_closed() -> None:
     pool = ClientPool(httpx.AsyncClient, monotonic=lambda: now)
     first = [pool.client() for _ in range(CONNECTIONS)]
     for each in first:
-        await each.__aenter__()
-    async with pool.client() as slow:
+        each.__enter__()
+    with pool.client() as slow:
         now += 10 * IDLE_CLIENT
         for each in first:
-            await each.__aexit__(None, None, None)
-        async with pool.client() as other:
+            each.__exit__(None, None, None)
+        with pool.client() as other:
             await asyncio.sleep(0)
             assert other is pool.first
             assert not slow.is_closed
@@ -148,6 +148,6 @@ async def test_a_client_in_use_is_not_closed() -> None:
 async def test_a_few_requests_at_once_share_a_client() -> None:
     """Each client more takes memory, and its connections are its own."""
     pool = ClientPool(httpx.AsyncClient)
-    async with pool.client() as first, pool.client() as second:
+    with pool.client() as first, pool.client() as second:
         assert first is second is pool.first
     await pool.aclose()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,8 +49,8 @@ class ClientPool:
         """The client that is always there."""
         return self._clients[0].http
 
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+    @contextmanager
+    def client(self) -> Iterator[httpx.AsyncClient]:
         """Yield the client for one request."""
         self._close_idle()
         chosen = self._chosen()

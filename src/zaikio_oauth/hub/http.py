@@ -197,7 +197,7 @@ class HubHttp:
         raise failure
 
     async def _response(self, request: httpx.Request, credentials: httpx.BasicAuth | None) -> HubResponse:
-        async with self._clients.client() as client:
+        with self._clients.client() as client:
             response = await client.send(request, auth=credentials, stream=True, follow_redirects=False)
             try:
                 # Without reading the body, which may come slowly and says nothing that we need.
