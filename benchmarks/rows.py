@@ -22,7 +22,7 @@ from zaikio_oauth.store.columns import join_scopes
 from zaikio_oauth.store.database import Database
 from zaikio_oauth.store.encryption import Cipher, Place
 
-__all__ = ["Grant", "fill", "some_grant", "some_grants"]
+__all__ = ["Grant", "fill", "some_grant", "some_grants", "some_token"]
 
 BATCH = 1000
 _HEADER = json.dumps({"typ": "JWT", "alg": "RS256", "kid": "f0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d1e2f3"}).encode()
@@ -48,8 +48,14 @@ def some_grants(number: int, **changes: Any) -> Iterator[Grant]:
 
 
 def some_grant(bearer_id: str, **changes: Any) -> Grant:
-    """Return a grant of this person with a token like the Hub's, of 900 letters and with a signature of chance."""
-    jti, now = str(uuid.uuid4()), int(time.time())
+    """Return a grant of this person."""
+    jti = str(uuid.uuid4())
+    return Grant(some_token(bearer_id, jti), secrets.token_urlsafe(32), bearer_id, jti, **changes)
+
+
+def some_token(bearer_id: str, jti: str) -> str:
+    """Return a token like the Hub's, of 900 letters and with a signature of chance."""
+    now = int(time.time())
     claims = {
         "iss": "ZAI",
         "sub": f"Person/{bearer_id}",
@@ -61,8 +67,7 @@ def some_grant(bearer_id: str, **changes: Any) -> Grant:
         "scope": [*SCOPES, "zaikio.organization.r", "zaikio.job.rw"],
     }
     pieces = (_HEADER, json.dumps(claims).encode(), os.urandom(256))
-    token = ".".join(base64.urlsafe_b64encode(piece).rstrip(b"=").decode() for piece in pieces)
-    return Grant(token, secrets.token_urlsafe(32), bearer_id, jti, **changes)
+    return ".".join(base64.urlsafe_b64encode(piece).rstrip(b"=").decode() for piece in pieces)
 
 
 async def fill(url: str, key: str, grants: Iterable[Grant]) -> list[tuple[str, str]]:

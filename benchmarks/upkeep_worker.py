@@ -36,7 +36,8 @@ async def serve(place: Place, keys: list[str]) -> None:
             )
             done = len(await fill(place.database_url, keys[0], ended))
         elif order == "compute":
-            done = sum(len(hashlib.sha256(bytes(1_000)).digest()) > 0 for _ in range(COMPUTED))
+            for _ in range(done := COMPUTED):
+                hashlib.sha256(bytes(1_000))
         else:
             if order == "rotate":
                 keys.reverse()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.rows import some_token
 from tests.data import KEY, some_access_token
 from zaikio_oauth import AccessToken, OnBehalfOf
 from zaikio_oauth.access_token import Secret
@@ -23,33 +21,12 @@ from zaikio_oauth.store.packed_tokens import TokenPacking
 from zaikio_oauth.store.stored_token import SealedRefreshToken, StoredToken
 
 CIPHER = Cipher([KEY])
-
-
-def base64url(data: bytes) -> str:
-    """Return it as JWTs have it."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def some_jwt(jti: str = "1", bearer_id: str = "29b2") -> str:
-    """Return a token as long as the Hub's, whose signature nobody verifies."""
-    header = {"typ": "JWT", "alg": "RS256", "kid": "f0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d1e2f3"}
-    now = int(datetime.now(UTC).timestamp())
-    claims = {
-        "iss": "ZAI",
-        "sub": f"Person/{bearer_id}",
-        "aud": ["warehouse"],
-        "jti": jti,
-        "nbf": now,
-        "exp": now + 3600,
-        "jku": "https://hub.zaikio.com/api/v1/jwt_public_keys.json",
-        "scope": ["zaikio.person.r", "zaikio.organization.r", "warehouse.orders.rw"],
-    }
-    return ".".join(map(base64url, [json.dumps(header).encode(), json.dumps(claims).encode(), os.urandom(256)]))
+JWT = some_token("29b2", "1")
 
 
 def stored(ciphertext: str | None = None, **changes: Any) -> StoredToken:
     """Return a row as it is read."""
-    token = some_access_token(**{"token": some_jwt(), **changes})
+    token = some_access_token(**{"token": JWT, **changes})
     sealed = None if ciphertext is None else SealedRefreshToken(CIPHER, token.id, ciphertext)
     token = token.model_copy(update={"refresh_token": sealed})
     return StoredToken(token, 3, datetime.now(UTC), None, None)
@@ -58,14 +35,14 @@ def stored(ciphertext: str | None = None, **changes: Any) -> StoredToken:
 def packed_and_unpacked(value: StoredToken, key: str | None = None) -> StoredToken:
     """Return what comes back, with a dictionary of other tokens."""
     key = key or value.access_token.id
-    packing = TokenPacking(CIPHER, [("other", stored(jti="other", token=some_jwt("other")))])
+    packing = TokenPacking(CIPHER, [("other", stored(jti="other", token=some_token("29b2", "other")))])
     back, unpacked = packing.unpack(memoryview(packing.pack(key, value)))
     assert back == key
     return unpacked
 
 
 TOKENS = [
-    some_jwt(),
+    pytest.param(JWT, id="a JWT"),
     "an-opaque-token",
     "x" * 900,
     "",
@@ -148,7 +125,8 @@ def test_the_refresh_token_stays_sealed() -> None:
 MEMORY = """
 import gc, resource, uuid
 from functools import partial
-from tests.store.test_packed_tokens import CIPHER, some_jwt, stored
+from benchmarks.rows import some_token
+from tests.store.test_packed_tokens import CIPHER, stored
 from zaikio_oauth.store.encryption import Place
 from zaikio_oauth.store.packed_tokens import TokenPacking
 from zaikio_oauth.store.stored_token import StoredToken
@@ -164,7 +142,7 @@ def keep(number):
     for _ in range(number):
         token_id, jti, bearer_id = (str(uuid.uuid4()) for _ in range(3))
         sealed = CIPHER.encrypt("r" * 43, Place(token_id, "refresh_token"))
-        value = stored(sealed, id=token_id, jti=jti, bearer_id=bearer_id, token=some_jwt(jti, bearer_id))
+        value = stored(sealed, id=token_id, jti=jti, bearer_id=bearer_id, token=some_token(bearer_id, jti))
         cache.put(token_id, value, cache.reading())
     return token_id
 
@@ -178,7 +156,7 @@ print(megabytes() - before, cache.get(first) is not None)
 
 
 def test_100_000_tokens_fit_into_100_megabytes() -> None:
-    """With a token of 880 letters and an encrypted refresh token each, as the operating system counts them."""
+    """With a token of 900 letters and an encrypted refresh token each, as the operating system counts them."""
     ran = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True)
     megabytes, first = ran.stdout.split()
     assert (float(megabytes) < 100, first) == (True, "True")

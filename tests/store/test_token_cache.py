@@ -166,11 +166,12 @@ def test_values_are_removed_by_key_or_label(new_cache: Callable[..., TokenCache[
 
     cache.drop("id-7")
     cache.drop("bearer-8", "id-9")
+    # A packed value says by itself which labels it has.
+    assert len(looked_at) == (4 if new_cache is TokenCache else 1)
 
     removed = ("id-7", "search", "id-8", "id-9")
     assert [cache.get(key) for key in removed] == [None] * 4
     assert cache.get("id-6") == "id-6 bearer-6"
-    assert len(looked_at) <= len(removed)
 
 
 def test_all_values_with_a_label_are_removed(new_cache: Callable[..., TokenCache[Any]]) -> None:

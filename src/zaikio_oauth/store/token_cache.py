@@ -185,8 +185,7 @@ class TokenCache(Generic[T]):
         self._remove(key)
 
     def _unpacked(self, key: str) -> _Entry[T] | None:
-        packed = None if self._packed is None else self._packed.take(key)
-        if self._packed is None or packed is None:
+        if self._packed is None or (packed := self._packed.take(key)) is None:
             return None
         entry = _Entry(*packed, self._packed.version)
         self._keep(key, entry)
